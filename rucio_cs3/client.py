@@ -1,0 +1,137 @@
+"""The one object that users hold."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from rucio_cs3.config import Config
+from rucio_cs3.credentials.sources import source_of
+from rucio_cs3.credentials.tokens import Tokens
+from rucio_cs3.cs3.auth import Auth
+from rucio_cs3.cs3.channel import Channel
+from rucio_cs3.cs3.files import Files
+from rucio_cs3.deadline import Deadline
+from rucio_cs3.model import Ref
+from rucio_cs3.transfer import stream
+from rucio_cs3.transfer.download import Downloads
+from rucio_cs3.transfer.folders import Folders
+from rucio_cs3.transfer.http import DataServers
+from rucio_cs3.transfer.local import opened, rewindable
+from rucio_cs3.transfer.upload import Uploads
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from typing import IO
+
+    from typing_extensions import Self
+
+    from rucio_cs3.model import Info, Target, Uploaded, User
+
+
+class Cs3Client:
+    """A CS3 site as one user sees it. Safe to share between threads; nothing connects before the first call.
+
+        with Cs3Client(gateway="cs3.example.org:443", username="einstein", password_file="~/.cs3") as site:
+            site.upload("results.root", "/eos/user/e/einstein/results.root")
+            for entry in site.files.list("/eos/user/e/einstein"):
+                print(entry.name, entry.size)
+
+    What is not given comes from the environment (RUCIO_CS3_…) and the TOML file that RUCIO_CS3_CONFIG names.
+    """
+
+    def __init__(self, config: Config | None = None, **settings: Any) -> None:
+        self.config = config or Config.load(**settings)
+        self._channel = Channel(self.config)
+        self.auth = Auth(self._channel)
+        tokens = self._channel.tokens = Tokens(source_of(self.config), self.auth.authenticate)
+        self.files = Files(self._channel)
+        self._servers = DataServers(self.config, tokens)
+        self._downloads = Downloads(self.config, self.files, self._servers, tokens)
+        self._uploads = Uploads(self.config, self.files, self._servers, tokens, Folders(self.files), self._downloads)
+
+    def __repr__(self) -> str:
+        return f"<Cs3Client {self.config.gateway}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._servers.close()
+        self._channel.close()
+
+    def whoami(self) -> User:
+        """The user whom the site takes us for."""
+        return self.auth.whoami()
+
+    def download(
+        self,
+        target: Target,
+        sink: str | os.PathLike[str] | BinaryIO,
+        *,
+        checksums: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        timeout: float | None = None,
+    ) -> Info:
+        """Fetch a file to a path, where it appears whole and verified or not at all, or into an open binary file."""
+        into = self._downloads.to_path if isinstance(sink, (str, os.PathLike)) else self._downloads.to_file
+        place: Any = os.fspath(sink) if isinstance(sink, os.PathLike) else sink
+        return into(target, place, checksums=checksums, progress=progress, deadline=Deadline.after(timeout))
+
+    def upload(
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        target: Target,
+        *,
+        overwrite: bool = False,
+        temporary: bool = False,
+        checksums: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        timeout: float | None = None,
+    ) -> Uploaded:
+        """Store a local path, or what is left of an open binary file; missing folders are made.
+
+        It appears under its name when it is whole and verified. `temporary` says that the name does not matter yet:
+        the caller will move it, and one call is saved.
+        """
+        if isinstance(source, (str, os.PathLike)):
+            found: AbstractContextManager[Any] = opened(os.fspath(source))
+        else:
+            found = rewindable(source)
+        with found as content:
+            return self._uploads.put(
+                content,
+                target,
+                overwrite=overwrite,
+                temporary=temporary,
+                checksums=checksums,
+                progress=progress,
+                deadline=Deadline.after(timeout),
+            )
+
+    def open_read(self, target: Target) -> io.BufferedReader:
+        """A file object with seek and tell."""
+        return stream.reader(Ref.of(target), self._downloads, self._servers)
+
+    def open_write(self, target: Target, *, overwrite: bool = False) -> AbstractContextManager[IO[bytes]]:
+        """For `with`: the file is stored when the block ends, and not if it ends in an exception."""
+        return stream.writer(Ref.of(target), self._uploads, overwrite=overwrite)
+
+
+_shared: dict[tuple[int, Config], Cs3Client] = {}
+_shared_lock = threading.Lock()
+
+
+def shared(config: Config) -> Cs3Client:
+    """The process's one client for this configuration. A forked child gets its own: gRPC does not survive a fork."""
+    key = (os.getpid(), config)
+    with _shared_lock:
+        if key not in _shared:
+            _shared[key] = Cs3Client(config)
+        return _shared[key]

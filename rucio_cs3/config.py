@@ -1,0 +1,180 @@
+"""How to reach one CS3 site: one flat table of settings, named alike in keywords, TOML, rucio.cfg and environment.
+
+The environment spells `token_file` as RUCIO_CS3_TOKEN_FILE. Relative file names are taken as they are; `~` is expanded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rucio_cs3.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ENV_PREFIX = "RUCIO_CS3_"
+ENV_FILE = ENV_PREFIX + "CONFIG"
+AUTH_METHODS = ("token", "bearer", "basic", "machine")
+HIGHEST_PORT = 65535
+VERIFY_MODES = ("server", "readback")
+
+
+def secret() -> Any:
+    """A setting that no repr and no message may show."""
+    return field(default=None, repr=False, metadata={"secret": True})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a client needs to know of a site. Hashable: equal configurations share their connections."""
+
+    gateway: str
+    """host:port of the CS3 gateway"""
+    tls: bool = True
+    ca: str | None = None
+    """PEM file or folder of certificate authorities, instead of the system's"""
+    client_cert: str | None = None
+    client_key: str | None = None
+
+    auth: str | None = None
+    """one of AUTH_METHODS; by default whatever the secrets given imply"""
+    username: str | None = None
+    password: str | None = secret()
+    password_file: str | None = None
+    machine_secret: str | None = secret()
+    machine_secret_file: str | None = None
+    token: str | None = secret()
+    token_file: str | None = None
+    bearer_token: str | None = secret()
+    bearer_token_file: str | None = None
+
+    connect_timeout: float = 10.0
+    call_timeout: float = 30.0
+    """seconds for one gRPC call"""
+    stall_timeout: float = 60.0
+    """seconds without a byte before a transfer is given up"""
+    retries: int = 2
+    """how often a broken transfer is begun anew"""
+    verify: str = "server"
+    """after an upload: `server` compares with what the storage says, `readback` reads the file again as well"""
+
+    def __post_init__(self) -> None:
+        host, _, port = self.gateway.rpartition(":")
+        if not (host and port.isdigit() and 0 < int(port) <= HIGHEST_PORT) or "/" in host:
+            raise ConfigError(f"gateway = {self.gateway!r} is not host:port", hint="for example cs3.example.org:443")
+        _one_of("auth", self.auth, (None, *AUTH_METHODS))
+        _one_of("verify", self.verify, VERIFY_MODES)
+        if not self.tls and (self.ca or self.client_cert):
+            raise ConfigError("ca and client_cert mean nothing with tls = false", hint="remove them, or set tls = true")
+        if bool(self.client_cert) != bool(self.client_key):
+            raise ConfigError("client_cert and client_key go together", hint="give both or neither")
+        for name in ("connect_timeout", "call_timeout", "stall_timeout"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be more than 0 seconds", hint="nothing may wait without an end")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], source: str = "settings") -> Config:
+        """Build from a mapping; strings are read as the field's type. `source` is named in errors."""
+        values = {name: _convert(name, value, source) for name, value in settings.items() if value is not None}
+        if "gateway" not in values:
+            raise ConfigError(f"{source}: no gateway is given", hint="set gateway = host:port")
+        return cls(**values)
+
+    @classmethod
+    def load(cls, file: str | None = None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
+        """Merge, weakest first: the TOML file (or the one RUCIO_CS3_CONFIG names), the environment, the keywords."""
+        environ = os.environ if environ is None else environ
+        file = file or environ.get(ENV_FILE)
+        settings = from_toml(file) if file else {}
+        settings |= from_environment(environ) | {name: v for name, v in overrides.items() if v is not None}
+        return cls.of(settings, "configuration")
+
+    def secret_value(self, name: str) -> str | None:
+        """The secret `name`, given outright or in the file that `<name>_file` says; read afresh each time."""
+        value: str | None = getattr(self, name)
+        file: str | None = getattr(self, f"{name}_file")
+        return value if value is not None or file is None else _read_secret(name, file)
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(Config)}
+SECRETS = frozenset(name for name, f in FIELDS.items() if f.metadata.get("secret"))
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """All RUCIO_CS3_<SETTING> variables; others with the prefix belong to somebody else."""
+    found = {name: (ENV_PREFIX + name.upper()) for name in FIELDS}
+    return {
+        name: _convert(name, environ[variable], variable) for name, variable in found.items() if environ.get(variable)
+    }
+
+
+def from_toml(file: str) -> dict[str, Any]:
+    """The settings at the top level of a TOML file."""
+    try:
+        settings = tomllib.loads(Path(file).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}", hint=f"check {ENV_FILE}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not TOML: {error}") from error
+    return {name: _convert(name, value, file) for name, value in settings.items()}
+
+
+def _read_secret(name: str, file: str) -> str:
+    try:
+        value = Path(file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(f"cannot read {name}_file {file}: {reason}") from error
+    if not value:
+        raise ConfigError(f"{name}_file {file} is empty")
+    return value
+
+
+def _convert(name: str, value: Any, source: str) -> Any:
+    """Give a setting its field's type, or say where it came from and what it should be."""
+    if name not in FIELDS:
+        near = difflib.get_close_matches(name, FIELDS, n=1)
+        raise ConfigError(f"{source}: unknown setting {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
+    kind = str(FIELDS[name].type)
+    convert, meaning = _CONVERTERS.get(kind, _CONVERTERS["str"])
+    try:
+        return convert(value)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        shown = "its value" if name in SECRETS else repr(value)
+        raise ConfigError(f"{source}: {name}: {shown} is not {meaning}") from None
+
+
+def _boolean(value: Any) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    return value if isinstance(value, bool) else words[value.strip().lower()]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+_CONVERTERS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "bool": (_boolean, "true or false"),
+    "float": (float, "a number of seconds"),
+    "int": (int, "a whole number"),
+    "str": (_text, "text"),
+}
+
+
+def _one_of(name: str, value: str | None, allowed: tuple[str | None, ...]) -> None:
+    if value not in allowed:
+        known = ", ".join(word for word in allowed if word)
+        raise ConfigError(f"{name} = {value!r} is not known", hint=f"use one of: {known}")

@@ -1,0 +1,3 @@
+"""Any login -> a Reva token."""
+
+from __future__ import annotations

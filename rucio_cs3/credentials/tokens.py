@@ -1,0 +1,77 @@
+"""The Reva token in force: obtained once, shared by all threads, renewed before it expires or when it is refused."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from rucio_cs3.credentials.sources import Login
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rucio_cs3.credentials.sources import Source
+
+RENEWAL_MARGIN = 60.0  # seconds before exp, at most a tenth of the token's life: clocks differ, and a call takes time
+
+
+class Tokens:
+    """One caller at a time logs in; the others wait and take its token."""
+
+    def __init__(self, source: Source, authenticate: Callable[[Login], str]) -> None:
+        self._source = source
+        self._authenticate = authenticate
+        self._lock = threading.Lock()
+        self._token: str | None = None
+        self._renew_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Tokens by {self._source.description}>"
+
+    def get(self) -> str:
+        """Raises ConfigError, NotAuthenticated, and whatever stops the login."""
+        with self._lock:
+            if self._token is None or time.time() >= self._renew_at:
+                self._token = self._obtain()
+                self._renew_at = _renewal_time(self._token)
+            return self._token
+
+    def forget(self) -> None:
+        """Obtain a new one at the next call: a data server refused this one."""
+        with self._lock:
+            self._token = None
+
+    def renewed(self, refused: str) -> str | None:
+        """Another token than the `refused` one, or None when the source has no other."""
+        with self._lock:
+            if self._token == refused:
+                self._token = None
+        token = self.get()
+        return None if token == refused else token
+
+    def _obtain(self) -> str:
+        credential = self._source.obtain()
+        return self._authenticate(credential) if isinstance(credential, Login) else credential.value
+
+
+def _renewal_time(token: str) -> float:
+    """Never, for a token that does not tell: then only a refusal can say that it is over."""
+    expires = claim(token, "exp")
+    if expires is None:
+        return float("inf")
+    life = expires - time.time()
+    return expires - min(RENEWAL_MARGIN, max(life, 0) / 10)
+
+
+def claim(token: str, name: str) -> float | None:
+    """A numeric claim of a JWT, unverified: only its issuer can verify it, we only want to know when to ask again."""
+    try:
+        _, encoded, _ = token.split(".")
+        payload = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+        return float(payload[name])
+    except (binascii.Error, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,114 @@
+"""One gRPC channel to one gateway: every call gets a token, a deadline, and our errors."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its C core would write handshake failures onto the user's screen
+import grpc
+from cs3.gateway.v1beta1 import gateway_api_pb2_grpc
+from cs3.rpc.v1beta1 import code_pb2
+
+from rucio_cs3 import tls
+from rucio_cs3.errors import TokenRejected, Unavailable, from_cs3
+
+if TYPE_CHECKING:
+    from rucio_cs3.config import Config
+    from rucio_cs3.credentials.tokens import Tokens
+    from rucio_cs3.deadline import Deadline
+    from rucio_cs3.errors import Cs3Error
+
+LARGEST_ANSWER = 256 << 20  # bytes; gRPC's own 4 MiB ends at about 10,000 entries of a folder
+READS = ("Stat", "ListContainer", "GetQuota", "WhoAmI", "InitiateFileDownload", "Authenticate")
+
+# Repeating is safe for calls that change nothing, and only while nobody answers.
+SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            "name": [{"service": "cs3.gateway.v1beta1.GatewayAPI", "method": method} for method in READS],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+OPTIONS = [
+    ("grpc.max_receive_message_length", LARGEST_ANSWER),
+    ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5000),  # a daemon should see within seconds that the site is back
+]
+
+# What gRPC says when no connection comes about -> what the user can do.
+CONNECTION_HINTS = {
+    "CERTIFICATE_VERIFY_FAILED": "the gateway's certificate is not signed by an authority known here: set ca = FILE",
+    "not match": "the gateway's certificate is for another host name: check gateway = host:port",
+    "WRONG_VERSION_NUMBER": "the gateway does not speak TLS: set tls = false if that is meant to be",
+    "DNS resolution failed": "check the host name in gateway = host:port",
+    "Name resolution": "check the host name in gateway = host:port",
+    "Connection refused": "nothing listens there: check gateway = host:port and whether the site is up",
+    "Socket closed": "check that tls is set as the gateway speaks it",
+    "Connection reset": "check that tls is set as the gateway speaks it",
+}
+
+
+class Channel:
+    """Connects at the first call, not before."""
+
+    def __init__(self, config: Config) -> None:
+        self.address = config.gateway
+        self._timeout = config.call_timeout
+        self._channel = self._open(config)
+        self._stub = gateway_api_pb2_grpc.GatewayAPIStub(self._channel)
+        self.tokens: Tokens | None = None
+
+    @staticmethod
+    def _open(config: Config) -> grpc.Channel:
+        if not config.tls:
+            return grpc.insecure_channel(config.gateway, OPTIONS)
+        credentials = grpc.ssl_channel_credentials(tls.authorities(config), *tls.client_pair(config))
+        return grpc.secure_channel(config.gateway, credentials, OPTIONS)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def call(self, method: str, request: Any, *, path: str = "", deadline: Deadline | None = None) -> Any:
+        """Call as the user. A refused token is renewed once: gateways refuse before they act, so nothing is done twice."""
+        if self.tokens is None:
+            return self.call_with(None, method, request, path=path, deadline=deadline)
+        token = self.tokens.get()
+        try:
+            return self.call_with(token, method, request, path=path, deadline=deadline)
+        except TokenRejected:
+            renewed = self.tokens.renewed(token)
+            if renewed is None:
+                raise
+            return self.call_with(renewed, method, request, path=path, deadline=deadline)
+
+    def call_with(
+        self, token: str | None, method: str, request: Any, *, path: str = "", deadline: Deadline | None = None
+    ) -> Any:
+        """One call with this token. Raises the error for any status but OK."""
+        metadata = (("x-access-token", token),) if token else ()
+        timeout = deadline.timeout(self._timeout) if deadline else self._timeout
+        try:
+            reply = getattr(self._stub, method)(request, timeout=timeout, metadata=metadata)
+        except grpc.RpcError as error:
+            raise self._failure(error, method, path) from error
+        if reply.status.code != code_pb2.CODE_OK:
+            status = code_pb2.Code.Name(reply.status.code).replace("CODE_", "", 1)
+            raise from_cs3(status, reply.status.message, path=path)
+        return reply
+
+    def _failure(self, error: Any, method: str, path: str) -> Cs3Error:
+        details = error.details() or "no details"
+        ours = from_cs3(error.code().name, f"{method} at gateway {self.address}: {details}", path=path)
+        if isinstance(ours, Unavailable):
+            ours.hint = next((hint for words, hint in CONNECTION_HINTS.items() if words in details), ours.hint)
+        return ours

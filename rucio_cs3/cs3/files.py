@@ -1,0 +1,214 @@
+"""Files and folders: the namespace calls of a gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cs3.gateway.v1beta1 import gateway_api_pb2 as gateway
+from cs3.storage.provider.v1beta1 import provider_api_pb2 as provider
+from cs3.storage.provider.v1beta1 import resources_pb2 as storage
+
+from rucio_cs3.cs3 import wire
+from rucio_cs3.errors import AlreadyExists, InvalidRequest, IsDirectory, NotDirectory, NotFound, PreconditionFailed
+from rucio_cs3.model import Quota, Ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from rucio_cs3.cs3.channel import Channel
+    from rucio_cs3.deadline import Deadline
+    from rucio_cs3.model import Info, Target
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the bytes go to or come from. The address can be a secret in itself: who knows it may use it."""
+
+    protocol: str
+    url: str = field(repr=False)
+    token: str = field(repr=False)
+
+
+class Files:
+    """Every `target` is an absolute path, a resource id, an (id, path below it) pair, a Ref or an Info."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def stat(self, target: Target, *, metadata: Iterable[str] = (), deadline: Deadline | None = None) -> Info:
+        """What is there. Naming `metadata` keys makes some servers leave the checksums out.
+
+        Raises:
+            NotFound: also, on some servers, when the token is bad or the storage is down: see rucio_cs3.root.
+        """
+        ref = Ref.of(target)
+        request = provider.StatRequest(ref=wire.reference(ref), arbitrary_metadata_keys=list(metadata))
+        return wire.info(self._channel.call("Stat", request, path=str(ref), deadline=deadline).info)
+
+    def exists(self, target: Target) -> bool:
+        try:
+            self.stat(target)
+        except NotFound:
+            return False
+        return True
+
+    def list(self, target: Target, *, page_size: int = 1000) -> Iterator[Info]:
+        """The entries of a folder, fetched as they are consumed."""
+        for page in self.pages(target, page_size=page_size):
+            yield from page
+
+    def pages(self, target: Target, *, page_size: int = 1000) -> Iterator[Sequence[Info]]:
+        """The entries of a folder in pages of `page_size`, whether or not the server pages its answers.
+
+        Raises:
+            ListingTooLarge: a server without pages cannot send more than its message limit.
+        """
+        ref = Ref.of(target)
+        token = ""
+        while True:
+            request = provider.ListContainerRequest(ref=wire.reference(ref), page_size=page_size, page_token=token)
+            reply = self._channel.call("ListContainer", request, path=str(ref))
+            for start in range(0, len(reply.infos), page_size):
+                yield [wire.info(entry) for entry in reply.infos[start : start + page_size]]
+            token = reply.next_page_token
+            if not token:
+                return
+
+    def mkdir(self, target: Target, *, parents: bool = False, exist_ok: bool = False) -> None:
+        """Raises NotFound when the parent is missing, AlreadyExists, or NotDirectory when a file is in the way."""
+        ref = Ref.of(target)
+        try:
+            self._create_container(ref)
+        except AlreadyExists:
+            if not exist_ok:
+                raise
+            if not self.stat(ref).is_directory:
+                raise NotDirectory("a file stands where a folder is meant", path=str(ref)) from None
+        except NotFound:
+            if not parents or ref.is_root:
+                raise
+            self.mkdir(ref.parent, parents=True, exist_ok=True)
+            self.mkdir(ref, exist_ok=exist_ok)
+
+    def _create_container(self, ref: Ref) -> None:
+        request = provider.CreateContainerRequest(ref=wire.reference(ref))
+        try:
+            self._channel.call("CreateContainer", request, path=str(ref))
+        except PreconditionFailed as error:  # the second line's word for a missing parent
+            raise NotFound("its parent folder does not exist", path=str(ref), status=error.status) from error
+
+    def touch(self, target: Target) -> None:
+        """Make an empty file. Raises AlreadyExists, except where the storage takes it as done."""
+        ref = Ref.of(target)
+        self._channel.call("TouchFile", provider.TouchFileRequest(ref=wire.reference(ref)), path=str(ref))
+
+    def move(self, source: Target, destination: Target, *, overwrite: bool = False) -> None:
+        """Rename. Servers differ: one line overwrites without a word, the other never does, so we look first.
+
+        Raises:
+            NotFound: the source is missing.
+            AlreadyExists: the destination is there and `overwrite` is not given.
+            IsDirectory: the destination is a folder.
+            InvalidRequest: a folder into itself, which hangs some servers and loses the tree.
+        """
+        old, new = Ref.of(source), Ref.of(destination)
+        _refuse_into_itself(old, new)
+        occupied = self._there(new, overwrite=overwrite)
+        try:
+            self.rename(old, new)
+        except AlreadyExists:
+            if not occupied:
+                raise
+            self.delete(new)
+            self.rename(old, new)
+
+    def rename(self, old: Ref, new: Ref) -> None:
+        """The bare call, for who knows that nothing is at `new`. A missing source is told from other failures."""
+        request = provider.MoveRequest(source=wire.reference(old), destination=wire.reference(new))
+        try:
+            self._channel.call("Move", request, path=f"{old} -> {new}")
+        except NotFound:
+            raise
+        except Exception:
+            self.stat(old)
+            raise
+
+    def _there(self, ref: Ref, *, overwrite: bool) -> bool:
+        """True when a file that may go stands at `ref`."""
+        try:
+            info = self.stat(ref)
+        except NotFound:
+            return False
+        if info.is_directory:
+            raise IsDirectory("a folder stands where a file is meant", path=str(ref))
+        if not overwrite:
+            raise AlreadyExists("it is there already", path=str(ref), hint="remove it first, or ask to overwrite")
+        return True
+
+    def delete(self, target: Target, *, recursive: bool = False, deadline: Deadline | None = None) -> None:
+        """Delete a file, or with `recursive` a folder and all in it. The root of a space or mount is never deleted.
+
+        Raises:
+            IsDirectory: it is a folder, and `recursive` is not given.
+        """
+        ref = Ref.of(target)
+        if ref.path == "/" or (ref.id is not None and ref.is_root and recursive):
+            raise InvalidRequest("refusing to delete what may be the root of a storage", path=str(ref))
+        if not recursive:
+            self._refuse_all_but_files(ref, deadline)
+        self._channel.call("Delete", provider.DeleteRequest(ref=wire.reference(ref)), path=str(ref), deadline=deadline)
+
+    def _refuse_all_but_files(self, ref: Ref, deadline: Deadline | None) -> None:
+        info = self.stat(ref, deadline=deadline)
+        if not info.is_file:
+            raise IsDirectory(f"it is a {info.kind}, not a file", path=str(ref))
+
+    def set_xattrs(self, target: Target, values: Mapping[str, str]) -> None:
+        """Attach key-value pairs. Some drivers key them by path: they outlive the file and stick to the next one there."""
+        ref = Ref.of(target)
+        metadata = storage.ArbitraryMetadata(metadata=dict(values))
+        request = provider.SetArbitraryMetadataRequest(ref=wire.reference(ref), arbitrary_metadata=metadata)
+        self._channel.call("SetArbitraryMetadata", request, path=str(ref))
+
+    def get_xattrs(self, target: Target, *keys: str) -> dict[str, str]:
+        """All of them, or those named that are set."""
+        found = self.stat(target, metadata=keys or ("*",)).metadata
+        return {key: value for key, value in found.items() if not keys or key in keys}
+
+    def unset_xattrs(self, target: Target, *keys: str) -> None:
+        ref = Ref.of(target)
+        request = provider.UnsetArbitraryMetadataRequest(ref=wire.reference(ref), arbitrary_metadata_keys=list(keys))
+        self._channel.call("UnsetArbitraryMetadata", request, path=str(ref))
+
+    def quota(self, target: Target) -> Quota:
+        ref = Ref.of(target)
+        reply = self._channel.call("GetQuota", gateway.GetQuotaRequest(ref=wire.reference(ref)), path=str(ref))
+        return Quota(reply.total_bytes, reply.used_bytes)
+
+    def initiate_upload(
+        self,
+        target: Target,
+        size: int,
+        *,
+        opaque: Mapping[str, str] | None = None,
+        deadline: Deadline | None = None,
+    ) -> Sequence[Endpoint]:
+        """Open an upload session. The length is always sent: without it some servers commit an empty file at once."""
+        ref = Ref.of(target)
+        extra = wire.opaque({"Upload-Length": str(size), **(opaque or {})})
+        request = provider.InitiateFileUploadRequest(ref=wire.reference(ref), opaque=extra)
+        reply = self._channel.call("InitiateFileUpload", request, path=str(ref), deadline=deadline)
+        return [Endpoint(p.protocol, p.upload_endpoint, p.token) for p in reply.protocols]
+
+    def initiate_download(self, target: Target, *, deadline: Deadline | None = None) -> Sequence[Endpoint]:
+        """Where to read from. Servers answer for missing files and folders too."""
+        ref = Ref.of(target)
+        request = provider.InitiateFileDownloadRequest(ref=wire.reference(ref))
+        reply = self._channel.call("InitiateFileDownload", request, path=str(ref), deadline=deadline)
+        return [Endpoint(p.protocol, p.download_endpoint, p.token) for p in reply.protocols]
+
+
+def _refuse_into_itself(old: Ref, new: Ref) -> None:
+    if old.id == new.id and (new.path == old.path or new.path.startswith(old.path.rstrip("/") + "/")):
+        raise InvalidRequest(f"cannot be moved to {new}, which is itself or below it", path=str(old))

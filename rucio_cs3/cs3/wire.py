@@ -1,0 +1,70 @@
+"""Between our nouns and protobuf's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cs3.storage.provider.v1beta1 import resources_pb2 as storage
+from cs3.types.v1beta1 import types_pb2 as types
+
+from rucio_cs3.checksums import ALGORITHMS, normalise
+from rucio_cs3.model import Info, ResourceId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rucio_cs3.model import Ref
+
+_KINDS = {
+    storage.RESOURCE_TYPE_FILE: "file",
+    storage.RESOURCE_TYPE_CONTAINER: "directory",
+    storage.RESOURCE_TYPE_REFERENCE: "reference",
+    storage.RESOURCE_TYPE_SYMLINK: "symlink",
+}
+_CHECKSUM_TYPES = {
+    storage.RESOURCE_CHECKSUM_TYPE_ADLER32: "adler32",
+    storage.RESOURCE_CHECKSUM_TYPE_MD5: "md5",
+    storage.RESOURCE_CHECKSUM_TYPE_SHA1: "sha1",
+}
+
+
+def reference(ref: Ref) -> storage.Reference:
+    """An id alone has no path; below an id a path begins with a dot: drivers tell the two apart by that."""
+    if ref.id is None:
+        return storage.Reference(path=ref.path)
+    return storage.Reference(resource_id=resource_id(ref.id), path=f"./{ref.path}" if ref.path else "")
+
+
+def resource_id(rid: ResourceId) -> storage.ResourceId:
+    return storage.ResourceId(storage_id=rid.storage_id, opaque_id=rid.opaque_id, space_id=rid.space_id)
+
+
+def opaque(values: Mapping[str, str]) -> types.Opaque:
+    return types.Opaque(map={key: types.OpaqueEntry(decoder="plain", value=v.encode()) for key, v in values.items()})
+
+
+def info(message: Any) -> Info:
+    """Read a ResourceInfo. Servers say the name in `name`, in `path`, or in both."""
+    extra = {key: entry.value.decode("utf-8", "replace") for key, entry in message.opaque.map.items()}
+    return Info(
+        name=message.name or message.path.rpartition("/")[2],
+        path=message.path,
+        id=ResourceId(message.id.storage_id, message.id.opaque_id, message.id.space_id),
+        kind=_KINDS.get(message.type, "other"),
+        size=message.size,
+        mtime=message.mtime.seconds + message.mtime.nanos / 1e9,
+        etag=message.etag,
+        mime_type=message.mime_type,
+        owner=message.owner.opaque_id,
+        checksums=_checksums(message.checksum, extra),
+        metadata=dict(message.arbitrary_metadata.metadata),
+        processing=extra.get("status") == "processing",
+    )
+
+
+def _checksums(checksum: Any, extra: Mapping[str, str]) -> dict[str, str]:
+    """The one in the message, and those the second line puts beside it."""
+    found = {name: extra[name] for name in ALGORITHMS if extra.get(name)}
+    if checksum.sum and checksum.type in _CHECKSUM_TYPES:
+        found[_CHECKSUM_TYPES[checksum.type]] = checksum.sum
+    return {name: normalise(name, value) for name, value in found.items()}

@@ -1,0 +1,153 @@
+"""The nouns of CS3 storage: where a resource is, and what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Union
+
+from rucio_cs3.errors import InvalidName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LONGEST_NAME = 255  # bytes; every driver seen fails beyond, each in its own way
+
+
+@dataclass(frozen=True)
+class ResourceId:
+    """The storage's own name for a resource."""
+
+    storage_id: str
+    opaque_id: str
+    space_id: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> ResourceId:
+        """Read `storage$space!opaque`, the notation of oCIS, OpenCloud and Reva's WebDAV door."""
+        storage, dollar, rest = text.partition("$")
+        space, bang, opaque = rest.partition("!")
+        if not (dollar and storage and space):
+            raise InvalidName("not a resource id, which reads storage$space!opaque", path=text)
+        return cls(storage, opaque if bang else space, space)
+
+    def __str__(self) -> str:
+        return f"{self.storage_id}${self.space_id}!{self.opaque_id}"
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Where a resource is: an absolute path, a resource id, or an id and a path below it."""
+
+    path: str = ""
+    id: ResourceId | None = None
+
+    def __post_init__(self) -> None:
+        if self.id is None and not self.path.startswith("/"):
+            raise InvalidName("without a resource id a path must be absolute", path=self.path)
+        clean = "/".join(_checked(self.path))
+        object.__setattr__(self, "path", clean if self.id else f"/{clean}")
+
+    @classmethod
+    def of(cls, target: Target) -> Ref:
+        """Take whatever a caller holds that names a resource."""
+        if isinstance(target, Ref):
+            return target
+        if isinstance(target, Info):
+            return cls(id=target.id)
+        if isinstance(target, ResourceId):
+            return cls(id=target)
+        if isinstance(target, tuple):
+            return cls(target[1], target[0])
+        return cls(target)
+
+    def __truediv__(self, below: str) -> Ref:
+        return Ref(f"{self.path}/{below}", self.id)
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def parent(self) -> Ref:
+        return Ref(self.path.rpartition("/")[0] or ("" if self.id else "/"), self.id)
+
+    @property
+    def is_root(self) -> bool:
+        """True when nothing lies above it that this reference could name."""
+        return self.path in {"", "/"}
+
+    def __str__(self) -> str:
+        return f"{self.id}/{self.path}" if self.id else self.path
+
+
+def _checked(path: str) -> list[str]:
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    for part in parts:
+        if part == "..":
+            raise InvalidName("'..' is not allowed in a path", path=path)
+        if "\0" in part:
+            raise InvalidName("a name cannot hold a NUL character", path=path.replace("\0", "\\0"))
+        if len(part.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+            raise InvalidName(f"a name is longer than {LONGEST_NAME} bytes", path=path, hint="use a shorter name")
+    return parts
+
+
+@dataclass(frozen=True)
+class Info:
+    """What the storage says of one resource. `checksums` holds only what the storage computed itself."""
+
+    name: str
+    path: str
+    id: ResourceId
+    kind: str  # "file", "directory", or CS3's word for anything else
+    size: int
+    mtime: float
+    etag: str
+    mime_type: str = ""
+    owner: str = ""
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    processing: bool = False
+
+    @property
+    def is_file(self) -> bool:
+        return self.kind == "file"
+
+    @property
+    def is_directory(self) -> bool:
+        return self.kind == "directory"
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """What was sent, and is there. The checksums are of the bytes that left us."""
+
+    ref: Ref
+    size: int
+    checksums: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Quota:
+    """In bytes; `total` 0 means that the storage sets no limit."""
+
+    total: int
+    used: int
+
+    @property
+    def available(self) -> int | None:
+        return max(self.total - self.used, 0) if self.total else None
+
+
+@dataclass(frozen=True)
+class User:
+    """Who the gateway says we are."""
+
+    username: str
+    opaque_id: str
+    idp: str
+    display_name: str = ""
+    mail: str = ""
+
+
+Target = Union[str, Ref, ResourceId, Info, tuple[ResourceId, str]]

@@ -1,0 +1,182 @@
+"""HTTP connections to data servers: pooled, bounded in time, never redirected, and with our errors."""
+
+from __future__ import annotations
+
+import contextlib
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from requests.utils import get_environ_proxies, select_proxy
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from rucio_cs3 import tls
+from rucio_cs3.errors import Cs3Error, DeadlineExceeded, Interrupted, Unavailable, Unsupported, from_http
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from rucio_cs3.config import Config
+    from rucio_cs3.credentials.tokens import Tokens
+    from rucio_cs3.cs3.files import Endpoint
+    from rucio_cs3.deadline import Deadline
+
+POOLED = 32  # connections kept per data server
+SLOWEST_COMMIT = 20 << 20  # bytes/s: after the last byte servers hash and copy before they answer
+
+
+class DataServers:
+    """All HTTP traffic of one client."""
+
+    def __init__(self, config: Config, tokens: Tokens) -> None:
+        self._config = config
+        self._tokens = tokens
+        self._managers: dict[str | None, urllib3.PoolManager] = {}
+
+    def close(self) -> None:
+        for manager in self._managers.values():
+            manager.clear()
+
+    @contextlib.contextmanager
+    def get(
+        self, endpoint: Endpoint, *, path: str, deadline: Deadline, headers: Mapping[str, str] | None = None
+    ) -> Iterator[Any]:
+        """The response, its body not yet read. Use within `with`: a connection not read to its end is not reused."""
+        response = self._send("GET", endpoint, path=path, wait=0, deadline=deadline, headers=headers)
+        try:
+            yield response
+        finally:
+            if response.closed or _drained(response):
+                response.release_conn()
+            else:
+                response.close()
+
+    def put(self, endpoint: Endpoint, body: Iterable[Any], size: int, *, path: str, deadline: Deadline) -> None:
+        """Send `size` bytes and wait until the server has them. Only 200 means so; 206 looks alike and is not."""
+        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        wait = size / SLOWEST_COMMIT
+        response = self._send("PUT", endpoint, path=path, wait=wait, deadline=deadline, headers=headers, body=body)
+        try:
+            if response.status != HTTPStatus.OK:
+                raise _refusal(response, path)
+            response.drain_conn()
+        finally:
+            response.release_conn()
+
+    def _send(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        *,
+        path: str,
+        wait: float,
+        deadline: Deadline,
+        headers: Mapping[str, str] | None,
+        body: Iterable[Any] | None = None,
+    ) -> Any:
+        self._refuse_plaintext(endpoint.url, path)
+        timeout = urllib3.Timeout(
+            connect=deadline.timeout(self._config.connect_timeout),
+            read=deadline.timeout(self._config.stall_timeout + wait),
+        )
+        with map_failures(endpoint.url, path):
+            return self._manager(endpoint.url).urlopen(
+                method,
+                endpoint.url,
+                body=body,
+                headers={**(headers or {}), **self._authorisation(endpoint)},
+                timeout=timeout,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+
+    def _authorisation(self, endpoint: Endpoint) -> dict[str, str]:
+        transfer = {"X-Reva-Transfer": endpoint.token} if endpoint.token else {}
+        return {"X-Access-Token": self._tokens.get(), **transfer}
+
+    def _refuse_plaintext(self, url: str, path: str) -> None:
+        if self._config.tls and not url.startswith("https://"):
+            raise Unsupported(
+                f"gateway {self._config.gateway} sends us to a data server without TLS, {_origin(url)}",
+                path=path,
+                hint="the site must offer https there; a token is not sent in the clear",
+            )
+
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        proxy = select_proxy(url, get_environ_proxies(url))
+        if proxy not in self._managers:
+            self._managers[proxy] = self._open(proxy)
+        return self._managers[proxy]
+
+    def _open(self, proxy: str | None) -> urllib3.PoolManager:
+        options: dict[str, Any] = {"maxsize": POOLED}
+        if self._config.tls:
+            options["ssl_context"] = tls.context(self._config)
+        manager = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+        manager.pool_classes_by_scheme = _pool_classes(self._config.stall_timeout)
+        return manager
+
+
+def _pool_classes(stall: float) -> dict[str, Any]:
+    """While it sends, urllib3 leaves the connect timeout in force; a busy server may pause for longer than that."""
+
+    class Plain(HTTPConnection):  # type: ignore[misc]
+        def connect(self) -> None:
+            super().connect()
+            self.sock.settimeout(stall)
+
+    class Secure(HTTPSConnection):  # type: ignore[misc]
+        def connect(self) -> None:
+            super().connect()
+            self.sock.settimeout(stall)
+
+    plain = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": Plain})
+    secure = type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": Secure})
+    return {"http": plain, "https": secure}
+
+
+def expect(response: Any, statuses: tuple[int, ...], path: str) -> None:
+    """Raise our error for any other status."""
+    if response.status not in statuses:
+        raise _refusal(response, path)
+
+
+def _refusal(response: Any, path: str) -> Cs3Error:
+    text = response.read(500).decode("utf-8", "replace")
+    return from_http(response.status, " ".join(text.split())[:200], path=path)
+
+
+def _drained(response: Any) -> bool:
+    return bool(response.length_remaining == 0)
+
+
+def _origin(url: str) -> str:
+    """The part of an endpoint that may be shown: the rest can be a secret."""
+    return "/".join(url.split("/", 3)[:3])
+
+
+@contextlib.contextmanager
+def map_failures(url: str, path: str) -> Iterator[None]:
+    """The one place where urllib3's and the socket's errors become ours."""
+    try:
+        yield
+    except Cs3Error:
+        raise
+    except urllib3.exceptions.SSLError as error:
+        raise Unavailable(
+            f"TLS with data server {_origin(url)} failed: {error}",
+            path=path,
+            hint="check ca, and the site's certificate",
+        ) from error
+    except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
+        raise Unavailable(f"cannot connect to data server {_origin(url)}", path=path) from error
+    except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
+        raise DeadlineExceeded(f"data server {_origin(url)} went silent", path=path) from error
+    except (urllib3.exceptions.HTTPError, ConnectionError) as error:
+        for ours in error.args:
+            if isinstance(ours, Cs3Error):  # raised by the body while it was sent, and wrapped by urllib3
+                raise ours from ours.__cause__
+        raise Interrupted(f"the connection to data server {_origin(url)} broke", path=path) from error

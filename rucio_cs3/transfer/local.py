@@ -1,0 +1,90 @@
+"""The local end of a transfer, its failures told apart from those of the network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from rucio_cs3.errors import Cs3Error, LocalSourceError, LocalTargetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLOCK = 1 << 20
+IN_MEMORY = 8 << 20  # bytes; what is written piece by piece waits in memory up to here, then on disk
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open file that can be read again from where it began, and how much of it there is."""
+
+    file: BinaryIO
+    size: int
+    begin: int
+    name: str
+
+    def blocks(self) -> Iterator[bytes]:
+        """The content from the beginning, exactly `size` bytes, or LocalSourceError."""
+        left = self.size
+        with local_source(self.name):
+            self.file.seek(self.begin)
+        while left:
+            with local_source(self.name):
+                block = self.file.read(min(BLOCK, left))
+            if not block:
+                raise LocalSourceError("it became shorter while it was read", path=self.name)
+            left -= len(block)
+            yield block
+        with local_source(self.name):
+            grown = self.file.read(1)
+        if grown:
+            raise LocalSourceError("it became longer while it was read", path=self.name)
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[Source]:
+    """A local file, by name."""
+    with local_source(path):
+        file = open(path, "rb")  # noqa: SIM115, PTH123 - closed below; its failures are named apart
+    with file:
+        yield Source(file, os.fstat(file.fileno()).st_size, 0, path)
+
+
+@contextlib.contextmanager
+def rewindable(file: BinaryIO, size: int | None = None) -> Iterator[Source]:
+    """An open file, from where it stands; a stream that cannot go back is kept on the side first."""
+    name = str(getattr(file, "name", "the source"))
+    if file.seekable():
+        begin = file.tell()
+        rest = file.seek(0, os.SEEK_END) - begin
+        yield Source(file, rest if size is None else size, begin, name)
+        return
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept, local_source(name):
+        while block := file.read(BLOCK):
+            kept.write(block)
+        yield Source(kept, kept.tell() if size is None else size, 0, name)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def local_source(path: str) -> Iterator[None]:
+    with _translated(LocalSourceError, path):
+        yield
+
+
+@contextlib.contextmanager
+def local_target(path: str) -> Iterator[None]:
+    with _translated(LocalTargetError, path):
+        yield
+
+
+@contextlib.contextmanager
+def _translated(kind: type[LocalSourceError | LocalTargetError], path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, Cs3Error):
+            raise
+        raise kind.of(error, path) from error

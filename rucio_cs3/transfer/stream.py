@@ -1,0 +1,123 @@
+"""Remote files as file objects: for reading with seek, for writing whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from rucio_cs3.deadline import NEVER
+from rucio_cs3.errors import Interrupted
+from rucio_cs3.transfer.http import expect, map_failures
+from rucio_cs3.transfer.local import IN_MEMORY, rewindable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+    from rucio_cs3.model import Ref
+    from rucio_cs3.transfer.download import Downloads
+    from rucio_cs3.transfer.http import DataServers
+    from rucio_cs3.transfer.upload import Uploads
+
+BUFFER = 1 << 20
+
+
+class RemoteFile(io.RawIOBase):
+    """Reads one file. A seek asks for a range; without ranges the file is read again and skipped through."""
+
+    def __init__(self, ref: Ref, downloads: Downloads, servers: DataServers) -> None:
+        super().__init__()
+        self._downloads = downloads
+        self._servers = servers
+        self._ref = ref
+        self.info = downloads.readable(ref, NEVER)
+        self._position = 0  # where the caller is
+        self._streamed = 0  # where the open response is
+        self._response: Any = None
+        self._responses = contextlib.ExitStack()
+        self._etag: str | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.info.size}[whence]
+        if start + offset < 0:
+            raise ValueError("cannot seek before the beginning")
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        wanted = min(len(buffer), self.info.size - self._position)
+        if wanted <= 0:
+            return 0
+        self._align()
+        block = self._read(wanted)
+        buffer[: len(block)] = block
+        self._position += len(block)
+        return len(block)
+
+    def close(self) -> None:
+        self._responses.close()
+        super().close()
+
+    def _align(self) -> None:
+        """Have a response that stands where the caller is."""
+        if self._response is None or not self._streamed <= self._position < self._streamed + BUFFER:
+            self._open_at(self._position)
+        while self._streamed < self._position:
+            self._read(min(BUFFER, self._position - self._streamed))
+
+    def _open_at(self, offset: int) -> None:
+        self._responses.close()
+        path = str(self._ref)
+        self._endpoint = self._downloads.endpoint(self._ref, NEVER)
+        self._response = self._get({"Range": f"bytes={offset}-"} if offset else {})
+        if self._response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            self._responses.close()
+            self._response = self._get({})
+        expect(self._response, (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT), path)
+        self._streamed = offset if self._response.status == HTTPStatus.PARTIAL_CONTENT else 0
+        self._same_content(path)
+
+    def _get(self, headers: dict[str, str]) -> Any:
+        response = self._servers.get(self._endpoint, path=str(self._ref), deadline=NEVER, headers=headers)
+        return self._responses.enter_context(response)
+
+    def _same_content(self, path: str) -> None:
+        """Ranges of two versions do not make a file; servers ignore If-Match, so we look at the ETag ourselves."""
+        etag = self._response.headers.get("ETag")
+        if self._etag not in {None, etag}:
+            raise Interrupted("the file was replaced while it was read", path=path)
+        self._etag = etag
+
+    def _read(self, size: int) -> bytes:
+        with map_failures(self._endpoint.url, str(self._ref)):
+            block: bytes = self._response.read(size)
+        if not block:
+            raise Interrupted(f"it ended after {self._streamed} of {self.info.size} bytes", path=str(self._ref))
+        self._streamed += len(block)
+        return block
+
+
+def reader(ref: Ref, downloads: Downloads, servers: DataServers) -> io.BufferedReader:
+    return io.BufferedReader(RemoteFile(ref, downloads, servers), BUFFER)
+
+
+@contextlib.contextmanager
+def writer(ref: Ref, uploads: Uploads, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Collects what is written, and uploads it at the end of the block; an exception in the block uploads nothing."""
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
+        yield kept
+        kept.seek(0)
+        with rewindable(kept) as source:  # type: ignore[arg-type]
+            uploads.put(source, ref, overwrite=overwrite)

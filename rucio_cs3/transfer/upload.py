@@ -1,0 +1,165 @@
+"""Bytes to the storage: under a temporary name, verified there, then moved to the final one.
+
+Some servers commit what they got of an upload that was cut, ignore the declared length and every checksum, write in
+place, and replace a folder by a file. So nothing is written under a name that matters before it was seen to be right.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from rucio_cs3.deadline import NEVER
+from rucio_cs3.errors import AlreadyExists, Cs3Error, IsDirectory, NotFound, NotStored, Unsupported
+from rucio_cs3.model import Ref, Uploaded
+from rucio_cs3.transfer import verify
+from rucio_cs3.transfer.retry import UPLOAD, retry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rucio_cs3.config import Config
+    from rucio_cs3.credentials.tokens import Tokens
+    from rucio_cs3.cs3.files import Endpoint, Files
+    from rucio_cs3.deadline import Deadline
+    from rucio_cs3.model import Info, Target
+    from rucio_cs3.transfer.download import Downloads
+    from rucio_cs3.transfer.folders import Folders
+    from rucio_cs3.transfer.http import DataServers
+    from rucio_cs3.transfer.local import Source
+
+log = logging.getLogger(__name__)
+LATE_COMMIT = (0.0, 0.1, 0.3, 1.0)  # seconds; a server notices a cut upload a moment after us, and commits it then
+
+
+class Uploads:
+    """Uploads of one client."""
+
+    def __init__(
+        self, config: Config, files: Files, servers: DataServers, tokens: Tokens, folders: Folders, downloads: Downloads
+    ) -> None:
+        self._config = config
+        self._files = files
+        self._servers = servers
+        self._tokens = tokens
+        self._folders = folders
+        self._downloads = downloads
+
+    def put(
+        self,
+        source: Source,
+        target: Target,
+        *,
+        overwrite: bool = False,
+        temporary: bool = False,
+        checksums: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        deadline: Deadline = NEVER,
+    ) -> Uploaded:
+        """Upload `source`. With `temporary`, `target` itself is a name that does not matter, and the move is saved.
+
+        Raises:
+            AlreadyExists: `target` is there and `overwrite` is not given.
+            IsDirectory: `target` is a folder.
+            ChecksumMismatch: `source` is not what `checksums` say; nothing is kept.
+        """
+        ref = Ref.of(target)
+        self._refuse_occupied(ref, overwrite, deadline)
+
+        def attempt(number: int) -> Uploaded:
+            self._folders.ensure(ref.parent)
+            # Not a second time under the same name: the server may yet commit the first, cut one there.
+            direct = temporary and number == 0 and source.size > 0
+            staging = ref if direct else ref.parent / f".rucio-cs3-{secrets.token_hex(6)}.part"
+            tally = verify.Tally({"adler32", *verify.comparable(checksums or {})}, source.size, progress)
+            try:
+                self._write(source, staging, tally, checksums or {}, deadline)
+                if not direct:
+                    self._settle(staging, ref, overwrite)
+            except BaseException:
+                self._folders.forget(ref.parent)
+                self._discard(staging, late=tally.size > 0)
+                raise
+            return Uploaded(ref, tally.size, tally.checksums)
+
+        return retry(attempt, UPLOAD, times=self._config.retries, tokens=self._tokens, deadline=deadline)
+
+    def _refuse_occupied(self, ref: Ref, overwrite: bool, deadline: Deadline) -> None:
+        try:
+            there = self._files.stat(ref, deadline=deadline)
+        except NotFound:
+            return
+        if not there.is_file:
+            raise IsDirectory(f"a {there.kind} stands where a file is meant", path=str(ref))
+        if not overwrite:
+            raise AlreadyExists("it is there already", path=str(ref), hint="remove it first, or ask to overwrite")
+
+    def _settle(self, staging: Ref, final: Ref, overwrite: bool) -> None:
+        """Give the file its name."""
+        try:
+            self._files.rename(staging, final)
+        except AlreadyExists:
+            if not overwrite:
+                raise
+            self._files.delete(final)
+            self._files.rename(staging, final)
+
+    def _write(
+        self, source: Source, staging: Ref, tally: verify.Tally, checksums: Mapping[str, str], deadline: Deadline
+    ) -> None:
+        """Send the bytes, and see that they are there."""
+        if source.size:
+            endpoint = self._endpoint(staging, source.size, deadline)
+            body = _counted(source, tally, deadline)
+            self._servers.put(endpoint, body, source.size, path=str(staging), deadline=deadline)
+        else:
+            self._files.touch(
+                staging
+            )  # an empty PUT is an error on some servers, and TUS makes no file of it on others
+        verify.same_checksums(tally.checksums, checksums, source.name, "expected was")
+        verify.stored(tally, self._stat_written(staging, deadline), str(staging))
+        if self._config.verify == "readback":
+            self._downloads.to_file(staging, _Void(), checksums=tally.checksums, deadline=deadline)
+
+    def _stat_written(self, staging: Ref, deadline: Deadline) -> Info:
+        try:
+            return self._files.stat(staging, deadline=deadline)
+        except NotFound as error:
+            raise NotStored("the storage took the bytes, but has no such file", path=str(staging)) from error
+
+    def _endpoint(self, staging: Ref, size: int, deadline: Deadline) -> Endpoint:
+        offered = self._files.initiate_upload(staging, size, deadline=deadline)
+        for endpoint in offered:
+            if endpoint.protocol == "simple":
+                return endpoint
+        names = ", ".join(e.protocol for e in offered) or "nothing"
+        raise Unsupported(f"the site offers {names} for uploads, and we speak simple", path=str(staging))
+
+    def _discard(self, staging: Ref, *, late: bool) -> None:
+        """Remove what a failed upload left. A second failure must not hide the first."""
+        for pause in LATE_COMMIT if late else LATE_COMMIT[:1]:
+            time.sleep(pause)
+            try:
+                self._files.delete(staging)
+            except NotFound:
+                continue
+            except Cs3Error as error:
+                log.warning("could not remove what a failed upload left: %s", error)
+            return
+
+
+def _counted(source: Source, tally: verify.Tally, deadline: Deadline) -> Iterator[bytes]:
+    for block in source.blocks():
+        deadline.timeout(1)
+        tally.add(block)
+        yield block
+
+
+class _Void(io.BytesIO):
+    """Where a file goes that is read only to be compared."""
+
+    def write(self, data: Any) -> int:
+        return len(data)

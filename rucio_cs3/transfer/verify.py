@@ -1,0 +1,64 @@
+"""What we know of the bytes that passed through our hands, and how it is held against what the storage says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rucio_cs3.checksums import ALGORITHMS, normalise
+from rucio_cs3.errors import ChecksumMismatch, SizeMismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from rucio_cs3.checksums import Buffer
+    from rucio_cs3.model import Info
+
+PREFERRED = ("adler32", "sha1", "md5")  # by speed
+
+
+class Tally:
+    """Counts and hashes a stream."""
+
+    def __init__(
+        self, algorithms: Iterable[str], total: int, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        self.size = 0
+        self._total = total
+        self._progress = progress
+        self._running = {name: ALGORITHMS[name]() for name in algorithms}
+
+    def add(self, block: Buffer) -> None:
+        self.size += len(block)
+        for checksum in self._running.values():
+            checksum.update(block)
+        if self._progress:
+            self._progress(self.size, self._total)
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        return {name: checksum.hexdigest() for name, checksum in self._running.items()}
+
+
+def comparable(*known: Mapping[str, str]) -> list[str]:
+    """The cheapest algorithm of each set of known checksums; hashing for nobody costs time."""
+    return sorted(
+        {next(name for name in PREFERRED if name in sums) for sums in known if any(n in sums for n in PREFERRED)}
+    )
+
+
+def same_size(expected: int, found: int, path: str, where: str) -> None:
+    if expected != found:
+        raise SizeMismatch(f"{where} has {found} bytes instead of {expected}", path=path)
+
+
+def same_checksums(ours: Mapping[str, str], theirs: Mapping[str, str], path: str, whose: str) -> None:
+    """Compare what both sides know. `whose` names the other side in the error."""
+    for name in ours.keys() & theirs.keys():
+        if ours[name] != normalise(name, theirs[name]):
+            raise ChecksumMismatch(f"{name} is {ours[name]}, but {whose} {theirs[name]}", path=path)
+
+
+def stored(tally: Tally, info: Info, path: str) -> None:
+    """Hold what the storage says it has against what was sent to it."""
+    same_size(tally.size, info.size, path, "after the upload the storage")
+    same_checksums(tally.checksums, info.checksums, path, "the storage computed")
