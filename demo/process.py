@@ -1,0 +1,102 @@
+"""Programs run to their end, servers started and stopped, and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sysconfig
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+BIN = Path(sysconfig.get_path("scripts"))  # of the environment that we run in
+STOP_SECONDS = 10
+COMMAND_SECONDS = 120
+
+
+class SandboxError(RuntimeError):
+    """The sandbox itself could not be set up: nothing is said about the software under test."""
+
+
+class Child:
+    """A server in a process group of its own, so that stopping it takes its children along."""
+
+    def __init__(self, argv: list[str], *, log: Path, env: Mapping[str, str], **popen: Any) -> None:
+        self.log = log
+        with log.open("ab") as sink:
+            self.process = subprocess.Popen(
+                argv,
+                env=dict(env),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                **{"stdout": sink, "stderr": sink, **popen},
+            )
+
+    def stop(self) -> None:
+        """Ask the whole group to end, and make sure of it."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
+
+    def last_words(self) -> str:
+        """Return the end of its log, for the message of whoever finds it dead."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+
+class Resource(ABC):
+    """Started on entry, stopped on exit, and stopped as well when the start fails half-way or is interrupted."""
+
+    def __init__(self) -> None:
+        self.cleanup = contextlib.ExitStack()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start, registering in `cleanup` how to undo each step."""
+
+    def stop(self) -> None:
+        """Undo the start, the last step first."""
+        self.cleanup.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def run(argv: list[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run to the end, with all that it says in stdout."""
+    return subprocess.run(
+        [str(word) for word in argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+        **options,
+    )
+
+
+def run_or_fail(argv: list[str | Path], **options: Any) -> None:
+    """Run a step of the set-up, which has to work."""
+    done = run(argv, **options)
+    if done.returncode:
+        raise SandboxError(f"{argv[0]} failed:\n{done.stdout}")
