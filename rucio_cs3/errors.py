@@ -27,6 +27,7 @@ Cs3Error
 │   └── ChecksumMismatch
 └── LocalFileError           (OSError)
     ├── LocalSourceError                            the file to upload
+    │   └── LocalSourceMissing
     └── LocalTargetError                            the place to download to
 
 Every error carries a stable `code`, the CS3, gRPC or HTTP `status` it came from, the `path`, and a `hint`: what to do.
@@ -173,15 +174,17 @@ class LocalFileError(Cs3Error, OSError):
 
     @classmethod
     def of(cls, error: OSError, path: str) -> LocalFileError:
-        """Name the local file and keep the errno, which callers tell missing from unreadable by."""
-        ours = cls(error.strerror or str(error), path=path, status=type(error).__name__)
-        ours.errno = error.errno
-        return ours
+        """Name the local file."""
+        return cls(error.strerror or str(error), path=path, status=type(error).__name__)
 
 
 class LocalSourceError(LocalFileError):
     code = "local_source"
     default_hint = "check that the file exists and can be read"
+
+
+class LocalSourceMissing(LocalSourceError):
+    code = "local_source_missing"
 
 
 class LocalTargetError(LocalFileError):

@@ -40,11 +40,13 @@ class Ref:
 
     path: str = ""
     id: ResourceId | None = None
+    label: str = field(default="", compare=False, repr=False)
+    """what people know the id as"""
 
     def __post_init__(self) -> None:
         if self.id is None and not self.path.startswith("/"):
             raise InvalidName("without a resource id a path must be absolute", path=self.path)
-        clean = "/".join(_checked(self.path))
+        clean = relative(self.path)
         object.__setattr__(self, "path", clean if self.id else f"/{clean}")
 
     @classmethod
@@ -61,7 +63,7 @@ class Ref:
         return cls(target)
 
     def __truediv__(self, below: str) -> Ref:
-        return Ref(f"{self.path}/{below}", self.id)
+        return Ref(f"{self.path}/{below}", self.id, self.label)
 
     @property
     def name(self) -> str:
@@ -69,7 +71,7 @@ class Ref:
 
     @property
     def parent(self) -> Ref:
-        return Ref(self.path.rpartition("/")[0] or ("" if self.id else "/"), self.id)
+        return Ref(self.path.rpartition("/")[0] or ("" if self.id else "/"), self.id, self.label)
 
     @property
     def is_root(self) -> bool:
@@ -77,10 +79,13 @@ class Ref:
         return self.path in {"", "/"}
 
     def __str__(self) -> str:
-        return f"{self.id}/{self.path}" if self.id else self.path
+        if self.id is None:
+            return self.path
+        return f"{self.label or self.id}/{self.path}".rstrip("/")
 
 
-def _checked(path: str) -> list[str]:
+def relative(path: str) -> str:
+    """A path without empty parts, dots and slashes at its ends. Raises InvalidName for one that could go upwards."""
     parts = [part for part in path.split("/") if part not in {"", "."}]
     for part in parts:
         if part == "..":
@@ -89,7 +94,7 @@ def _checked(path: str) -> list[str]:
             raise InvalidName("a name cannot hold a NUL character", path=path.replace("\0", "\\0"))
         if len(part.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
             raise InvalidName(f"a name is longer than {LONGEST_NAME} bytes", path=path, hint="use a shorter name")
-    return parts
+    return "/".join(parts)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Channel:
         self._channel.close()
 
     def call(self, method: str, request: Any, *, path: str = "", deadline: Deadline | None = None) -> Any:
-        """Call as the user. A refused token is renewed once: gateways refuse before they act, so nothing is done twice."""
+        """Call as the user. A refused token is renewed once: gateways refuse before they act, nothing is done twice."""
         if self.tokens is None:
             return self.call_with(None, method, request, path=path, deadline=deadline)
         token = self.tokens.get()

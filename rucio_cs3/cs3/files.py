@@ -165,7 +165,7 @@ class Files:
             raise IsDirectory(f"it is a {info.kind}, not a file", path=str(ref))
 
     def set_xattrs(self, target: Target, values: Mapping[str, str]) -> None:
-        """Attach key-value pairs. Some drivers key them by path: they outlive the file and stick to the next one there."""
+        """Attach key-value pairs. Some drivers key them by path: they outlive the file and stick to the next one."""
         ref = Ref.of(target)
         metadata = storage.ArbitraryMetadata(metadata=dict(values))
         request = provider.SetArbitraryMetadataRequest(ref=wire.reference(ref), arbitrary_metadata=metadata)

@@ -47,10 +47,11 @@ class DataServers:
         try:
             yield response
         finally:
-            if response.closed or _drained(response):
-                response.release_conn()
+            if response.length_remaining == 0:
+                response.drain_conn()
             else:
                 response.close()
+            response.release_conn()
 
     def put(self, endpoint: Endpoint, body: Iterable[Any], size: int, *, path: str, deadline: Deadline) -> None:
         """Send `size` bytes and wait until the server has them. Only 200 means so; 206 looks alike and is not."""
@@ -147,10 +148,6 @@ def expect(response: Any, statuses: tuple[int, ...], path: str) -> None:
 def _refusal(response: Any, path: str) -> Cs3Error:
     text = response.read(500).decode("utf-8", "replace")
     return from_http(response.status, " ".join(text.split())[:200], path=path)
-
-
-def _drained(response: Any) -> bool:
-    return bool(response.length_remaining == 0)
 
 
 def _origin(url: str) -> str:

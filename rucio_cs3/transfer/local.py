@@ -8,10 +8,12 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from rucio_cs3.errors import Cs3Error, LocalSourceError, LocalTargetError
+from rucio_cs3.errors import Cs3Error, LocalSourceError, LocalSourceMissing, LocalTargetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rucio_cs3.errors import LocalFileError
 
 BLOCK = 1 << 20
 IN_MEMORY = 8 << 20  # bytes; what is written piece by piece waits in memory up to here, then on disk
@@ -70,21 +72,25 @@ def rewindable(file: BinaryIO, size: int | None = None) -> Iterator[Source]:
 
 @contextlib.contextmanager
 def local_source(path: str) -> Iterator[None]:
-    with _translated(LocalSourceError, path):
+    """Failures to read `path`."""
+    with _translated(path, LocalSourceError, LocalSourceMissing):
         yield
 
 
 @contextlib.contextmanager
 def local_target(path: str) -> Iterator[None]:
-    with _translated(LocalTargetError, path):
+    """Failures to write `path`."""
+    with _translated(path, LocalTargetError, LocalTargetError):
         yield
 
 
 @contextlib.contextmanager
-def _translated(kind: type[LocalSourceError | LocalTargetError], path: str) -> Iterator[None]:
+def _translated(path: str, kind: type[LocalFileError], missing: type[LocalFileError]) -> Iterator[None]:
     try:
         yield
+    except Cs3Error:
+        raise
+    except FileNotFoundError as error:
+        raise missing.of(error, path) from error
     except OSError as error:
-        if isinstance(error, Cs3Error):
-            raise
         raise kind.of(error, path) from error

@@ -1,0 +1,239 @@
+"""The RSE protocol plugin: `impl = rucio_cs3.protocol.Default`.
+
+Rucio's server imports this module to write PFNs and constructs an object per file, so nothing heavy happens before
+`connect`. Storage work is the client's; here PFNs become paths, and our errors the exceptions Rucio acts on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
+
+from rucio.common import exception
+from rucio.common.config import get_config, get_config_dirs
+from rucio.rse.protocols.protocol import RSEProtocol
+
+from rucio_cs3 import errors
+from rucio_cs3.config import from_environment
+from rucio_cs3.rse import Rse, is_jwt, path_to_pfn, pfn_to_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rucio_cs3.model import Info
+    from rucio_cs3.root import Root
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+TEMPORARY = ".rucio.upload"  # Rucio's suffix for a name it will rename when it has verified the file
+RUCIO_CHECKSUMS = ("adler32", "md5")
+RSE_ACCOUNTS = "rse-accounts.cfg"
+
+# The first class that fits decides. What the reaper must not take for "deleted" may never become SourceNotFound.
+RUCIO_EXCEPTIONS: tuple[tuple[type[Exception], type[Exception]], ...] = (
+    (errors.InvalidName, exception.RSEFileNameNotSupported),
+    (errors.ConfigError, exception.RSEAccessDenied),
+    (errors.NotAuthenticated, exception.RSEAccessDenied),
+    (errors.PermissionDenied, exception.RSEAccessDenied),
+    (errors.NotFound, exception.SourceNotFound),
+    (errors.AlreadyExists, exception.FileReplicaAlreadyExists),
+    (errors.IsDirectory, exception.RSEOperationNotSupported),
+    (errors.NotDirectory, exception.RSEOperationNotSupported),
+    (errors.Unsupported, exception.RSEOperationNotSupported),
+    (errors.InvalidRequest, exception.RSEOperationNotSupported),
+    (errors.StorageFull, exception.FullStorage),
+    (errors.Locked, exception.ResourceTemporaryUnavailable),
+    (errors.Processing, exception.ResourceTemporaryUnavailable),
+    (errors.SizeMismatch, exception.FileConsistencyMismatch),
+    (errors.ChecksumMismatch, exception.FileConsistencyMismatch),
+    (errors.LocalSourceMissing, exception.SourceNotFound),
+    (errors.LocalSourceError, exception.SourceAccessDenied),
+    (errors.LocalTargetError, exception.DestinationNotAccessible),
+    (errors.Cs3Error, exception.ServiceUnavailable),
+)
+
+
+def rucio_exception(error: errors.Cs3Error) -> Exception:
+    """What Rucio should see."""
+    kind: type[Exception] = next(theirs for ours, theirs in RUCIO_EXCEPTIONS if isinstance(error, ours))
+    return kind(str(error))
+
+
+def translated(method: Method) -> Method:
+    """Let nothing but Rucio exceptions out, each with our one line."""
+
+    @functools.wraps(method)
+    def wrapper(self: Default, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except errors.Cs3Error as error:
+            self.logger(logging.DEBUG, "%s: %s: %s", method.__name__, error.code, error)
+            raise rucio_exception(error) from error
+
+    return cast("Method", wrapper)
+
+
+class Default(RSEProtocol):  # type: ignore[misc]
+    """Read, write, delete and stat over CS3."""
+
+    _root: Root | None = None
+
+    def lfns2pfns(self, lfns: Any) -> dict[str, str]:
+        """Rucio's own mapping, written as URLs: other tools open them too."""
+        plain = super().lfns2pfns(lfns)
+        begin = len(path_to_pfn(self.attributes, ""))
+        return {did: path_to_pfn(self.attributes, pfn[begin:]) for did, pfn in plain.items()}
+
+    @translated
+    def parse_pfns(self, pfns: Iterable[str] | str) -> dict[str, dict[str, Any]]:
+        """Rucio's own parser takes what follows # and ? in a name for something else, and drops it."""
+        return {pfn: self._parsed(pfn) for pfn in ([pfns] if isinstance(pfns, str) else pfns)}
+
+    def _parsed(self, pfn: str) -> dict[str, Any]:
+        folder, _, name = pfn_to_path(pfn, self.attributes).rpartition("/")
+        fixed = {key: self.attributes[key] for key in ("scheme", "hostname", "port", "prefix")}
+        return {**fixed, "path": f"/{folder}/" if folder else "/", "name": name}
+
+    @translated
+    def path2pfn(self, path: str) -> str:
+        """A PFN as it is; anything else is a path below the prefix."""
+        if "://" in path:
+            return path
+        return path_to_pfn(self.attributes, f"/{self.attributes['prefix'].strip('/')}/{path.lstrip('/')}")
+
+    @translated
+    def connect(self) -> None:
+        """See that the root folder can be seen. From the second time on in a process this costs nothing."""
+        from rucio_cs3 import root  # noqa: PLC0415 - brings gRPC, which the server and the reaper's planning can spare
+
+        rse = Rse.of(self.rse["rse"], self.attributes, (_section("cs3"), from_environment(os.environ)), self._special())
+        self._root = root.shared(rse.config, rse.root)
+        self._root.resolve()
+
+    def _special(self) -> dict[str, Any]:
+        """What is set for this RSE here, and the user's Rucio token if it is one that a site can check."""
+        accounts = _rse_accounts().get(self.rse["id"], {}).get("cs3", {})
+        token = {"bearer_token": self.auth_token} if is_jwt(self.auth_token) else {}
+        return {**token, **accounts, **_section(f"cs3:{self.rse['rse']}")}
+
+    def close(self) -> None:
+        """Nothing: connections are shared and outlive this object."""
+
+    @translated
+    def exists(self, path: str) -> bool:
+        """Raises rather than answer False when that cannot be believed."""
+        with contextlib.suppress(errors.NotFound):
+            self._stat(path)
+            return True
+        return False
+
+    @translated
+    def get(self, path: str, dest: str, transfer_timeout: float | None = None) -> None:
+        """`dest` appears whole and verified, or not at all."""
+        root = self._connected()
+        below = self._below(path)
+        with self._believed(root):
+            info = root.client.download(root.ref(below), dest, timeout=_seconds(transfer_timeout))
+        self.logger(logging.DEBUG, "read %d bytes of %s", info.size, path)
+
+    @translated
+    def put(
+        self, source: str, target: str, source_dir: str | None = None, transfer_timeout: float | None = None
+    ) -> None:
+        """Verified on the storage before this returns."""
+        root = self._connected()
+        below = self._below(target)
+        local = str(Path(source_dir or "", source))
+        try:
+            done = root.client.upload(
+                local,
+                root.ref(below),
+                overwrite=True,
+                temporary=below.endswith(TEMPORARY),
+                timeout=_seconds(transfer_timeout),
+            )
+        except errors.NotFound as gone:  # to Rucio it would be the local file that is missing
+            raise errors.Unavailable(gone.message, path=gone.path, status=gone.status) from gone
+        self.logger(logging.DEBUG, "wrote %d bytes to %s, %s", done.size, target, dict(done.checksums))
+
+    @translated
+    def delete(self, path: str) -> None:
+        """Delete a file, never a folder."""
+        self._connected().delete(self._below(path))
+
+    @translated
+    def rename(self, path: str, new_path: str) -> None:
+        """Never onto something that is there."""
+        root = self._connected()
+        old, new = root.ref(self._below(path)), root.ref(self._below(new_path))
+        with self._believed(root):
+            root.client.files.move(old, new)
+
+    @translated
+    def stat(self, path: str) -> dict[str, Any]:
+        """Checksums only if the storage computed them."""
+        info = self._stat(path)
+        known = {name: value for name, value in info.checksums.items() if name in RUCIO_CHECKSUMS}
+        return {"filesize": info.size, **known}
+
+    @translated
+    def get_space_usage(self) -> tuple[int, int]:
+        """Total and unused bytes, by the quota of the root folder."""
+        root = self._connected()
+        quota = root.client.files.quota(root.resolve())
+        if quota.available is None:
+            raise errors.Unsupported("the storage sets no limit, so no space is free or used up", path=str(root.place))
+        return quota.total, quota.available
+
+    def _connected(self) -> Root:
+        if self._root is None:
+            raise exception.RSENotConnected(f"RSE {self.rse['rse']}: connect() comes first")
+        return self._root
+
+    def _below(self, pfn: str) -> str:
+        below = pfn_to_path(self.path2pfn(pfn), self.attributes)
+        if not below:
+            raise errors.InvalidName("it is the root folder of the RSE, not a file", path=pfn)
+        return below
+
+    def _stat(self, path: str) -> Info:
+        info = self._connected().stat(self._below(path))
+        if not info.is_file:
+            raise errors.IsDirectory(f"it is a {info.kind}, not a file", path=path)
+        return info
+
+    @contextlib.contextmanager
+    def _believed(self, root: Root) -> Iterator[None]:
+        try:
+            yield
+        except errors.NotFound as missing:
+            raise root.believed(missing) from missing
+
+
+def _seconds(timeout: float | None) -> float | None:
+    """Rucio says 0 as well for no limit; the stall timeout is in force all the same."""
+    return float(timeout) if timeout else None
+
+
+def _section(name: str) -> dict[str, str]:
+    """A section of rucio.cfg as it is written: a % in a password is only a %."""
+    parser = get_config()
+    if not parser.has_section(name):
+        return {}
+    return {key: value for key, value in parser.items(name, raw=True) if key not in parser.defaults()}
+
+
+def _rse_accounts() -> dict[str, Any]:
+    for folder in get_config_dirs():
+        file = Path(folder, RSE_ACCOUNTS)
+        if file.exists():
+            try:
+                return cast("dict[str, Any]", json.loads(file.read_text(encoding="utf-8")))
+            except (OSError, ValueError) as error:
+                raise errors.ConfigError(f"cannot read {file}: {error}") from error
+    return {}

@@ -1,0 +1,114 @@
+"""A folder that everything else is addressed from, and the proof that something below it is really not there.
+
+Servers answer NOT_FOUND for what they cannot show as well: to an expired token, to a lost permission, and by absolute
+path when the storage behind it is down. Who books a file as deleted on such an answer has lost it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from rucio_cs3.client import shared as shared_client
+from rucio_cs3.errors import (
+    Cs3Error,
+    InvalidRequest,
+    NotDirectory,
+    NotFound,
+    ServerError,
+    Unavailable,
+    Unsupported,
+)
+from rucio_cs3.model import Ref
+
+if TYPE_CHECKING:
+    from rucio_cs3.client import Cs3Client
+    from rucio_cs3.config import Config
+    from rucio_cs3.model import Info
+
+
+log = logging.getLogger(__name__)
+
+
+class Root:
+    """Resolved to a resource id at first use, and remembered."""
+
+    def __init__(self, client: Cs3Client, place: Ref) -> None:
+        self.client = client
+        self.place = place
+        self._ref: Ref | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Root {self.place} at {self.client.config.gateway}>"
+
+    def resolve(self) -> Ref:
+        """Raises Unavailable when the folder cannot be seen: that is never a NotFound."""
+        with self._lock:
+            if self._ref is None:
+                self._ref = self._by_id(self._look(self.place))
+            return self._ref
+
+    def _by_id(self, info: Info) -> Ref:
+        """The id, which says more when something is wrong; the path where a driver cannot look up ids."""
+        ref = Ref(id=info.id, label=str(self.place).rstrip("/"))
+        try:
+            return ref if self.client.files.stat(ref).is_directory else self.place
+        except (ServerError, NotFound, InvalidRequest, Unsupported):
+            log.info("%s cannot be addressed by resource id, so its path is used", self)
+            return self.place
+
+    def ref(self, below: str) -> Ref:
+        """Raises InvalidName for a path that would leave the root."""
+        return self.resolve() / below
+
+    def stat(self, below: str) -> Info:
+        """Like Files.stat, with a NotFound that can be believed."""
+        ref = self.ref(below)
+        try:
+            return self.client.files.stat(ref)
+        except NotFound as missing:
+            raise self.believed(missing) from missing
+
+    def delete(self, below: str) -> None:
+        """Delete a file, with a NotFound that can be believed."""
+        ref = self.ref(below)
+        try:
+            self.client.files.delete(ref)
+        except NotFound as missing:
+            raise self.believed(missing) from missing
+
+    def believed(self, missing: NotFound) -> Cs3Error:
+        """`missing` itself if the root can be seen with the same token just now, else what is really wrong."""
+        try:
+            self._look(self.resolve())
+        except Cs3Error as wrong:
+            self._ref = None
+            return wrong
+        return missing
+
+    def _look(self, ref: Ref) -> Info:
+        try:
+            info = self.client.files.stat(ref)
+        except NotFound as hidden:
+            self.client.whoami()  # raises if it is the token
+            raise Unavailable(
+                f"the root folder cannot be seen as {self.client.config.username or 'this user'}"
+                f" at gateway {self.client.config.gateway}",
+                path=str(self.place),
+                status=hidden.status,
+                hint="it does not exist, access to it was lost, or the storage behind it is down",
+            ) from hidden
+        if not info.is_directory:
+            raise NotDirectory("the root is not a folder", path=str(self.place))
+        return info
+
+
+_shared: dict[tuple[Cs3Client, Ref], Root] = {}
+
+
+def shared(config: Config, place: Ref) -> Root:
+    """The process's one root for this place, resolved once for all who use it."""
+    client = shared_client(config)
+    return _shared.setdefault((client, place), Root(client, place))

@@ -1,0 +1,136 @@
+"""A Rucio storage element as its protocol entry describes it: which gateway, which folder, and how PFNs map to paths.
+
+Two kinds of PFN. With `webdav_root` in the entry's extended attributes, the PFN is the file's address at the site's
+WebDAV door, and the part of it below `webdav_root` is found below `cs3_root` (or `space`). Without, the PFN names the
+gateway itself and the path is the CS3 path. PFNs are URLs: what a URL cannot hold is percent-encoded.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from rucio_cs3.config import SECRETS, Config
+from rucio_cs3.errors import ConfigError, InvalidName
+from rucio_cs3.model import Ref, ResourceId, relative
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PLACE = ("webdav_root", "cs3_root", "space")
+CREDENTIALS = frozenset(
+    {"auth", "username", "client_cert", "client_key", *SECRETS, *(f"{name}_file" for name in SECRETS)}
+)
+SAFE = "/!$&'()*+,;=:@~"  # may stand in the path of a URL as they are
+
+
+@dataclass(frozen=True)
+class Rse:
+    """One protocol entry of one RSE."""
+
+    name: str
+    config: Config
+    root: Ref
+
+    @classmethod
+    def of(
+        cls, name: str, entry: Mapping[str, Any], general: Iterable[Mapping[str, Any]], special: Mapping[str, Any]
+    ) -> Rse:
+        """Read a protocol entry, and what is set here: for all sites, weakest first, and for this RSE.
+
+        Raises:
+            ConfigError: names the RSE and the attribute.
+        """
+        attributes = _cs3_attributes(name, entry)
+        place = {key: attributes.pop(key) for key in PLACE if key in attributes}
+        if "webdav_root" not in place:
+            attributes.setdefault("gateway", f"{entry['hostname']}:{entry['port']}")
+        attributes.setdefault("tls", entry["scheme"] != "cs3")
+        attributes |= special
+        for settings in general:
+            attributes = _for_gateway(settings, attributes.get("gateway")) | attributes
+        config = Config.of(attributes, f"RSE {name}")
+        return cls(name, config, _root(name, _slashed(entry["prefix"]), place))
+
+
+def path_to_pfn(entry: Mapping[str, Any], path: str) -> str:
+    """The URL of an absolute path as the protocol entry writes it."""
+    return f"{entry['scheme']}://{entry['hostname']}:{entry['port']}{quote(path, safe=SAFE)}"
+
+
+def pfn_to_path(pfn: str, entry: Mapping[str, Any]) -> str:
+    """The path of a PFN below the entry's prefix, decoded.
+
+    Raises:
+        InvalidName: it is not a PFN of this entry.
+    """
+    scheme, _, rest = pfn.partition("://")
+    address, slash, path = rest.partition("/")
+    hostname, _, port = address.partition(":")
+    if scheme != entry["scheme"] or hostname != entry["hostname"] or int(port or 0) != int(entry["port"] or 0):
+        expected = f"{entry['scheme']}://{entry['hostname']}:{entry['port']}"
+        raise InvalidName(f"not a PFN of this RSE, which begin with {expected}", path=pfn)
+    decoded = _single_slashes(unquote(slash + path))
+    prefix = _slashed(entry["prefix"])
+    if not decoded.startswith(prefix):
+        raise InvalidName(f"outside the prefix {prefix} of this RSE", path=pfn)
+    return relative(decoded[len(prefix) :])
+
+
+def is_jwt(token: str | None) -> bool:
+    """Rucio calls three parts between dots a JWT; an x509 identity with two dots in it is none."""
+    header = (token or "").split(".")
+    try:
+        return len(header) == len(("header", "claims", "signature")) and "alg" in json.loads(
+            base64.urlsafe_b64decode(header[0] + "=" * (-len(header[0]) % 4))
+        )
+    except (binascii.Error, ValueError, TypeError):
+        return False
+
+
+def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    attributes = entry.get("extended_attributes") or {}
+    cs3 = attributes.get("cs3", {}) if isinstance(attributes, dict) else None
+    if not isinstance(cs3, dict):
+        raise ConfigError(
+            f'RSE {name}: extended_attributes of scheme {entry["scheme"]} are not of the form {{"cs3": {{...}}}}',
+            hint="correct them with: rucio rse protocol",
+        )
+    for key in cs3.keys() & SECRETS:
+        raise ConfigError(
+            f"RSE {name}: extended_attributes hold {key}, and everybody can read them",
+            hint=f"move it to section [cs3:{name}] of rucio.cfg, and change it",
+        )
+    return dict(cs3)
+
+
+def _for_gateway(settings: Mapping[str, Any], gateway: str | None) -> dict[str, Any]:
+    """A token goes only to the host it was made for: credentials for all sites count where they name the gateway."""
+    mine = settings.get("gateway") == gateway
+    return {key: value for key, value in settings.items() if mine or key not in {"gateway", *CREDENTIALS}}
+
+
+def _root(name: str, prefix: str, place: Mapping[str, str]) -> Ref:
+    below = prefix
+    if "webdav_root" in place:
+        door = _slashed(place["webdav_root"])
+        if not prefix.startswith(door):
+            raise ConfigError(f"RSE {name}: its prefix {prefix} is not below webdav_root {door}")
+        below = prefix[len(door) :]
+    if "space" in place:
+        return Ref(below, ResourceId.parse(place["space"]))
+    return Ref(_slashed(place.get("cs3_root", "/")) + below)
+
+
+def _slashed(path: str) -> str:
+    return _single_slashes(f"/{path}/")
+
+
+def _single_slashes(path: str) -> str:
+    while "//" in path:
+        path = path.replace("//", "/")
+    return path
