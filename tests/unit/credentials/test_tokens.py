@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import jwt
+import pytest
+
+from rucio_cs3.credentials.sources import Login, RevaToken, Source
+from rucio_cs3.credentials.tokens import Tokens, claim
+
+
+class Site:
+    """Hands out tokens of a given life, and counts."""
+
+    def __init__(self, life=3600.0):
+        self.life = life
+        self.logins = 0
+
+    def authenticate(self, login):
+        assert login == LOGIN
+        self.logins += 1
+        return jwt.encode({"exp": time.time() + self.life, "n": self.logins}, "k" * 32)
+
+
+LOGIN = Login("basic", "einstein", "secret")
+
+
+def tokens(site):
+    return Tokens(Source("test", lambda: LOGIN), site.authenticate)
+
+
+def test_one_login_serves_many_calls():
+    site = Site()
+    t = tokens(site)
+    assert len({t.get() for _ in range(100)}) == 1
+    assert site.logins == 1
+
+
+def test_one_login_serves_many_threads():
+    entered = threading.Barrier(16)
+    site = Site()
+    t = tokens(site)
+
+    def get(_):
+        entered.wait(10)
+        return t.get()
+
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(get, range(16)))) == 1
+    assert site.logins == 1
+
+
+def test_an_expired_token_is_replaced_before_use():
+    site = Site(life=-1)
+    t = tokens(site)
+    assert t.get() != t.get()
+
+
+def test_a_refused_token_is_replaced_once_for_all_who_held_it():
+    site = Site()
+    t = tokens(site)
+    old = t.get()
+    assert t.renewed(old) == t.renewed(old)
+    assert site.logins == 2
+
+
+def test_a_given_token_cannot_be_renewed_until_it_changes():
+    given = ["first"]
+    t = Tokens(Source("given", lambda: RevaToken(given[0])), Site().authenticate)
+    assert t.get() == "first"
+    assert t.renewed("first") is None
+    given[0] = "second"
+    assert t.renewed("first") == "second"
+
+
+def test_a_forgotten_token_is_obtained_anew():
+    site = Site()
+    t = tokens(site)
+    t.get()
+    t.forget()
+    t.get()
+    assert site.logins == 2
+
+
+def test_no_token_is_shown():
+    t = tokens(Site())
+    assert t.get() not in repr(t)
+
+
+@pytest.mark.parametrize("token", ["", "a", "a.b.c", "..", "a.e30.c", "a.eyJleHAiOiAieCJ9.c", "a.ÿ.c", "a.b.c.d"])
+def test_what_is_no_jwt_has_no_claims(token):
+    assert claim(token, "exp") is None

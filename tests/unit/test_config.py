@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from rucio_cs3.config import SECRETS, Config
+from rucio_cs3.errors import ConfigError
+
+SECRET = "hunter2-very-secret"
+
+
+def test_the_same_names_everywhere(tmp_path):
+    file = tmp_path / "site.toml"
+    file.write_text('gateway = "toml:1"\nusername = "toml"\ncall_timeout = 3\n')
+    environ = {"RUCIO_CS3_CONFIG": str(file), "RUCIO_CS3_USERNAME": "env", "RUCIO_CS3_TLS": "off", "HOME": "/"}
+    config = Config.load(environ=environ, call_timeout=5)
+    assert (config.gateway, config.username, config.tls, config.call_timeout) == ("toml:1", "env", False, 5.0)
+
+
+def test_sensible_defaults():
+    config = Config("host:443")
+    assert config.tls
+    assert config.call_timeout > 0
+
+
+def test_no_secret_is_shown():
+    config = Config("host:1", **dict.fromkeys(SECRETS, SECRET))
+    assert SECRET not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "no gateway"),
+        ({"gateway": "host"}, "not host:port"),
+        ({"gateway": "https://host:1/x"}, "not host:port"),
+        ({"gateway": "host:99999"}, "not host:port"),
+        ({"gateway": "host:1", "user": "x"}, "did you mean 'username'"),
+        ({"gateway": "host:1", "tls": "perhaps"}, "tls: 'perhaps' is not true or false"),
+        ({"gateway": "host:1", "call_timeout": "soon"}, "'soon' is not a number of seconds"),
+        ({"gateway": "host:1", "call_timeout": 0}, "more than 0"),
+        ({"gateway": "host:1", "retries": "x"}, "not a whole number"),
+        ({"gateway": "host:1", "username": 5}, "5 is not text"),
+        ({"gateway": "host:1", "auth": "magic"}, "use one of: token, bearer, basic, machine"),
+        ({"gateway": "host:1", "verify": "never"}, "use one of: server, readback"),
+        ({"gateway": "host:1", "tls": False, "ca": "x"}, "mean nothing"),
+        ({"gateway": "host:1", "client_cert": "x"}, "go together"),
+    ],
+)
+def test_wrong_settings_are_named(settings, words):
+    with pytest.raises(ConfigError) as caught:
+        Config.of(settings, "here")
+    assert words in str(caught.value)
+
+
+def test_a_wrong_secret_is_not_shown():
+    with pytest.raises(ConfigError) as caught:
+        Config.of({"gateway": "host:1", "password": [SECRET]})
+    assert SECRET not in str(caught.value)
+
+
+def test_the_variable_is_named():
+    with pytest.raises(ConfigError, match="RUCIO_CS3_RETRIES"):
+        Config.load(environ={"RUCIO_CS3_GATEWAY": "h:1", "RUCIO_CS3_RETRIES": "many"})
+
+
+@pytest.mark.parametrize("content", [None, b"gateway = ", b"\xff\xfe", b'[section]\nkey = "x"'])
+def test_wrong_files_are_named(tmp_path, content):
+    file = tmp_path / "site.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"site\.toml"):
+        Config.load(str(file), environ={})
+
+
+def test_secrets_come_from_files_read_each_time(tmp_path):
+    file = tmp_path / "secret"
+    config = Config("host:1", password_file=str(file))
+    for value in ("one", "two"):
+        file.write_text(value + "\n")
+        assert config.secret_value("password") == value
+    file.write_text("")
+    with pytest.raises(ConfigError, match="is empty"):
+        config.secret_value("password")
+    file.write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(ConfigError, match="not text"):
+        config.secret_value("password")
+    file.unlink()
+    with pytest.raises(ConfigError, match="No such file"):
+        config.secret_value("password")

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rucio_cs3.errors import ConfigError, InvalidName
+from rucio_cs3.model import Ref, ResourceId
+from rucio_cs3.rse import Rse, is_jwt, path_to_pfn, pfn_to_path
+
+DAVS = {
+    "scheme": "davs",
+    "hostname": "dav.example.org",
+    "port": 443,
+    "prefix": "/remote.php/webdav/rucio/",
+    "extended_attributes": {
+        "cs3": {"gateway": "cs3.example.org:443", "webdav_root": "/remote.php/webdav", "cs3_root": "/eos/project"}
+    },
+}
+NATIVE = {
+    "scheme": "cs3s",
+    "hostname": "cs3.example.org",
+    "port": 443,
+    "prefix": "/eos/rucio",
+    "extended_attributes": None,
+}
+    "scheme": "cs3s",
+    "hostname": "cs3.example.org",
+    "port": 443,
+    "prefix": "/eos/rucio",
+    "extended_attributes": None,
+}
+GIVEN = {"token": "t"}
+
+names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40).filter(
+    lambda name: name not in {".", ".."}
+)
+
+
+def with_cs3(**cs3):
+    return {**DAVS, "extended_attributes": {"cs3": {**DAVS["extended_attributes"]["cs3"], **cs3}}}
+
+
+@given(st.lists(names, min_size=1, max_size=3))
+def test_a_pfn_finds_its_way_back(parts):
+    path = "/".join(parts)
+    for entry in (DAVS, NATIVE):
+        pfn = path_to_pfn(entry, f"{entry['prefix'].rstrip('/')}/{path}")
+        assert pfn.isascii()
+        assert not set(pfn) & set(' #?"<>\\^`{|}')
+        assert pfn_to_path(pfn, entry) == path
+
+
+def test_a_plain_name_is_left_as_it_is():
+    assert path_to_pfn(DAVS, "/remote.php/webdav/rucio/a+b/c_d-e.f") == (
+        "davs://dav.example.org:443/remote.php/webdav/rucio/a+b/c_d-e.f"
+    )
+
+
+@pytest.mark.parametrize(
+    "pfn",
+    [
+        "davs://dav.example.org:443/remote.php/webdav/rucio/../secret",
+        "davs://dav.example.org:443/remote.php/webdav/rucio/%2e%2e/secret",
+        "davs://dav.example.org:443/remote.php/webdav/rucio/a%00b",
+        "davs://dav.example.org:443/remote.php/webdav/other/a",
+        "davs://dav.example.org:443/remote.php/webdav/ruciox/a",
+        "davs://elsewhere.example.org:443/remote.php/webdav/rucio/a",
+        "davs://dav.example.org:8443/remote.php/webdav/rucio/a",
+        "https://dav.example.org:443/remote.php/webdav/rucio/a",
+        "davs://dav.example.org:443/remote.php/webdav/rucio/" + "n" * 256,
+        "davs://dav.example.org:port/remote.php/webdav/rucio/a",
+        "/remote.php/webdav/rucio/a",
+        "",
+    ],
+)
+def test_what_is_outside_is_refused(pfn):
+    with pytest.raises(InvalidName):
+        pfn_to_path(pfn, DAVS)
+
+
+def test_the_webdav_address_becomes_a_cs3_path():
+    rse = Rse.of("R", DAVS, (), GIVEN)
+    assert rse.root == Ref("/eos/project/rucio")
+    assert rse.config.gateway == "cs3.example.org:443"
+    assert rse.config.tls
+
+
+def test_a_space_can_be_the_root():
+    rse = Rse.of("R", with_cs3(space="st$sp!op"), (), GIVEN)
+    assert rse.root == Ref("rucio", ResourceId("st", "op", "sp"))
+
+
+@pytest.mark.parametrize(("scheme", "tls"), [("cs3s", True), ("cs3", False)])
+def test_a_native_entry_names_the_gateway_itself(scheme, tls):
+    rse = Rse.of("R", {**NATIVE, "scheme": scheme}, (), GIVEN)
+    assert (rse.config.gateway, rse.config.tls, rse.root) == ("cs3.example.org:443", tls, Ref("/eos/rucio"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({**DAVS, "extended_attributes": "{not json"}, 'not of the form {"cs3": {...}}'),
+        ({**DAVS, "extended_attributes": {"cs3": "x"}}, "not of the form"),
+        ({**DAVS, "extended_attributes": {"cs3": {"webdav_root": "/", "cs3_root": "/"}}}, "no gateway"),
+        (with_cs3(gateway="nonsense"), "not host:port"),
+        (with_cs3(webdav_root="/elsewhere"), "not below webdav_root"),
+        (with_cs3(password="x"), "extended_attributes hold password"),
+        (with_cs3(gatewy="x:1"), "did you mean 'gateway'"),
+        (with_cs3(webdav_root=7), "webdav_root"),
+        (with_cs3(space="nonsense"), "resource id"),
+    ],
+)
+def test_a_wrong_entry_is_named(entry, words):
+    with pytest.raises((ConfigError, InvalidName)) as caught:
+        Rse.of("R", entry, (), GIVEN)
+    assert words in str(caught.value)
+
+
+def test_settings_here_win_over_the_entry():
+    assert Rse.of("R", with_cs3(call_timeout=5), ({"call_timeout": "7"},), GIVEN).config.call_timeout == 5
+    assert Rse.of("R", with_cs3(call_timeout=5), (), {**GIVEN, "call_timeout": "7"}).config.call_timeout == 7
+
+
+def test_a_credential_for_all_goes_only_to_the_gateway_it_names():
+    elsewhere = {"gateway": "evil.example.org:1", "username": "e", "password": "p", "ca": "/ca.pem"}
+    here = {**elsewhere, "gateway": "cs3.example.org:443"}
+    nowhere = {key: value for key, value in elsewhere.items() if key != "gateway"}
+    assert Rse.of("R", DAVS, (elsewhere,), {}).config.password is None
+    assert Rse.of("R", DAVS, (nowhere,), {}).config.password is None
+    assert Rse.of("R", DAVS, (nowhere,), {}).config.ca == "/ca.pem"
+    assert Rse.of("R", DAVS, (here,), {}).config.password == "p"
+
+
+def part(value):
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    ("token", "result"),
+    [
+        (f"{part({'alg': 'RS256'})}.{part({})}.sig", True),
+        ("root-/DC=ch.cern/CN=some.body-123", False),
+        (f"{part({'alg': 'RS256'})}.{part({})}", False),
+        (f"{part([])}.x.y", False),
+        (f"{part(7)}.x.y", False),
+        ("é.b.c", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_only_a_jwt_is_a_jwt(token, result):
+    assert is_jwt(token) is result
