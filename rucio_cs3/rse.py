@@ -70,10 +70,9 @@ def pfn_to_path(pfn: str, entry: Mapping[str, Any]) -> str:
     """
     scheme, _, rest = pfn.partition("://")
     address, slash, path = rest.partition("/")
-    hostname, _, port = address.partition(":")
-    if scheme != entry["scheme"] or hostname != entry["hostname"] or int(port or 0) != int(entry["port"] or 0):
-        expected = f"{entry['scheme']}://{entry['hostname']}:{entry['port']}"
-        raise InvalidName(f"not a PFN of this RSE, which begin with {expected}", path=pfn)
+    expected = f"{entry['hostname']}:{entry['port']}"
+    if scheme != entry["scheme"] or address not in {expected, entry["hostname"]}:
+        raise InvalidName(f"not a PFN of this RSE, which begin with {entry['scheme']}://{expected}", path=pfn)
     decoded = _single_slashes(unquote(slash + path))
     prefix = _slashed(entry["prefix"])
     if not decoded.startswith(prefix):
@@ -100,6 +99,9 @@ def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
             f'RSE {name}: extended_attributes of scheme {entry["scheme"]} are not of the form {{"cs3": {{...}}}}',
             hint="correct them with: rucio rse protocol",
         )
+    for key in PLACE:
+        if not isinstance(cs3.get(key, ""), str):
+            raise ConfigError(f"RSE {name}: {key} in extended_attributes is not text")
     for key in cs3.keys() & SECRETS:
         raise ConfigError(
             f"RSE {name}: extended_attributes hold {key}, and everybody can read them",

@@ -27,12 +27,6 @@ NATIVE = {
     "prefix": "/eos/rucio",
     "extended_attributes": None,
 }
-    "scheme": "cs3s",
-    "hostname": "cs3.example.org",
-    "port": 443,
-    "prefix": "/eos/rucio",
-    "extended_attributes": None,
-}
 GIVEN = {"token": "t"}
 
 names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40).filter(
