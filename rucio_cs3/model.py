@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Union
 from rucio_cs3.errors import InvalidName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 LONGEST_NAME = 255  # bytes; every driver seen fails beyond, each in its own way
 
@@ -72,6 +72,13 @@ class Ref:
     @property
     def parent(self) -> Ref:
         return Ref(self.path.rpartition("/")[0] or ("" if self.id else "/"), self.id, self.label)
+
+    def ancestors(self) -> Iterator[Ref]:
+        """The parent, its parent, and so on to the root."""
+        above = self
+        while not above.is_root:
+            above = above.parent
+            yield above
 
     @property
     def is_root(self) -> bool:

@@ -29,10 +29,10 @@ _CHECKSUM_TYPES = {
 
 
 def reference(ref: Ref) -> storage.Reference:
-    """An id alone has no path; below an id a path begins with a dot: drivers tell the two apart by that."""
+    """Below an id a path begins with a dot. To an id without any path, downloads answer with the storage's root."""
     if ref.id is None:
         return storage.Reference(path=ref.path)
-    return storage.Reference(resource_id=resource_id(ref.id), path=f"./{ref.path}" if ref.path else "")
+    return storage.Reference(resource_id=resource_id(ref.id), path=f"./{ref.path}" if ref.path else ".")
 
 
 def resource_id(rid: ResourceId) -> storage.ResourceId:

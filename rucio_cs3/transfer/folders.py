@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rucio_cs3.errors import PermissionDenied
+from rucio_cs3.errors import AlreadyExists, PermissionDenied
 
 if TYPE_CHECKING:
     from rucio_cs3.cs3.files import Files
@@ -21,24 +21,30 @@ class Folders:
         self._known: set[Ref] = set()
 
     def ensure(self, folder: Ref) -> None:
-        """Make `folder` and what is missing above it, one call for each level not yet known."""
-        if folder.is_root or folder in self._known:
+        """Make `folder` and what is missing above it: one call for each level below one that is known."""
+        if self._has(folder):
             return
-        self.ensure(folder.parent)
-        self._make(folder)
+        if any(self._has(above) for above in folder.ancestors()):
+            self.ensure(folder.parent)
+            self._make(folder)
+        else:  # nobody may make the upper levels of a storage, so begin with the lowest
+            self._files.mkdir(folder, parents=True, exist_ok=True)
         if len(self._known) >= REMEMBERED:
             self._known.clear()
         self._known.add(folder)
 
+    def _has(self, folder: Ref) -> bool:
+        return folder in self._known or (folder.id is not None and folder.is_root)
+
     def _make(self, folder: Ref) -> None:
         try:
-            self._files.mkdir(folder, exist_ok=True)
+            self._files.mkdir(folder)
+        except AlreadyExists:
+            return
         except PermissionDenied:
             if not self._files.stat(folder).is_directory:  # some servers look at the right before the name
                 raise
 
     def forget(self, folder: Ref) -> None:
         """And all above it: any of them may be the one that has gone."""
-        while not folder.is_root:
-            self._known.discard(folder)
-            folder = folder.parent
+        self._known -= {folder, *folder.ancestors()}
