@@ -1,0 +1,45 @@
+# Needs python3 (3.9 or later) with its venv module, and make. Everything else goes into .venv* folders here.
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types unit suite pythons coverage clean venv-demo venv-test
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: venv-demo ## See a real Rucio store, fetch and delete files on a CS3 storage
+	@$(BIN)/python -m demo.demo
+
+test: lint types suite pythons coverage ## Run all that CI runs: lint, types, every test, coverage, other Pythons
+
+lint: venv-test ## Check style (ruff)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: venv-test ## Check types (mypy)
+	@$(BIN)/mypy
+
+unit: venv-test ## Run the quick tests only: no Rucio
+	@$(BIN)/pytest -q tests/unit tests/conformance -n $(WORKERS) --dist worksteal
+
+suite: venv-test ## Run the whole test suite, measuring coverage
+	@rm -f .coverage .coverage.*
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
+
+coverage: suite ## Show the coverage of that run, and insist on 90 %
+	@$(BIN)/coverage report --fail-under=90
+
+pythons: ## Run the quick tests on the oldest Python that we support and on the newest at hand
+	@.ci/test-pythons
+
+venv-demo:
+	@.ci/make-venv $(PYTHON) $(VENV) demo
+
+venv-test:
+	@.ci/make-venv $(PYTHON) $(VENV) demo,test
+
+clean: ## Remove what was made here
+	rm -rf .venv* .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
