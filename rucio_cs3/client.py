@@ -47,7 +47,7 @@ class Cs3Client:
         self.config = config or Config.load(**settings)
         self._channel = Channel(self.config)
         self.auth = Auth(self._channel)
-        tokens = self._channel.tokens = Tokens(source_of(self.config), self.auth.authenticate)
+        tokens = self._tokens = self._channel.tokens = Tokens(source_of(self.config), self.auth.authenticate)
         self.files = Files(self._channel)
         self._servers = DataServers(self.config, tokens)
         self._downloads = Downloads(self.config, self.files, self._servers, tokens)
@@ -65,6 +65,11 @@ class Cs3Client:
     def close(self) -> None:
         self._servers.close()
         self._channel.close()
+
+    @property
+    def logins(self) -> int:
+        """How many tokens were obtained so far."""
+        return self._tokens.logins
 
     def whoami(self) -> User:
         """The user whom the site takes us for."""

@@ -23,7 +23,7 @@ from rucio_cs3.config import from_environment
 from rucio_cs3.rse import Rse, is_jwt, path_to_pfn, pfn_to_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from rucio_cs3.model import Info
     from rucio_cs3.root import Root
@@ -136,9 +136,8 @@ class Default(RSEProtocol):  # type: ignore[misc]
     def get(self, path: str, dest: str, transfer_timeout: float | None = None) -> None:
         """`dest` appears whole and verified, or not at all."""
         root = self._connected()
-        below = self._below(path)
-        with self._believed(root):
-            info = root.client.download(root.ref(below), dest, timeout=_seconds(transfer_timeout))
+        source = root.ref(self._below(path))
+        info = root.ask(lambda: root.client.download(source, dest, timeout=_seconds(transfer_timeout)))
         self.logger(logging.DEBUG, "read %d bytes of %s", info.size, path)
 
     @translated
@@ -171,8 +170,7 @@ class Default(RSEProtocol):  # type: ignore[misc]
         """Never onto something that is there."""
         root = self._connected()
         old, new = root.ref(self._below(path)), root.ref(self._below(new_path))
-        with self._believed(root):
-            root.client.files.move(old, new)
+        root.ask(lambda: root.client.files.move(old, new))
 
     @translated
     def stat(self, path: str) -> dict[str, Any]:
@@ -207,13 +205,6 @@ class Default(RSEProtocol):  # type: ignore[misc]
             raise errors.IsDirectory(f"it is a {info.kind}, not a file", path=path)
         return info
 
-    @contextlib.contextmanager
-    def _believed(self, root: Root) -> Iterator[None]:
-        try:
-            yield
-        except errors.NotFound as missing:
-            raise root.believed(missing) from missing
-
 
 def _seconds(timeout: float | None) -> float | None:
     """Rucio says 0 as well for no limit; the stall timeout is in force all the same."""
@@ -222,7 +213,10 @@ def _seconds(timeout: float | None) -> float | None:
 
 def _section(name: str) -> dict[str, str]:
     """A section of rucio.cfg as it is written: a % in a password is only a %."""
-    parser = get_config()
+    try:
+        parser = get_config()
+    except exception.RucioException:  # no rucio.cfg at all
+        return {}
     if not parser.has_section(name):
         return {}
     return {key: value for key, value in parser.items(name, raw=True) if key not in parser.defaults()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rucio_cs3.client import shared as shared_client
 from rucio_cs3.errors import (
@@ -23,12 +23,15 @@ from rucio_cs3.errors import (
 from rucio_cs3.model import Ref
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rucio_cs3.client import Cs3Client
     from rucio_cs3.config import Config
     from rucio_cs3.model import Info
 
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Root:
@@ -66,27 +69,32 @@ class Root:
     def stat(self, below: str) -> Info:
         """Like Files.stat, with a NotFound that can be believed."""
         ref = self.ref(below)
-        try:
-            return self.client.files.stat(ref)
-        except NotFound as missing:
-            raise self.believed(missing) from missing
+        return self.ask(lambda: self.client.files.stat(ref))
 
     def delete(self, below: str) -> None:
         """Delete a file, with a NotFound that can be believed."""
         ref = self.ref(below)
-        try:
-            self.client.files.delete(ref)
-        except NotFound as missing:
-            raise self.believed(missing) from missing
+        self.ask(lambda: self.client.files.delete(ref))
 
-    def believed(self, missing: NotFound) -> Cs3Error:
-        """`missing` itself if the root can be seen with the same token just now, else what is really wrong."""
+    def ask(self, question: Callable[[], T]) -> T:
+        """Call `question`, and let its NotFound out only if the root can be seen by the very login that was told so."""
+        for _ in range(2):
+            logins = self.client.logins
+            try:
+                return question()
+            except NotFound as missing:
+                wrong = self._what_is_wrong()
+                if self.client.logins == logins:
+                    raise (wrong or missing) from missing
+        raise Unavailable("logins do not last from one call to the next", path=str(self.place))
+
+    def _what_is_wrong(self) -> Cs3Error | None:
         try:
             self._look(self.resolve())
         except Cs3Error as wrong:
             self._ref = None
             return wrong
-        return missing
+        return None
 
     def _look(self, ref: Ref) -> Info:
         try:

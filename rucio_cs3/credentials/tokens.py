@@ -28,6 +28,7 @@ class Tokens:
         self._lock = threading.Lock()
         self._token: str | None = None
         self._renew_at = 0.0
+        self.logins = 0
 
     def __repr__(self) -> str:
         return f"<Tokens by {self._source.description}>"
@@ -37,6 +38,7 @@ class Tokens:
         with self._lock:
             if self._token is None or time.time() >= self._renew_at:
                 self._token = self._obtain()
+                self.logins += 1
                 self._renew_at = _renewal_time(self._token)
             return self._token
 
