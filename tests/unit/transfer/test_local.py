@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+
+from rucio_cs3.errors import LocalSourceError, LocalSourceMissing, LocalTargetError, NotFound
+from rucio_cs3.transfer.local import BLOCK, local_target, opened, rewindable
+
+
+def read(source):
+    return b"".join(source.blocks())
+
+
+def test_a_file_can_be_read_again_and_again(tmp_path):
+    (tmp_path / "f").write_bytes(b"x" * (BLOCK + 1))
+    with opened(str(tmp_path / "f")) as source:
+        assert source.size == BLOCK + 1
+        assert read(source) == read(source) == b"x" * (BLOCK + 1)
+
+
+def test_a_stream_is_kept_so_that_it_can_be_read_again():
+    reading, writing = os.pipe()
+    os.write(writing, b"piped")
+    os.close(writing)
+    with open(reading, "rb") as file, rewindable(file) as source:
+        assert source.size == 5
+        assert read(source) == read(source) == b"piped"
+
+
+def test_an_open_file_counts_from_where_it_stands():
+    file = io.BytesIO(b"0123456789")
+    file.seek(4)
+    with rewindable(file) as source:
+        assert (source.size, read(source), read(source)) == (6, b"456789", b"456789")
+
+
+@pytest.mark.parametrize(("told", "words"), [(3, "became longer"), (7, "became shorter")])
+def test_a_length_that_is_not_true_is_noticed(told, words):
+    with rewindable(io.BytesIO(b"01234"), told) as source, pytest.raises(LocalSourceError, match=words):
+        read(source)
+
+
+def test_missing_and_unreadable_differ(tmp_path):
+    with pytest.raises(LocalSourceMissing, match="No such file"), opened(str(tmp_path / "missing")):
+        pass
+    with pytest.raises(LocalSourceError, match="Is a directory") as caught, opened(str(tmp_path)):
+        pass
+    assert not isinstance(caught.value, LocalSourceMissing)
+
+
+def test_only_local_failures_are_local():
+    with pytest.raises(LocalTargetError, match="disk"), local_target("f"):
+        raise OSError(28, "the disk is full")
+    with pytest.raises(NotFound), local_target("f"):
+        raise NotFound("on the storage")
+    with pytest.raises(KeyboardInterrupt), local_target("f"):
+        raise KeyboardInterrupt
