@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from demo.sandbox import Sandbox
-from demo.storage import Gateway
+from demo.storage import LOGIN, Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 RSE, SCOPE, DATASET, FOLDER = "CERNBOX", "demo", "run-1", "rucio"
 FILES = {"higgs.root": os.urandom(5_000_000), "notes.txt": b"It works.\n", "empty.flag": b""}
 CONFIG = {
-    # one of the embedded gateway's own users
-    "cs3": {"auth": "basic", "username": "einstein", "password": "relativity"},
+    f"cs3:{RSE}": LOGIN,
     # Rucio takes an empty file for a storage that lags behind, and would look again for a minute
     "client": {"protocol_stat_retries": 0},
 }
@@ -217,11 +216,10 @@ def adler32(content: bytes) -> str:
 
 def ini(sections: dict[str, dict[str, Any]]) -> str:
     """Write sections as they stand in rucio.cfg."""
-    return "\n".join(
-        line
-        for name, options in sections.items()
-        for line in (f"[{name}]", *(f"{k} = {v}" for k, v in options.items()))
-    )
+    lines: list[str] = []
+    for name, options in sections.items():
+        lines += [f"[{name}]", *(f"{key} = {value}" for key, value in options.items())]
+    return "\n".join(lines)
 
 
 def sizes(files: dict[str, bytes]) -> str:

@@ -13,6 +13,7 @@ from demo.process import BIN, Child, Resource, SandboxError
 if TYPE_CHECKING:
     from pathlib import Path
 
+LOGIN = {"auth": "basic", "username": "einstein", "password": "relativity"}  # one of the embedded gateway's users
 WEBDAV_ROOT = "/remote.php/webdav"
 EVERYTHING = {
     "wan": {"read": 1, "write": 1, "delete": 1, "third_party_copy_read": 1, "third_party_copy_write": 1},

@@ -17,7 +17,7 @@ import pytest
 pytest.importorskip("rucio", reason="pip install rucio-cs3[demo]")
 
 from demo.sandbox import Sandbox
-from demo.storage import Gateway
+from demo.storage import LOGIN, Gateway
 
 if TYPE_CHECKING:
     import subprocess
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SCOPE = "test"
-LOGIN = {"auth": "basic", "username": "einstein", "password": "relativity"}
 numbers = itertools.count(1)
 
 
@@ -47,10 +46,11 @@ def gateway(tmp_path_factory) -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="session")
-def sandbox() -> Iterator[Sandbox]:
+def sandbox(gateway) -> Iterator[Sandbox]:
     # Rucio's generic schema allows letters, digits, / . _ - in names; this policy is the generic one but for that.
     environ = {"PYTHONPATH": str(HERE / "policy"), "RUCIO_POLICY_PACKAGE": "any_name"}
-    with Sandbox(config={"cs3": LOGIN, "client": {"protocol_stat_retries": 0}}, environ=environ) as sandbox:
+    config = {"cs3": {"gateway": gateway.grpc, **LOGIN}, "client": {"protocol_stat_retries": 0}}
+    with Sandbox(config=config, environ=environ) as sandbox:
         sandbox.client().add_scope("root", SCOPE)
         yield sandbox
 
@@ -88,6 +88,10 @@ class Site:
                 self.client.update_replication_rule(rule["id"], {"lifetime": 0})
         self.sandbox.daemon("judge-cleaner")
 
+    def config(self, **options: object) -> dict[str, dict[str, object]]:
+        """Return what makes the user's or the daemon's rucio.cfg say this of our RSE; None takes an option away."""
+        return {"cs3": dict.fromkeys(LOGIN), f"cs3:{self.rse}": {**LOGIN, **options}}
+
     def reap(self, **options) -> subprocess.CompletedProcess[str]:
         return self.sandbox.daemon("reaper", "--rses", self.rse, "--delay-seconds", "0", **options)
 
@@ -110,8 +114,12 @@ class Site:
         return path
 
     def register(self, name: str, content: bytes) -> None:
-        """Place a file on the storage and tell the catalogue; no rule protects it from the reaper."""
+        """Place a file on the storage and tell the catalogue."""
         self.put(name, content)
+        self.announce(name, content)
+
+    def announce(self, name: str, content: bytes) -> None:
+        """Tell the catalogue of a file; no rule protects it from the reaper."""
         self.client.add_replica(self.rse, SCOPE, name, len(content), f"{zlib.adler32(content):08x}")
         self.client.set_tombstone([{"rse": self.rse, "scope": SCOPE, "name": name}])
 

@@ -69,19 +69,31 @@ def test_a_folder_in_the_place_of_the_file_is_never_deleted(site, new_name):
 # Why the storage cannot say whether the file is there. The catalogue must not forget a file for any of these.
 TROUBLES = {
     "the gateway is down": {"gateway": "127.0.0.1:1"},
+    "no secret is set": {"password": None},
     "the password is wrong": {"password": "wrong"},
     "the token has expired": {"auth": "token", "token": "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2ln"},
-    "the account sees another home": {"username": "marie", "password": "radioactivity"},
 }
 
 
 @pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
 def test_a_file_stays_in_the_catalogue_while_the_storage_is_in_trouble(site, new_name, trouble):
     site.register(new_name, CONTENT)
-    site.reap(config={"cs3": trouble})
+    site.reap(config=site.config(**trouble))
     assert site.replica(new_name)["state"] == "BEING_DELETED"
     assert list(site.stored().values()) == [CONTENT]
 
+    site.reap()
+    assert site.replica(new_name) is None
+    assert site.stored() == {}
+
+
+def test_a_file_stays_in_the_catalogue_while_the_root_folder_is_away(site, new_name):
+    site.register(new_name, CONTENT)
+    away = site.folder.rename(site.folder.with_suffix(".away"))  # as when a disk is not mounted
+    site.reap()
+    assert site.replica(new_name)["state"] == "BEING_DELETED"
+
+    away.rename(site.folder)
     site.reap()
     assert site.replica(new_name) is None
     assert site.stored() == {}
