@@ -1,4 +1,4 @@
-"""CS3 storage for Rucio and for Python programs. Importing this is light; gRPC comes with the first use of the client."""
+"""CS3 storage for Rucio and for Python programs. Importing this is light: gRPC comes with the client."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from rucio_cs3.deadline import NEVER
 from rucio_cs3.errors import Interrupted
 from rucio_cs3.transfer.http import expect, map_failures
-from rucio_cs3.transfer.local import IN_MEMORY, rewindable
+from rucio_cs3.transfer.local import IN_MEMORY, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
 
-    from rucio_cs3.model import Ref
+    from rucio_cs3.model import Info, Ref
     from rucio_cs3.transfer.download import Downloads
     from rucio_cs3.transfer.http import DataServers
     from rucio_cs3.transfer.upload import Uploads
@@ -28,12 +28,12 @@ BUFFER = 1 << 20
 class RemoteFile(io.RawIOBase):
     """Reads one file. A seek asks for a range; without ranges the file is read again and skipped through."""
 
-    def __init__(self, ref: Ref, downloads: Downloads, servers: DataServers) -> None:
+    def __init__(self, ref: Ref, info: Info, downloads: Downloads, servers: DataServers) -> None:
         super().__init__()
         self._downloads = downloads
         self._servers = servers
         self._ref = ref
-        self.info = downloads.readable(ref, NEVER)
+        self.info = info
         self._position = 0  # where the caller is
         self._streamed = 0  # where the open response is
         self._response: Any = None
@@ -110,7 +110,7 @@ class RemoteFile(io.RawIOBase):
 
 
 def reader(ref: Ref, downloads: Downloads, servers: DataServers) -> io.BufferedReader:
-    return io.BufferedReader(RemoteFile(ref, downloads, servers), BUFFER)
+    return io.BufferedReader(RemoteFile(ref, downloads.readable(ref, NEVER), downloads, servers), BUFFER)
 
 
 @contextlib.contextmanager
@@ -118,6 +118,5 @@ def writer(ref: Ref, uploads: Uploads, *, overwrite: bool) -> Iterator[IO[bytes]
     """Collects what is written, and uploads it at the end of the block; an exception in the block uploads nothing."""
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
         yield kept
-        kept.seek(0)
-        with rewindable(kept) as source:  # type: ignore[arg-type]
-            uploads.put(source, ref, overwrite=overwrite)
+        size = kept.seek(0, io.SEEK_END) or kept.tell()  # before Python 3.11 seek returns nothing
+        uploads.put(Source(kept, size, 0, "what was written"), ref, overwrite=overwrite)  # type: ignore[arg-type]
