@@ -27,7 +27,7 @@ unit: venv-test ## Run the quick tests only: no Rucio
 
 suite: venv-test ## Run the whole test suite, measuring coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=
 
 coverage: suite ## Show the coverage of that run, and insist on 90 %
 	@$(BIN)/coverage report --fail-under=90

@@ -1,7 +1,4 @@
-"""One real Rucio and one embedded gateway for the whole suite; an RSE of its own for each test.
-
-Everything here runs on one xdist worker: a second Rucio would cost more than it saves.
-"""
+"""One real Rucio and one embedded gateway for the whole session (of each xdist worker); for each test its own RSE."""
 
 from __future__ import annotations
 
@@ -36,7 +33,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.rucio)
-            item.add_marker(pytest.mark.xdist_group("rucio"))
 
 
 @pytest.fixture(scope="session")
