@@ -39,26 +39,22 @@ def test_a_name_with_slashes_makes_its_folders(site, make_file, new_name):
 
 
 # All that a URL, a shell or a printf could take for something else. Rucio itself cannot serve & < " in names.
-NAMES = ["100%", "50%25", "a#b", "a+b", "a?b=c", "~tilde", "a;b,c", "(1)[2]{3}", "größe"]
-BEYOND_LATIN_1 = ["测试", "e\u0301"]
+NAMES = ["100%", "50%25", "a#b", "a+b", "a?b=c", "~tilde", "a;b,c", "(1)[2]{3}", "größe", "测试", "e\u0301"]
 
 
 def test_any_name_goes_up_and_down_and_away(site, make_file, new_name, tmp_path):
     # One round for all names: what takes time is Rucio's start, and a failing name is told by the comparison.
-    beyond = {f"{new_name}-{name}": name.encode() for name in BEYOND_LATIN_1}
-    content = {f"{new_name}-{name}": name.encode() for name in NAMES} | beyond
-    for name, its_content in beyond.items():
-        site.announce(name, its_content)  # Rucio's server dies of saying that such a name is new to it
+    content = {f"{new_name}-{name}": name.encode() for name in NAMES}
     for name, its_content in content.items():
+        # first announced: Rucio's server dies of having to say that a name beyond Latin-1 is new to it
+        site.announce(name, its_content)
         site.upload(make_file("local", its_content), "--lfn", name)
     assert {path.rpartition("/")[2]: stored for path, stored in site.stored().items()} == content
-    assert {site.replica(name)["state"] for name in content} == {"AVAILABLE"}
 
     target = tmp_path / "down"
     site.sandbox.rucio("download", *(f"test:{name}" for name in content), "--dir", target, "--no-subdir")
     assert {file.name: file.read_bytes() for file in target.iterdir()} == content
 
-    site.expire(*content)
     site.reap()
     assert site.stored() == {}
     assert [site.replica(name) for name in content] == [None] * len(content)
