@@ -57,6 +57,9 @@ RUCIO_EXCEPTIONS: tuple[tuple[type[Exception], type[Exception]], ...] = (
     (errors.Cs3Error, exception.ServiceUnavailable),
 )
 
+# Rucio's download client keeps to itself why these failed, unless it is told to be verbose.
+UNHEARD = ("connect", "get")
+
 
 def rucio_exception(error: errors.Cs3Error) -> Exception:
     """What Rucio should see."""
@@ -72,7 +75,8 @@ def translated(method: Method) -> Method:
         try:
             return method(self, *args, **kwargs)
         except errors.Cs3Error as error:
-            self.logger(logging.DEBUG, "%s: %s: %s", method.__name__, error.code, error)
+            level = logging.WARNING if method.__name__ in UNHEARD else logging.DEBUG
+            self.logger(level, "%s: %s: %s", method.__name__, error.code, error)
             raise rucio_exception(error) from error
 
     return cast("Method", wrapper)
