@@ -5,7 +5,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit suite pythons coverage clean venv-demo venv-test
+.PHONY: help demo test lint types unit suite pythons clean venv-demo venv-test
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ help: ## Say what can be made
 demo: venv-demo ## See a real Rucio store, fetch and delete files on a CS3 storage
 	@$(BIN)/python -m demo.demo
 
-test: lint types suite pythons coverage ## Run all that CI runs: lint, types, every test, coverage, other Pythons
+test: lint types suite pythons ## Run lint, types, the whole suite with its coverage, and other Pythons
 
 lint: venv-test ## Check style (ruff)
 	@$(BIN)/ruff check
@@ -25,12 +25,9 @@ types: venv-test ## Check types (mypy)
 unit: venv-test ## Run the quick tests only: no Rucio
 	@$(BIN)/pytest -q tests/unit tests/conformance -n $(WORKERS) --dist worksteal
 
-suite: venv-test ## Run the whole test suite, measuring coverage
-	@rm -f .coverage .coverage.*
-	@$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=
-
-coverage: suite ## Show the coverage of that run, and insist on 90 %
-	@$(BIN)/coverage report --fail-under=90
+suite: venv-test ## Run the whole test suite; 90 % of the lines have to be covered
+	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && COVERAGE_FILE=$$data/coverage \
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term --cov-fail-under=90
 
 pythons: ## Run the quick tests on the oldest Python that we support and on the newest at hand
 	@.ci/test-pythons
@@ -42,4 +39,4 @@ venv-test:
 	@.ci/make-venv $(PYTHON) $(VENV) demo,test
 
 clean: ## Remove what was made here
-	rm -rf .venv* .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
