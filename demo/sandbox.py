@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Sections = Mapping[str, Mapping[str, object]]
 
+APPLICATION = "rucio.web.rest.flaskapi.v1.main:application"
 USERNAME, PASSWORD = "operator", "sandbox-only"
 START_SECONDS = 60
 
@@ -134,10 +135,7 @@ class Sandbox(Resource):
         with socket.create_server(("127.0.0.1", 0)) as listening:
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
             server = Child(
-                [
-                    *(str(BIN / "gunicorn"), "--bind", f"fd://{listening.fileno()}", *options),
-                    *("--no-control-socket", "rucio.web.rest.flaskapi.v1.main:application"),
-                ],
+                [str(BIN / "gunicorn"), "--bind", f"fd://{listening.fileno()}", *options, APPLICATION],
                 log=self.folder / "server.log",
                 env=self.operator.environ,
                 pass_fds=[listening.fileno()],
