@@ -1,0 +1,82 @@
+"""What real storages do, as seen on the wire: one table, and the only place where they differ.
+
+The hazards are the point. A gateway that is kinder than the real ones lets clients pass that lose data on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """The facts of one storage. Statuses are CS3 codes; `OK` means that the call is taken as done."""
+
+    name: str
+
+    # The namespace
+    mount: str = "/"  # where the tree hangs in the gateway's namespace
+    home_per_user: bool = False  # each user sees a tree of his own, made at login
+    finds_ids: bool = True  # a resource id leads to the file
+    id_is_path: bool = True  # so it changes with a rename; else it is the inode
+    lists_in_order: bool = True
+
+    # What a call gets that finds something, or nothing, where it should not
+    make_existing: str = "ALREADY_EXISTS"
+    touch_existing: str = "ALREADY_EXISTS"
+    list_missing: str = "NOT_FOUND"
+    delete_missing: str = "NOT_FOUND"
+    metadata_missing: str = "NOT_FOUND"
+    makes_parents: bool = False  # CreateContainer, TouchFile, Move and PUT make what is missing above
+
+    # What Stat says
+    folder_size_is_recursive: bool = False
+    shows_inode: bool = False  # as arbitrary metadata, with a name and an empty checksum
+
+    # Arbitrary metadata
+    metadata_outlives_file: bool = True  # keyed by path: survives delete and shows on whatever comes there next
+
+    # Locks
+    has_locks: bool = False  # without them every call on locks is INTERNAL, not UNIMPLEMENTED
+
+    # Bytes
+    upload_protocols: tuple[str, ...] = ("simple", "tus")
+    exposes_data_server: bool = False  # upload URLs are secrets in themselves; else a token goes with them
+    stages_uploads: bool = True  # a name appears complete, by rename; else content is written in place
+    keeps_killed_uploads: bool = True  # a broken connection commits what had arrived
+    killed_upload_breaks_user: bool = False  # every later PUT of that user fails until a restart
+    replaces_folders: bool = True  # a PUT onto a folder puts the file in place of the whole tree
+    takes_chunk_names: bool = True  # `x-chunking-1-2-0` is a part of x, and no file of that name
+    fixed_quota: int | None = None  # told whatever the disk says
+
+
+BEHAVIOURS = {
+    behaviour.name: behaviour
+    for behaviour in (
+        Behaviour(name="reva-local"),
+        Behaviour(name="reva-localhome", mount="/home", home_per_user=True, exposes_data_server=True),
+        Behaviour(
+            name="reva-ceph",
+            finds_ids=False,
+            id_is_path=False,
+            lists_in_order=False,
+            make_existing="OK",
+            touch_existing="OK",
+            list_missing="INTERNAL",
+            delete_missing="OK",
+            metadata_missing="INTERNAL",
+            makes_parents=True,
+            folder_size_is_recursive=True,
+            shows_inode=True,
+            metadata_outlives_file=False,
+            has_locks=True,
+            upload_protocols=("simple",),
+            stages_uploads=False,
+            killed_upload_breaks_user=True,
+            replaces_folders=False,
+            takes_chunk_names=False,
+            fixed_quota=50_000_000_000,
+        ),
+    )
+}
+DEFAULT = "reva-local"

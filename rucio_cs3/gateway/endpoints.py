@@ -1,0 +1,69 @@
+"""Where the bytes of an upload or download go: addresses on the data server, open or behind a transfer token."""
+
+from __future__ import annotations
+
+import posixpath
+import random
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from cs3.gateway.v1beta1 import resources_pb2 as gateway
+from cs3.storage.provider.v1beta1 import resources_pb2 as storage
+
+from rucio_cs3.gateway.namespace import clean, is_relative
+from rucio_cs3.gateway.status import Refused
+
+if TYPE_CHECKING:
+    from rucio_cs3.gateway.site import Site
+    from rucio_cs3.gateway.users import User
+
+DATA = "/data"
+DATA_GATEWAY = "/datagateway"
+# Advertised by configuration, and computed by none of them.
+CHECKSUMS = [
+    storage.ResourceChecksumPriority(type=storage.RESOURCE_CHECKSUM_TYPE_ADLER32, priority=10),
+    storage.ResourceChecksumPriority(type=storage.RESOURCE_CHECKSUM_TYPE_MD5, priority=100),
+    storage.ResourceChecksumPriority(type=storage.RESOURCE_CHECKSUM_TYPE_UNSET, priority=1000),
+]
+
+
+class Endpoints:
+    def __init__(self, site: Site, data_url: str) -> None:
+        self._site = site
+        self._data_url = data_url
+
+    def for_upload(self, reference: Any, user: User, length: int) -> list[Any]:
+        """In any order, as Reva's map gives them. Nothing is checked but the quota and that it is not the root."""
+        site = self._site
+        place = site.namespace.resolve(reference, user)
+        if place.is_root:
+            raise Refused("INTERNAL", "can't upload to mount path")
+        if not site.storage.has_room(length):
+            raise Refused("INSUFFICIENT_STORAGE", "insufficient storage")
+        below = site.uploads.begin(place, user, length).id if site.behaviour.stages_uploads else place.below
+        protocols = random.sample(site.behaviour.upload_protocols, len(site.behaviour.upload_protocols))
+        return [
+            gateway.FileUploadProtocol(
+                protocol=protocol, upload_endpoint=url, token=token, available_checksums=CHECKSUMS
+            )
+            for protocol in protocols
+            for url, token in [self._address(protocol, below)]
+        ]
+
+    def for_download(self, reference: Any, user: User) -> list[Any]:
+        """Nothing is checked at all. An id that comes without a path beginning with a dot gets lost, as in Reva."""
+        self._site.namespace.check(reference)
+        protocol, below = "simple", reference.path
+        if is_relative(reference):
+            where = reference.resource_id
+            protocol, below = "spaces", posixpath.join(f"{where.storage_id}!{where.opaque_id}", reference.path)
+        elif not reference.HasField("resource_id"):
+            below = self._site.namespace.resolve(reference, user).below
+        url, token = self._address(protocol, below)
+        return [gateway.FileDownloadProtocol(protocol=protocol, download_endpoint=url, token=token)]
+
+    def _address(self, protocol: str, below: str) -> tuple[str, str]:
+        target = f"{DATA}/{protocol}{quote(clean(below))}"
+        if self._site.behaviour.exposes_data_server:
+            return f"{self._data_url}{target}", ""
+        return f"{self._data_url}{DATA_GATEWAY}", self._site.tokens.mint_transfer(f"{self._data_url}{target}")

@@ -1,0 +1,62 @@
+"""Arbitrary metadata of files and folders, by path, in one small database."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS metadata (path TEXT, key TEXT, value TEXT, PRIMARY KEY (path, key))"
+
+
+class Metadata:
+    """Knows nothing of files: whoever deletes or moves one says here what becomes of its metadata."""
+
+    def __init__(self, file: Path) -> None:
+        self._lock = threading.Lock()
+        self._database = sqlite3.connect(str(file), check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.execute(SCHEMA)
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    def get(self, path: str) -> dict[str, str]:
+        with self._lock:
+            return dict(self._database.execute("SELECT key, value FROM metadata WHERE path = ?", (path,)))
+
+    def set(self, path: str, entries: Mapping[str, str]) -> None:
+        rows = [(path, key, value) for key, value in entries.items()]
+        with self._lock:
+            self._database.executemany("INSERT OR REPLACE INTO metadata VALUES (?, ?, ?)", rows)
+
+    def unset(self, path: str, keys: Iterable[str]) -> None:
+        rows = [(path, key) for key in keys]
+        with self._lock:
+            self._database.executemany("DELETE FROM metadata WHERE path = ? AND key = ?", rows)
+
+    def copy(self, source: str, target: str) -> None:
+        """Give the target what the source has; what is below a folder stays behind."""
+        self.set(target, self.get(source))
+
+    def forget(self, path: str) -> None:
+        """Drop what is kept of a path and of all below it."""
+        with self._lock:
+            self._database.execute("DELETE FROM metadata WHERE path = ? OR substr(path, 1, ?) = ?", _tree(path))
+
+    def rename(self, source: str, target: str) -> None:
+        """Take everything along, in place of what the target had."""
+        self.forget(target)
+        move = "UPDATE metadata SET path = ? || substr(path, ?) WHERE path = ? OR substr(path, 1, ?) = ?"
+        with self._lock:
+            self._database.execute(move, (target, len(source) + 1, *_tree(source)))
+
+
+def _tree(path: str) -> tuple[str, int, str]:
+    """What picks a path and all below it."""
+    return (path, len(path) + 1, f"{path}/")

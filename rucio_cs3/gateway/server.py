@@ -1,0 +1,220 @@
+"""A gateway: its two servers, started and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from rucio_cs3.gateway import tokens
+from rucio_cs3.gateway.behaviours import BEHAVIOURS, DEFAULT
+from rucio_cs3.gateway.calls import Calls
+from rucio_cs3.gateway.data import DataHandler
+from rucio_cs3.gateway.endpoints import Endpoints
+from rucio_cs3.gateway.faults import Faults
+from rucio_cs3.gateway.locks import Locks
+from rucio_cs3.gateway.login import Login
+from rucio_cs3.gateway.metadata import Metadata
+from rucio_cs3.gateway.namespace import Namespace
+from rucio_cs3.gateway.oidc import Issuer
+from rucio_cs3.gateway.resources import Describer
+from rucio_cs3.gateway.rpc import Door
+from rucio_cs3.gateway.service import Service
+from rucio_cs3.gateway.site import Site
+from rucio_cs3.gateway.storage import Storage
+from rucio_cs3.gateway.tokens import TOKEN_SECONDS, Tokens
+from rucio_cs3.gateway.uploads import InPlace, Uploads, make_folders
+from rucio_cs3.gateway.users import DEMO_USERS, Users
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from typing_extensions import Self
+
+    from rucio_cs3.gateway.users import User
+
+LOOPBACK = "127.0.0.1"
+WORKERS = 64  # calls at a time, including those that a fault keeps waiting
+ANY_SIZE = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
+
+
+class CannotServe(Exception):
+    """The gateway cannot be started; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Tls:
+    """PEM files. With `client_ca`, clients have to show a certificate that it signed."""
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def for_grpc(self) -> Any:
+        client_ca = self.client_ca.read_bytes() if self.client_ca else None
+        pair = (Path(self.key).read_bytes(), Path(self.cert).read_bytes())
+        return grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)
+
+    def for_http(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED if self.client_ca else ssl.CERT_NONE
+        context.load_cert_chain(self.cert, self.key)
+        return context
+
+
+class Gateway:
+    """Serves the folder `root` as a CS3 storage, from construction on until `stop`.
+
+        with Gateway(tmp_path) as gateway:
+            client = Cs3Client(gateway=gateway.address, tls=False, username="einstein", password="relativity")
+
+    `calls` says what was asked, `faults` lets things go wrong.
+
+    Raises:
+        CannotServe: the root, an address or a certificate cannot be used.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        behave: str = DEFAULT,
+        *,
+        users: Iterable[User] = DEMO_USERS,
+        machine_secret: str | None = None,
+        oidc_issuer: str | None = None,
+        tls: Tls | None = None,
+        token_ttl: float = TOKEN_SECONDS,
+        host: str = LOOPBACK,
+        grpc_port: int = 0,
+        http_port: int = 0,
+        quota: int | None = None,
+        offer_faults: bool = False,
+    ) -> None:
+        self.behaviour = BEHAVIOURS[behave]
+        self.calls, self.faults = Calls(), Faults()
+        self._cleanup = contextlib.ExitStack()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._cleanup.close)
+            known = Users(users)
+            namespace = Namespace(Path(root), self.behaviour)
+            secret = _prepare(namespace)
+            metadata = Metadata(namespace.state / "metadata.db")
+            self._cleanup.callback(metadata.close)
+            storage = Storage(namespace, Describer(namespace, metadata), metadata, quota)
+            self._site = Site(
+                behaviour=self.behaviour,
+                namespace=namespace,
+                storage=storage,
+                uploads=Uploads(namespace, storage, known),
+                in_place=InPlace(),
+                locks=Locks(),
+                login=Login(known, machine_secret, Issuer(oidc_issuer) if oidc_issuer else None),
+                tokens=Tokens(secret, known, lifetime=token_ttl),
+                calls=self.calls,
+                faults=self.faults,
+            )
+            self.root = namespace.root
+            self.data_url = self._serve_http(host, http_port, tls, offer_faults=offer_faults)
+            self.address = self._serve_grpc(host, grpc_port, tls)
+            undo.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Break every connection, let go of whoever a fault keeps waiting, and free the ports."""
+        self.faults.close()
+        self._cleanup.close()
+
+    def _serve_grpc(self, host: str, port: int, tls: Tls | None) -> str:
+        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="cs3-gateway")
+        server = grpc.server(pool, options=ANY_SIZE)
+        server.add_generic_rpc_handlers([Door(self._site, Service(self._site, Endpoints(self._site, self.data_url)))])
+        wanted = f"{host}:{port}"
+        try:
+            bound = server.add_secure_port(wanted, tls.for_grpc()) if tls else server.add_insecure_port(wanted)
+        except RuntimeError as error:
+            raise CannotServe(f"cannot listen on {wanted}: {error}") from error
+        server.start()
+        self._cleanup.callback(pool.shutdown)
+        self._cleanup.callback(lambda: server.stop(grace=None).wait())
+        return f"{host}:{bound}"
+
+    def _serve_http(self, host: str, port: int, tls: Tls | None, *, offer_faults: bool) -> str:
+        handler = type("Handler", (DataHandler,), {"site": self._site, "offers_faults": offer_faults})
+        try:
+            server = DataServer((host, port), handler)
+        except OSError as error:
+            raise CannotServe(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        self._cleanup.callback(server.stop)
+        if tls:
+            server.secure(tls.for_http())
+        server.start()
+        return f"{'https' if tls else 'http'}://{host}:{server.server_port}"
+
+
+def _prepare(namespace: Namespace) -> str:
+    """Make what the gateway needs below its root, and return the secret of its tokens."""
+    if not namespace.root.is_dir():
+        raise CannotServe(f"{namespace.root}: no such folder")
+    try:
+        make_folders(namespace)
+        return tokens.stored_secret(namespace.state / "secret")
+    except OSError as error:
+        raise CannotServe(f"{namespace.root}: {error.strerror}") from error
+
+
+class DataServer(ThreadingHTTPServer):
+    """One thread for each connection, all of which `stop` breaks."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: Any) -> None:
+        super().__init__(address, handler)
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """The handshake is left to the thread of the connection: a silent client must not keep others waiting."""
+        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def start(self) -> None:
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A handshake that fails is the client's problem; anything else is ours, and must be seen."""
+        import sys  # noqa: PLC0415
+
+        if not isinstance(sys.exc_info()[1], (OSError, ssl.SSLError)):
+            super().handle_error(request, client_address)

@@ -1,0 +1,31 @@
+"""What the two servers of a gateway share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rucio_cs3.gateway.behaviours import Behaviour
+    from rucio_cs3.gateway.calls import Calls
+    from rucio_cs3.gateway.faults import Faults
+    from rucio_cs3.gateway.locks import Locks
+    from rucio_cs3.gateway.login import Login
+    from rucio_cs3.gateway.namespace import Namespace
+    from rucio_cs3.gateway.storage import Storage
+    from rucio_cs3.gateway.tokens import Tokens
+    from rucio_cs3.gateway.uploads import InPlace, Uploads
+
+
+@dataclass(frozen=True)
+class Site:
+    behaviour: Behaviour
+    namespace: Namespace
+    storage: Storage
+    uploads: Uploads
+    in_place: InPlace
+    locks: Locks
+    login: Login
+    tokens: Tokens
+    calls: Calls
+    faults: Faults

@@ -1,0 +1,166 @@
+"""The storage calls on a folder of this machine, with the manners of the behaviour."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from rucio_cs3.gateway.resources import files_below
+from rucio_cs3.gateway.status import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
+
+    from rucio_cs3.gateway.metadata import Metadata
+    from rucio_cs3.gateway.namespace import Namespace, Place
+    from rucio_cs3.gateway.resources import Describer
+    from rucio_cs3.gateway.users import User
+
+
+@contextmanager
+def internal(what: str, *, missing: str = "INTERNAL") -> Iterator[None]:
+    """Whatever the file system has against it, Reva answers INTERNAL, except sometimes when something is missing."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Refused(missing, f"path not found when {what}") from error
+    except (OSError, ValueError) as error:
+        raise Refused("INTERNAL", f"error {what}: {error}") from error
+
+
+class Storage:
+    def __init__(self, namespace: Namespace, describer: Describer, metadata: Metadata, quota: int | None) -> None:
+        self._namespace = namespace
+        self._behaviour = namespace.behaviour
+        self._describer = describer
+        self._metadata = metadata
+        self._quota = quota
+
+    def stat(self, place: Place, user: User, keys: Collection[str] = ()) -> Any:
+        found = self._find(place, missing="NOT_FOUND", what="statting")
+        assert found
+        return self._describer.describe(place, found, user, keys)
+
+    def list(self, place: Place, user: User, keys: Collection[str] = ()) -> Iterator[Any]:
+        self._find(place, missing=self._behaviour.list_missing, what="listing container")
+        with internal("listing container"):
+            names = os.listdir(place.local)  # noqa: PTH208 - the names are what is wanted
+        for name in sorted(names) if self._behaviour.lists_in_order else names:
+            try:
+                entry = self._namespace.place(f"{place.below.rstrip('/')}/{name}", user)
+                yield self._describer.describe(entry, entry.local.lstat(), user, keys)
+            except (OSError, Refused, UnicodeEncodeError):  # gone meanwhile, ours, leading outside, or no text
+                continue
+
+    def open(self, place: Place) -> BinaryIO:
+        """For reading. A folder opens too, and there is nothing in it."""
+        with internal("opening", missing="NOT_FOUND"):
+            return io.BytesIO() if place.local.is_dir() else place.local.open("rb")
+
+    def make_folder(self, place: Place) -> None:
+        with internal("creating container", missing="NOT_FOUND"):
+            if place.local.exists():
+                self._refuse(self._behaviour.make_existing, "container already exists")
+            self._make_parents(place)
+            place.local.mkdir(exist_ok=self._behaviour.make_existing == "OK")
+
+    def touch(self, place: Place) -> None:
+        with internal("touching file", missing="NOT_FOUND"):
+            if place.local.exists():
+                self._refuse(self._behaviour.touch_existing, "file already exists")
+            self._make_parents(place)
+            os.close(os.open(place.local, os.O_CREAT | os.O_WRONLY, 0o664))
+
+    def delete(self, place: Place) -> None:
+        """Recursive, as the real ones are."""
+        if place.is_root:
+            raise Refused("INTERNAL", "can't delete mount path")
+        if self._find(place, missing=self._behaviour.delete_missing, what="deleting"):
+            with internal("deleting"):
+                self.discard(place.local)
+            if not self._behaviour.metadata_outlives_file:
+                self._metadata.forget(place.key)
+
+    def move(self, source: Place, target: Place) -> None:
+        """Onto whatever file is there, without a word."""
+        with internal("moving"):
+            self._make_parents(target)
+            source.local.rename(target.local)
+        if self._behaviour.metadata_outlives_file:
+            self._metadata.copy(source.key, target.key)
+        else:
+            self._metadata.rename(source.key, target.key)
+
+    def set_metadata(self, place: Place, entries: Mapping[str, str]) -> None:
+        self._find(place, missing=self._behaviour.metadata_missing, what="setting arbitrary metadata")
+        entries = dict(entries)
+        if self._behaviour.metadata_outlives_file and "mtime" in entries:
+            with internal("setting mtime"):
+                mtime = float(entries.pop("mtime"))
+                os.utime(place.local, (mtime, mtime))
+        self._metadata.set(place.key, {self._bare(key): value for key, value in entries.items()})
+
+    def unset_metadata(self, place: Place, keys: Collection[str]) -> None:
+        self._find(place, missing=self._behaviour.metadata_missing, what="unsetting arbitrary metadata")
+        self._metadata.unset(place.key, [self._bare(key) for key in keys])
+
+    def quota(self) -> tuple[int, int]:
+        """Total and used bytes: as configured, as this behaviour always says, or those of the disk."""
+        if self._quota is not None:
+            return self._quota, self.used()
+        if self._behaviour.fixed_quota is not None:
+            return self._behaviour.fixed_quota, 0
+        disk = os.statvfs(self._namespace.root)
+        return disk.f_blocks * disk.f_frsize, (disk.f_blocks - disk.f_bavail) * disk.f_frsize
+
+    def has_room(self, size: int) -> bool:
+        """False when a configured quota would be exceeded. The disk is not asked: the real ones do not either."""
+        return self._quota is None or self.used() + size <= self._quota
+
+    def used(self) -> int:
+        ours = str(self._namespace.state)
+        return sum(size for path, size in files_below(self._namespace.root) if not path.startswith(ours))
+
+    def discard(self, path: Path) -> None:
+        """Remove a file or a tree from the namespace in one step, and from the disk after that."""
+        grave = self._namespace.state / "trash" / uuid.uuid4().hex
+        path.rename(grave)
+        if grave.is_dir() and not grave.is_symlink():
+            shutil.rmtree(grave, ignore_errors=True)
+        else:
+            grave.unlink()
+
+    def empty(self, place: Place) -> None:
+        """Remove all that is in a folder, but for what is ours."""
+        for child in place.local.iterdir():
+            if child != self._namespace.state:
+                self.discard(child)
+
+    def _find(self, place: Place, *, missing: str, what: str) -> os.stat_result | None:
+        """What is there; None where a missing file is as good as done."""
+        with internal(what):
+            try:
+                return place.local.stat()
+            except FileNotFoundError:
+                self._refuse(missing, f"path not found when {what}")
+        return None
+
+    @staticmethod
+    def _refuse(code: str, message: str) -> None:
+        if code != "OK":
+            raise Refused(code, message)
+
+    def _make_parents(self, place: Place) -> None:
+        if self._behaviour.makes_parents:
+            place.local.parent.mkdir(parents=True, exist_ok=True)
+
+    def _bare(self, key: str) -> str:
+        """Real extended attributes live in a namespace of their own, which is not shown."""
+        prefix = "user."
+        strips = not self._behaviour.metadata_outlives_file
+        return key[len(prefix) :] if strips and key.startswith(prefix) else key

@@ -1,0 +1,71 @@
+"""The two tokens of a site: Reva's own, which says who calls, and the transfer token, which says what is moved."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import jwt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rucio_cs3.gateway.users import User, Users
+
+ALGORITHM = "HS256"
+AUDIENCE = "reva"
+TOKEN_SECONDS = 86_400
+TRANSFER_SECONDS = 6_000
+WHOLE_TREE = {"decoder": "json", "value": base64.b64encode(b'{"path":"/"}').decode()}
+
+
+class Tokens:
+    """Signs with the secret of this root, which outlives restarts, as Reva's does."""
+
+    def __init__(self, secret: str, users: Users, *, lifetime: float = TOKEN_SECONDS) -> None:
+        self._secret = secret
+        self._users = users
+        self._lifetime = lifetime
+
+    def mint(self, user: User) -> str:
+        claims = {"iss": user.idp, "user": user.claims(), "scope": {"user": {"resource": WHOLE_TREE, "role": 1}}}
+        return self._sign(claims, self._lifetime)
+
+    def user(self, token: str) -> User | None:
+        """Whose token it is; None when it is bad, has expired or comes from another site."""
+        claims = self._claims(token)
+        return self._users.by_name(claims["user"]["username"]) if claims and "user" in claims else None
+
+    def mint_transfer(self, target: str) -> str:
+        return self._sign({"target": target}, TRANSFER_SECONDS)
+
+    def transfer_target(self, token: str) -> str | None:
+        """What a transfer token is for; None when it is bad or has expired."""
+        claims = self._claims(token)
+        return str(claims["target"]) if claims and "target" in claims else None
+
+    def _sign(self, claims: dict[str, Any], lifetime: float) -> str:
+        now = time.time()
+        times = {"aud": [AUDIENCE], "exp": int(now + lifetime), "iat": int(now)}
+        return jwt.encode({**claims, **times}, self._secret, algorithm=ALGORITHM)
+
+    def _claims(self, token: str) -> dict[str, Any] | None:
+        try:
+            return jwt.decode(token, self._secret, algorithms=[ALGORITHM], audience=AUDIENCE)
+        except jwt.InvalidTokenError:
+            return None
+
+
+def stored_secret(path: Path) -> str:
+    """The secret kept in this file, made when there is none yet. Nobody else may read it."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii")
+    with open(fd, "w", encoding="ascii") as file:  # noqa: PTH123 - a file descriptor, for its mode
+        secret = secrets.token_hex(32)
+        file.write(secret)
+    return secret

@@ -1,0 +1,150 @@
+"""Uploads under way: announced in one call, filled by others, published at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import uuid
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from rucio_cs3.gateway.storage import internal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from rucio_cs3.gateway.namespace import Namespace, Place
+    from rucio_cs3.gateway.storage import Storage
+    from rucio_cs3.gateway.users import User, Users
+
+CHUNK_NAME = re.compile(r"(?P<name>.*)-chunking-(?P<transfer>\w+)-(?P<total>\d+)-(?P<number>\d+)")
+
+
+class BodyCut(Exception):
+    """The connection ended before the body did."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Where the bytes will go, and how many were announced."""
+
+    id: str
+    below: str
+    username: str
+    length: int
+
+
+class Uploads:
+    """Sessions survive a restart. Those that nobody finishes stay, as on the real ones."""
+
+    def __init__(self, namespace: Namespace, storage: Storage, users: Users) -> None:
+        self._namespace = namespace
+        self._storage = storage
+        self._users = users
+        self._folder = namespace.state / "uploads"
+
+    def begin(self, place: Place, user: User, length: int) -> Upload:
+        upload = Upload(str(uuid.uuid4()), place.below, user.username, length)
+        self.content(upload).touch()
+        self._record(upload.id).write_text(json.dumps(asdict(upload)), encoding="utf-8")
+        return upload
+
+    def find(self, upload_id: str) -> Upload | None:
+        """None for a session that is unknown or finished."""
+        try:
+            uuid.UUID(upload_id)
+            return Upload(**json.loads(self._record(upload_id).read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def content(self, upload: Upload) -> Path:
+        return self._folder / upload.id
+
+    def offset(self, upload: Upload) -> int:
+        return self.content(upload).stat().st_size
+
+    def append(self, upload: Upload, blocks: Iterable[bytes | memoryview]) -> None:
+        """Add to what is there. Raises BodyCut after having kept what arrived."""
+        with internal("writing"), self.content(upload).open("ab", buffering=0) as file:
+            for block in blocks:
+                file.write(block)
+
+    def finish(self, upload: Upload) -> bool:
+        """Publish under the final name, over whatever is there: a file, or a whole folder.
+
+        Returns:
+            False when the name means a part of a file, and other parts are still to come.
+        """
+        whole = self._assemble(upload)
+        if whole:
+            content, below = whole
+            self._publish(content, self._namespace.place(below, self._owner(upload)))
+        self.drop(upload)
+        return whole is not None
+
+    def drop(self, upload: Upload) -> None:
+        self._record(upload.id).unlink()
+        self.content(upload).unlink(missing_ok=True)
+
+    def path(self, upload: Upload) -> str:
+        """The CS3 path that it will have."""
+        return self._namespace.path(self._namespace.place(upload.below, self._owner(upload)))
+
+    def _publish(self, content: Path, place: Place) -> None:
+        with internal("publishing the upload"):
+            if place.local.is_dir():
+                self._storage.discard(place.local)
+            content.replace(place.local)
+
+    def _assemble(self, upload: Upload) -> tuple[Path, str] | None:
+        """The content and its path, put together when it came in the parts of old ownCloud clients."""
+        part = CHUNK_NAME.fullmatch(upload.below)
+        if not part:
+            return self.content(upload), upload.below
+        prefix = f"{upload.username}-{part['transfer']}-{part['total']}-"
+        self.content(upload).replace(self._folder / f"{prefix}{int(part['number'])}")
+        parts = [self._folder / f"{prefix}{number}" for number in range(int(part["total"]))]
+        if not all(path.exists() for path in parts):
+            return None
+        with parts[0].open("ab") as whole:
+            for path in parts[1:]:
+                whole.write(path.read_bytes())
+                path.unlink()
+        return parts[0], part["name"]
+
+    def _record(self, upload_id: str) -> Path:
+        return self._folder / f"{upload_id}.info"
+
+    def _owner(self, upload: Upload) -> User:
+        owner = self._users.by_name(upload.username)
+        assert owner, f"the user {upload.username} is gone"
+        return owner
+
+
+class InPlace:
+    """Writing without a session, as content arrives: everybody sees it half-done, and nothing takes it back."""
+
+    def __init__(self) -> None:
+        self._broken: set[str] = set()
+
+    def write(self, place: Place, user: User, blocks: Iterable[bytes | memoryview]) -> None:
+        """Raises BodyCut as it comes; from then on this user's writing fails until a restart."""
+        with internal("uploading file"):
+            if user.username in self._broken:
+                raise OSError("input/output error")
+            place.local.parent.mkdir(parents=True, exist_ok=True)
+            with place.local.open("wb", buffering=0) as file:
+                try:
+                    for block in blocks:
+                        file.write(block)
+                except BodyCut:
+                    self._broken.add(user.username)
+                    raise
+
+
+def make_folders(namespace: Namespace) -> None:
+    """What a gateway keeps for itself, out of sight of its users."""
+    for name in ("uploads", "trash"):
+        os.makedirs(namespace.state / name, mode=0o700, exist_ok=True)  # noqa: PTH103 - the mode for all of them
