@@ -104,7 +104,7 @@ class Demo:
         self.sandbox = sandbox
         self.client = sandbox.client()
         self.desk = desk  # where the user's own files are
-        self.storage = gateway.root / FOLDER
+        self.storage = gateway.home / FOLDER
 
     def run(self) -> None:
         """Do it all."""

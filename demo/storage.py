@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LOGIN = {"auth": "basic", "username": "einstein", "password": "relativity"}  # one of the embedded gateway's users
+HOME = "/home"  # the CS3 path that the WebDAV door opens on
 WEBDAV_ROOT = "/remote.php/webdav"
 EVERYTHING = {
     "wan": {"read": 1, "write": 1, "delete": 1, "third_party_copy_read": 1, "third_party_copy_write": 1},
@@ -28,11 +29,12 @@ class Gateway(Resource):
         super().__init__()
         self.folder = folder
         self.root = folder / "storage"
+        self.home = self.root / HOME.strip("/")
         self.options = options
 
     def start(self) -> None:
         """Start it and wait until it says where it listens."""
-        self.root.mkdir(parents=True)
+        self.home.mkdir(parents=True)
         child = Child(
             [
                 *(str(BIN / "rucio-cs3"), "gateway", "--root", str(self.root), "--json"),
@@ -53,13 +55,13 @@ class Gateway(Resource):
     def davs(self, folder: str) -> Protocol:
         """Describe a folder of the user's home by the site's WebDAV address, which every Rucio server can list."""
         host, _, port = self.http.rpartition(":")
-        extra = {"gateway": self.grpc, "tls": False, "webdav_root": WEBDAV_ROOT, "cs3_root": "/home"}
+        extra = {"gateway": self.grpc, "tls": False, "webdav_root": WEBDAV_ROOT, "cs3_root": HOME}
         return Protocol("davs", host, int(port), f"{WEBDAV_ROOT}/{folder}/", extended_attributes={"cs3": extra})
 
     def native(self, folder: str) -> Protocol:
         """Describe a folder of the user's home by the gateway's own address, for sites without a WebDAV door."""
         host, _, port = self.grpc.rpartition(":")
-        return Protocol("cs3", host, int(port), f"/home/{folder}/")
+        return Protocol("cs3", host, int(port), f"{HOME}/{folder}/")
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
+import json
+import urllib.request
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory) -> Iterator[Gateway]:
-    with Gateway(tmp_path_factory.mktemp("gateway")) as gateway:
+    with Gateway(tmp_path_factory.mktemp("gateway"), "--faults") as gateway:
         yield gateway
 
 
@@ -132,7 +135,7 @@ def add_site(sandbox, client, gateway) -> Callable[..., Site]:
 
     def add(**settings) -> Site:
         number = next(numbers)
-        site = Site(f"SITE-{number}", gateway.root / f"site-{number}", sandbox, client)
+        site = Site(f"SITE-{number}", gateway.home / f"site-{number}", sandbox, client)
         site.folder.mkdir()
         client.add_rse(site.rse, **settings)
         client.add_rse_attribute(site.rse, "greedyDeletion", "True")
@@ -147,6 +150,19 @@ def site(add_site, gateway) -> Site:
     site = add_site()
     site.add_protocol(gateway.davs(site.folder.name))
     return site
+
+
+@pytest.fixture
+def set_faults(gateway) -> Iterator[Callable[..., None]]:
+    """Let the storage do wrong until the test is over."""
+    url = f"http://{gateway.http}/.faults"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ask(method: str, *faults: dict) -> None:
+        direct.open(urllib.request.Request(url, json.dumps(faults).encode(), method=method)).close()
+
+    yield functools.partial(ask, "PUT")
+    ask("DELETE")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import replace
 
 import pytest
@@ -54,6 +55,15 @@ def test_a_mistake_is_told_in_one_line(add_site, gateway, make_file, new_name, e
     assert "Traceback" not in said
     assert LOGIN["password"] not in said
     assert site.stored() == {}
+    assert site.replica(new_name)["state"] != "AVAILABLE"
+
+
+def test_a_gateway_that_says_nothing_is_given_up(site, make_file, new_name):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        config = site.config(gateway=address, connect_timeout=1, call_timeout=1)
+        said = site.upload(make_file("local", CONTENT), "--lfn", new_name, config=config).stdout
+    assert f"gateway {address}: Deadline Exceeded" in said
     assert site.replica(new_name)["state"] != "AVAILABLE"
 
 
