@@ -57,8 +57,8 @@ RUCIO_EXCEPTIONS: tuple[tuple[type[Exception], type[Exception]], ...] = (
     (errors.Cs3Error, exception.ServiceUnavailable),
 )
 
-# Rucio's download client keeps to itself why these failed, unless it is told to be verbose.
-UNHEARD = ("connect", "get")
+# Rucio's clients say why these failed only when told to be verbose (connect, get), or deep in a stack trace (put).
+UNHEARD = ("connect", "get", "put")
 
 
 def rucio_exception(error: errors.Cs3Error) -> Exception:
@@ -77,7 +77,8 @@ def translated(method: Method) -> Method:
         except errors.Cs3Error as error:
             level = logging.WARNING if method.__name__ in UNHEARD else logging.DEBUG
             self.logger(level, "%s: %s: %s", method.__name__, error.code, error)
-            raise rucio_exception(error) from error
+            self.logger(logging.DEBUG, "that came from", exc_info=True)
+            raise rucio_exception(error) from None  # Rucio's upload shows the user every trace in the chain
 
     return cast("Method", wrapper)
 
