@@ -9,7 +9,7 @@ CONTENT = bytes(range(256)) * 4096
 # What the storage does with every upload, and what the user is told.
 BAD_UPLOADS = {
     "it keeps only the beginning": ({"on": "http:PUT", "kind": "short", "after": 1000}, "1000"),
-    "it breaks off": ({"on": "http:PUT", "kind": "cut", "after": 1000}, "Failed to upload"),
+    "it breaks off": ({"on": "http:PUT", "kind": "cut", "after": 1000}, "connection to data server"),
     "it fails": ({"on": "http:PUT", "kind": "status", "status": "500"}, "500"),
     "it is full": ({"on": "http:PUT", "kind": "full"}, "507"),
     "it flips a byte": ({"on": "http:PUT", "kind": "wrong_byte", "after": 5000}, "checksum"),
@@ -39,8 +39,9 @@ def test_a_bad_upload_is_refused(site, make_file, new_name, set_faults, fault, t
     # this storage computes no checksums: to see a flipped byte, the file has to be read again
     config = site.config(verify="readback")
     said = site.upload(make_file("local", CONTENT), "--lfn", new_name, config=config).stdout
-    assert told in said
-    assert "Traceback" not in said
+    # Rucio's upload shows a stack trace of its own after this line, whatever a protocol raises
+    assert any(told in line for line in said.splitlines() if "WARNING" in line), said
+    assert "urllib3" not in said
     assert site.stored() == {}
     assert site.replica(new_name)["state"] != "AVAILABLE"
 
