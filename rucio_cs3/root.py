@@ -6,6 +6,7 @@ path when the storage behind it is down. Who books a file as deleted on such an 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING, TypeVar
@@ -100,7 +101,8 @@ class Root:
         try:
             info = self.client.files.stat(ref)
         except NotFound as hidden:
-            self.client.whoami()  # raises if it is the token
+            with contextlib.suppress(NotFound):
+                self.client.whoami()  # raises if it is the token
             raise Unavailable(
                 f"the root folder cannot be seen as {self.client.config.username or 'this user'}"
                 f" at gateway {self.client.config.gateway}",

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import uuid
+
+import pytest
+
+from tests.conformance import storages
+from tests.conformance.gaps import GAPS
+from tests.conformance.issuer import Issuer
+
+
+def pytest_generate_tests(metafunc):
+    if "storage" in metafunc.fixturenames:
+        metafunc.parametrize("storage", storages.names(), indirect=True)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        name = getattr(item, "callspec", None) and item.callspec.params.get("storage")
+        for storage, test, outcome, reason in GAPS:
+            if name and fnmatch.fnmatchcase(name, storage) and fnmatch.fnmatchcase(item.name, test):
+                kwargs = {"strict": True} if outcome == "xfail" else {}
+                item.add_marker(getattr(pytest.mark, outcome)(reason=f"{name}: {reason}", **kwargs))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not storages.real_names():
+        terminalreporter.write_line(
+            f"NOTICE: the conformance suite ran on the embedded gateway only, not on a real Reva: set {storages.REVA}",
+            yellow=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def issuer():
+    issuer = Issuer()
+    yield issuer
+    issuer.stop()
+
+
+@pytest.fixture(scope="session")
+def fleet(issuer):
+    with storages.Fleet(issuer) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def storage(request, fleet):
+    """A running storage, a storages.Storage: the session's, or for a test that breaks it one of its own."""
+    alone = request.node.get_closest_marker("breaks_storage")
+    with fleet.fresh(request.param) if alone else contextlib.nullcontext(fleet.get(request.param)) as storage:
+        yield storage
+        if storage.gateway:
+            storage.gateway.faults.clear()
+        storage.close_wires()
+
+
+@pytest.fixture
+def wire(storage):
+    """The bare wire, logged in as the storage's user."""
+    return storage.wire()
+
+
+@pytest.fixture
+def folder(storage):
+    """A fresh folder, as an absolute CS3 path, that goes away with the test."""
+    wire = storage.wire()
+    path = wire.mkdir(f"{storage.home.rstrip('/')}/test-{uuid.uuid4().hex[:12]}")
+    yield path
+    wire.call("Delete", ref=path)
+
+
+@pytest.fixture
+def client(storage):
+    """A client of ours, logged in as the storage's user."""
+    with storage.client() as client:
+        yield client

@@ -1,0 +1,9 @@
+"""Where a storage is known to fall short of the suite: every one with its reason.
+
+A gap is (storage, test, outcome, reason): the first two are shell patterns for the storage's name and for the test's
+name with its parameters; the outcome is `skip` where the test cannot run, `xfail` where it runs and must fail.
+"""
+
+from __future__ import annotations
+
+GAPS: list[tuple[str, str, str, str]] = []

@@ -1,0 +1,67 @@
+"""A small OpenID Connect issuer: a discovery document, its keys, and tokens good and bad."""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+
+@functools.cache
+def key(name):
+    return rsa.generate_private_key(65537, 2048)
+
+
+class Issuer:
+    """Serves until stopped. `token` makes what a user would bring from it."""
+
+    def __init__(self):
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, self))
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def token(self, subject, signed_by="own", **claims):
+        now = int(time.time())
+        known = {"iss": self.url, "sub": subject, "aud": "reva", "iat": now, "exp": now + 3600}
+        return jwt.encode({**known, **claims}, key(signed_by), "RS256", {"kid": "1"})
+
+    @property
+    def pages(self):
+        public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key("own").public_key()))
+        endpoints = {f"{name}_endpoint": f"{self.url}/{name}" for name in ("authorization", "token", "userinfo")}
+        return {
+            "/.well-known/openid-configuration": {
+                "issuer": self.url,
+                "jwks_uri": f"{self.url}/jwks",
+                "id_token_signing_alg_values_supported": ["RS256"],
+                **endpoints,
+            },
+            "/jwks": {"keys": [{**public, "kid": "1", "use": "sig", "alg": "RS256"}]},
+        }
+
+
+class Pages(BaseHTTPRequestHandler):
+    def __init__(self, issuer, *args):
+        self.issuer = issuer
+        super().__init__(*args)
+
+    def do_GET(self):
+        page = self.issuer.pages.get(self.path)
+        body = json.dumps(page).encode()
+        self.send_response(200 if page else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+import zlib
+
+import pytest
+
+from rucio_cs3 import errors
+
+MIB = 1 << 20
+SIZES = [0, 1, 4096, MIB - 1, MIB, MIB + 1, 5 * MIB + 3]
+
+
+def some(size):
+    return random.Random(size).randbytes(size)
+
+
+@pytest.fixture
+def stored(client, folder):
+    """A file of 3 MiB, its path and its content."""
+    data = some(3 * MIB)
+    client.upload(io.BytesIO(data), f"{folder}/stored")
+    return f"{folder}/stored", data
+
+
+def names(client, folder):
+    return sorted(entry.name for entry in client.files.list(folder))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bytes_come_back_as_they_went(client, folder, tmp_path, size):
+    data = some(size)
+    (tmp_path / "source").write_bytes(data)
+    sent = client.upload(tmp_path / "source", f"{folder}/new/deep/file")
+    assert (sent.size, sent.checksums["adler32"]) == (size, f"{zlib.adler32(data):08x}")
+    client.download(f"{folder}/new/deep/file", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == data
+    assert names(client, f"{folder}/new/deep") == ["file"]
+    assert sorted(os.listdir(tmp_path)) == ["source", "target"]
+
+
+def test_file_objects_are_read_from_where_they_stand(client, folder):
+    source = io.BytesIO(b"skip me, keep this")
+    source.seek(9)
+    client.upload(source, f"{folder}/f")
+    sink = io.BytesIO()
+    client.download(f"{folder}/f", sink)
+    assert sink.getvalue() == b"keep this"
+
+
+def test_a_pipe_can_be_uploaded(client, folder):
+    reading, writing = os.pipe()
+    with open(writing, "wb") as into:
+        into.write(b"from a pipe")
+    with open(reading, "rb") as source:
+        assert client.upload(source, f"{folder}/f").size == 11
+    with client.open_read(f"{folder}/f") as file:
+        assert file.read() == b"from a pipe"
+
+
+def test_by_id_and_path_below(client, folder, storage):
+    if not storage.finds_ids:
+        pytest.skip(f"{storage.name} cannot look up resource ids")
+    root = client.files.stat(folder).id
+    client.upload(io.BytesIO(b"content"), (root, "a/b/f"))
+    sink = io.BytesIO()
+    client.download((root, "a/b/f"), sink)
+    client.download(client.files.stat(f"{folder}/a/b/f").id, sink)
+    assert sink.getvalue() == b"content" * 2
+
+
+def test_overwrite_only_when_asked(client, stored):
+    path, data = stored
+    with pytest.raises(errors.AlreadyExists, match="ask to overwrite"):
+        client.upload(io.BytesIO(b"new"), path)
+    assert client.files.stat(path).size == len(data)
+    client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    with client.open_read(path) as file:
+        assert file.read() == b"new"
+
+
+@pytest.mark.parametrize("size", [0, 5])
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("temporary", [False, True])
+def test_never_over_a_folder(client, folder, size, overwrite, temporary):
+    client.files.mkdir(f"{folder}/d/full", parents=True)
+    with pytest.raises(errors.IsDirectory):
+        client.upload(io.BytesIO(some(size)), f"{folder}/d", overwrite=overwrite, temporary=temporary)
+    assert client.files.exists(f"{folder}/d/full")
+    assert names(client, folder) == ["d"]
+
+
+@pytest.mark.parametrize("size", [0, 3, 2 * MIB])
+def test_a_temporary_name_is_written_directly(client, folder, size):
+    for _ in range(2):
+        client.upload(io.BytesIO(some(size)), f"{folder}/f.rucio.upload", overwrite=True, temporary=True)
+    assert client.files.stat(f"{folder}/f.rucio.upload").size == size
+    assert names(client, folder) == ["f.rucio.upload"]
+
+
+def test_wrong_source_is_found_before_it_has_a_name(client, folder):
+    with pytest.raises(errors.ChecksumMismatch):
+        client.upload(io.BytesIO(b"content"), f"{folder}/f", checksums={"adler32": "00000001"})
+    assert names(client, folder) == []
+
+
+@pytest.mark.parametrize("algorithm", ["adler32", "md5", "sha1"])
+def test_expected_checksums_are_compared(client, stored, tmp_path, algorithm):
+    path, data = stored
+    right = f"{zlib.adler32(data):x}" if algorithm == "adler32" else hashlib.new(algorithm, data).hexdigest()
+    client.download(path, tmp_path / "right", checksums={algorithm: right.upper()})
+    with pytest.raises(errors.ChecksumMismatch):
+        client.download(path, tmp_path / "wrong", checksums={algorithm: "0" * len(right)})
+    assert os.listdir(tmp_path) == ["right"]
+
+
+def test_read_back(storage, folder):
+    with storage.client(verify="readback") as client:
+        assert client.upload(io.BytesIO(some(2 * MIB)), f"{folder}/f").size == 2 * MIB
+
+
+def test_a_folder_is_no_file_to_read(client, folder, tmp_path):
+    with pytest.raises(errors.IsDirectory):
+        client.download(folder, tmp_path / "f")
+    with pytest.raises(errors.IsDirectory):
+        client.open_read(folder)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_file(client, folder, tmp_path):
+    with pytest.raises(errors.NotFound):
+        client.download(f"{folder}/missing", tmp_path / "f")
+    assert os.listdir(tmp_path) == []
+
+
+def test_progress_is_told(client, folder):
+    up, down = [], []
+    client.upload(io.BytesIO(some(2 * MIB + 1)), f"{folder}/f", progress=lambda *now: up.append(now))
+    client.download(f"{folder}/f", io.BytesIO(), progress=lambda *now: down.append(now))
+    for steps in (up, down):
+        assert steps == sorted(steps)
+        assert steps[-1] == (2 * MIB + 1, 2 * MIB + 1)
+
+
+@pytest.mark.breaks_storage
+def test_time_over_leaves_nothing(client, folder, tmp_path, stored):
+    path, _ = stored
+    with pytest.raises(errors.DeadlineExceeded):
+        client.download(path, tmp_path / "f", timeout=1e-6)
+    with pytest.raises(errors.DeadlineExceeded):
+        client.upload(io.BytesIO(b"x"), f"{folder}/f", timeout=1e-6)
+    assert names(client, folder) == ["stored"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_local_source_problems_are_named(client, folder, tmp_path):
+    with pytest.raises(errors.LocalSourceMissing, match="missing"):
+        client.upload(tmp_path / "missing", f"{folder}/f")
+    with pytest.raises(errors.LocalSourceError, match="Is a directory"):
+        client.upload(tmp_path, f"{folder}/f")
+    assert names(client, folder) == []
+
+
+def test_local_target_problems_are_named(client, stored, tmp_path):
+    path, _ = stored
+    with pytest.raises(errors.LocalTargetError, match="No such file"):
+        client.download(path, tmp_path / "missing" / "f")
+    with pytest.raises(errors.LocalTargetError, match="folder"):
+        client.download(path, tmp_path)
+    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(errors.LocalTargetError, match="No space left"):
+        client.download(path, full)
+    assert os.listdir(tmp_path) == []
+
+
+class Changing(io.BytesIO):
+    """A source that is not as long as it said."""
+
+    def __init__(self, size, told):
+        super().__init__(some(size))
+        self.told = told
+
+    def seek(self, offset, whence=0):
+        return self.told if whence == os.SEEK_END else super().seek(offset, whence)
+
+
+@pytest.mark.breaks_storage
+@pytest.mark.parametrize(("size", "told"), [(MIB, MIB + 5), (MIB + 5, MIB)])
+def test_a_source_that_changes_is_not_kept(client, folder, size, told):
+    with pytest.raises(errors.LocalSourceError, match="became"):
+        client.upload(Changing(size, told), f"{folder}/f")
+    assert names(client, folder) == []
+
+
+@pytest.mark.breaks_storage
+def test_an_interrupt_leaves_nothing(client, folder, tmp_path, stored):
+    path, _ = stored
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.upload(io.BytesIO(some(3 * MIB)), f"{folder}/f", progress=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        client.download(path, tmp_path / "f", progress=interrupt)
+    assert names(client, folder) == ["stored"]
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("offset", [0, 1, MIB - 1, MIB, 2 * MIB + 5, 3 * MIB - 1, 3 * MIB, 4 * MIB])
+def test_seek_and_read(client, stored, offset):
+    path, data = stored
+    with client.open_read(path) as file:
+        file.seek(offset)
+        assert file.read(1000) == data[offset : offset + 1000]
+        assert file.tell() == offset + len(data[offset : offset + 1000])
+
+
+def test_seek_in_every_direction(client, stored):
+    path, data = stored
+    with client.open_read(path) as file:
+        for offset in (5, 3 * MIB - 7, 0, 2 * MIB, 100):
+            file.seek(offset)
+            assert file.read(7) == data[offset : offset + 7]
+        assert file.seek(-4, io.SEEK_END) == len(data) - 4
+        assert file.read() == data[-4:]
+        with pytest.raises((ValueError, OSError)):
+            file.seek(-1)
+
+
+def test_open_write_stores_at_the_end_of_the_block(client, folder):
+    with client.open_write(f"{folder}/f") as file:
+        file.write(b"one ")
+        assert not client.files.exists(f"{folder}/f")
+        file.write(b"two")
+    with client.open_read(f"{folder}/f") as file:
+        assert file.read() == b"one two"
+
+
+@pytest.mark.breaks_storage
+def test_open_write_stores_nothing_when_the_block_fails(client, folder):
+    with pytest.raises(ZeroDivisionError), client.open_write(f"{folder}/f") as file:
+        file.write(b"half")
+        raise ZeroDivisionError
+    assert names(client, folder) == []
+
+
+def test_a_folder_that_went_away_is_made_again(client, folder):
+    client.upload(io.BytesIO(b"1"), f"{folder}/d/one")
+    client.files.delete(f"{folder}/d", recursive=True)
+    client.upload(io.BytesIO(b"2"), f"{folder}/d/two")
+    assert names(client, f"{folder}/d") == ["two"]
