@@ -44,7 +44,7 @@ class Behaviour:
     exposes_data_server: bool = False  # upload URLs are secrets in themselves; else a token goes with them
     stages_uploads: bool = True  # a name appears complete, by rename; else content is written in place
     keeps_killed_uploads: bool = True  # a broken connection commits what had arrived
-    killed_upload_breaks_user: bool = False  # every later PUT of that user fails until a restart
+    killed_upload_breaks_user: bool = False  # every later PUT and GET of that user fails until a restart
     replaces_folders: bool = True  # a PUT onto a folder puts the file in place of the whole tree
     takes_chunk_names: bool = True  # `x-chunking-1-2-0` is a part of x, and no file of that name
     fixed_quota: int | None = None  # told whatever the disk says

@@ -152,6 +152,7 @@ class DataHandler(Exchange):
 
     def _download(self, place: Place, user: User) -> None:
         struck = self._strike(self.site.namespace.path(place))
+        self.site.in_place.refuse_broken(user)
         info = self.site.storage.stat(place, user)
         self._refuse_ranges(info.size)
         with self.site.storage.open(place) as file:

@@ -130,10 +130,9 @@ class InPlace:
         self._broken: set[str] = set()
 
     def write(self, place: Place, user: User, blocks: Iterable[bytes | memoryview]) -> None:
-        """Raises BodyCut as it comes; from then on this user's writing fails until a restart."""
+        """Raises BodyCut as it comes; from then on this user's transfers fail until a restart."""
+        self.refuse_broken(user)
         with internal("uploading file"):
-            if user.username in self._broken:
-                raise OSError("input/output error")
             place.local.parent.mkdir(parents=True, exist_ok=True)
             with place.local.open("wb", buffering=0) as file:
                 try:
@@ -142,6 +141,11 @@ class InPlace:
                 except BodyCut:
                     self._broken.add(user.username)
                     raise
+
+    def refuse_broken(self, user: User) -> None:
+        with internal("input/output error"):
+            if user.username in self._broken:
+                raise OSError("input/output error")
 
 
 def make_folders(namespace: Namespace) -> None:
