@@ -51,7 +51,7 @@ CONNECTION_HINTS = {
     "not match": "the gateway's certificate is for another host name: check gateway = host:port",
     "WRONG_VERSION_NUMBER": "the gateway does not speak TLS: set tls = false if that is meant to be",
     "DNS resolution failed": "check the host name in gateway = host:port",
-    "Name resolution": "check the host name in gateway = host:port",
+    "resolving": "check the host name in gateway = host:port",
     "Connection refused": "nothing listens there: check gateway = host:port and whether the site is up",
     "Socket closed": "check that tls is set as the gateway speaks it",
     "Connection reset": "check that tls is set as the gateway speaks it",

@@ -1,0 +1,263 @@
+"""Sites that cannot be reached or trusted: one clear error each, in bounded time, and no token where it must not go."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import trustme
+
+from rucio_cs3 import errors
+from rucio_cs3.client import Cs3Client, shared
+from rucio_cs3.config import Config
+from rucio_cs3.cs3.files import Endpoint
+from rucio_cs3.deadline import NEVER
+from rucio_cs3.gateway import Fault, Gateway, Tls
+
+LOGIN = {"username": "einstein", "password": "relativity"}
+QUICK = {"call_timeout": 2, "connect_timeout": 1, "stall_timeout": 0.5}
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    """A certificate authority, and what it and another one signed."""
+    folder = tmp_path_factory.mktemp("pki")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    trustme.CA().cert_pem.write_to_path(str(folder / "other-ca.pem"))
+    for name in ("localhost", "elsewhere.example.org", "client"):
+        issued = ca.issue_cert(*(["127.0.0.1", "localhost"] if name == "localhost" else [name]))
+        issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
+        (folder / f"{name}.pem").write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
+    return folder
+
+
+@pytest.fixture
+def serve(tmp_path, pki):
+    """Start a gateway with a certificate."""
+    running = []
+
+    def start(name="localhost", **options):
+        tls = Tls(pki / f"{name}.pem", pki / f"{name}.key", options.pop("client_ca", None))
+        running.append(Gateway(tmp_path, tls=tls, **options))
+        return running[-1]
+
+    yield start
+    for gateway in running:
+        gateway.stop()
+
+
+@pytest.fixture
+def plain(tmp_path):
+    with Gateway(tmp_path) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def silent():
+    """A port where somebody listens and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def closed_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def whoami(gateway, **settings):
+    with Cs3Client(gateway=gateway, **{**LOGIN, **QUICK, **settings}) as client:
+        return client.whoami().username
+
+
+def refusal(gateway, kind, **settings):
+    """The one line with which it fails."""
+    began = time.monotonic()
+    with pytest.raises(kind) as caught:
+        whoami(gateway, **settings)
+    assert time.monotonic() - began < 10
+    text = str(caught.value)
+    assert len(text.splitlines()) == 1
+    assert "relativity" not in text
+    return text
+
+
+def test_tls_with_a_ca_works_for_calls_and_bytes(serve, pki):
+    with Cs3Client(gateway=serve().address, ca=str(pki / "ca.pem"), **LOGIN) as client:
+        client.upload(io.BytesIO(b"secret"), "/f")
+        with client.open_read("/f") as file:
+            assert file.read() == b"secret"
+
+
+def test_a_client_certificate_is_shown_when_asked_for(serve, pki):
+    gateway = serve(client_ca=pki / "ca.pem").address
+    pair = {"client_cert": str(pki / "client.pem"), "client_key": str(pki / "client.key")}
+    assert whoami(gateway, ca=str(pki / "ca.pem"), **pair) == "einstein"
+    refusal(gateway, errors.Unavailable, ca=str(pki / "ca.pem"))
+
+
+def test_an_unknown_authority_is_not_trusted(serve, pki):
+    text = refusal(serve().address, errors.Unavailable, ca=str(pki / "other-ca.pem"))
+    assert "not signed by an authority known here: set ca" in text
+
+
+def test_a_certificate_for_another_host_is_not_trusted(serve, pki):
+    gateway = serve("elsewhere.example.org").address
+    assert gateway in refusal(gateway, errors.Unavailable, ca=str(pki / "ca.pem"))
+
+
+@pytest.mark.parametrize(("name", "ca"), [("elsewhere.example.org", "ca.pem"), ("localhost", "other-ca.pem")])
+def test_a_data_server_is_verified_as_well(serve, pki, name, ca):
+    with Cs3Client(gateway=serve().address, ca=str(pki / "ca.pem"), **LOGIN) as client:
+        client.whoami()
+        client._servers._config = Config(client.config.gateway, ca=str(pki / ca))
+        endpoint = Endpoint("simple", serve(name).data_url, "t")
+        reading = client._servers.get(endpoint, path="/f", deadline=NEVER)
+        with pytest.raises(errors.Unavailable, match=r"TLS with data server .* failed"), reading:
+            pass
+
+
+def test_tls_to_a_plaintext_gateway(plain, pki):
+    assert "tls" in refusal(plain.address, errors.Unavailable, ca=str(pki / "ca.pem")).lower()
+
+
+def test_plaintext_to_a_tls_gateway(serve):
+    gateway = serve().address
+    assert gateway in refusal(gateway, errors.Unavailable, tls=False)
+
+
+def test_a_closed_port():
+    gateway = closed_port()
+    text = refusal(gateway, errors.Unavailable, tls=False)
+    assert gateway in text
+    assert "nothing listens there" in text
+
+
+def test_an_unknown_host():
+    assert "check the host name" in refusal("no-such-host.invalid:1", errors.Unavailable, tls=False)
+
+
+def test_a_gateway_that_answers_nothing(silent):
+    text = refusal(silent, (errors.DeadlineExceeded, errors.Unavailable), tls=False)
+    assert silent in text
+
+
+def test_a_wrong_password(plain):
+    text = refusal(plain.address, errors.NotAuthenticated, tls=False, password="wrong")
+    assert "refused the basic login of einstein" in text
+    assert "check the user name and secret" in text
+
+
+def test_a_refused_token_cannot_be_renewed_from_nothing(plain):
+    text = refusal(plain.address, errors.TokenRejected, tls=False, auth="token", token="garbage")
+    assert "garbage" not in text
+
+
+def test_a_token_that_expires_is_renewed_without_a_word(tmp_path):
+    with Gateway(tmp_path, token_ttl=1) as gateway, Cs3Client(gateway=gateway.address, tls=False, **LOGIN) as client:
+        expires = time.monotonic() + 2.5
+        while time.monotonic() < expires:
+            client.files.exists("/f")
+        assert client.logins > 1
+
+
+def test_one_login_for_a_hundred_calls(plain):
+    with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
+        for _ in range(100):
+            client.files.exists("/f")
+    assert [call.method for call in plain.calls].count("Authenticate") == 1
+
+
+def test_a_data_server_that_goes_silent(plain, tmp_path):
+    with Cs3Client(gateway=plain.address, tls=False, **LOGIN, **QUICK) as client:
+        client.upload(io.BytesIO(bytes(3 << 20)), "/f")
+        plain.faults.add(Fault("http:*", "stall", after=1 << 20))
+        with pytest.raises(errors.DeadlineExceeded, match="went silent"):
+            client.download("/f", tmp_path / "got")
+        assert not (tmp_path / "got").exists()
+
+
+def test_a_slow_transfer_ends_with_its_time(plain, tmp_path):
+    with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
+        client.upload(io.BytesIO(bytes(3 << 20)), "/f")
+        plain.faults.add(Fault("http:GET", "slow", rate=1 << 20))
+        began = time.monotonic()
+        with pytest.raises(errors.DeadlineExceeded):
+            client.download("/f", tmp_path / "got", timeout=0.5)
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize(("on", "kind"), [("grpc:InitiateFileUpload", "full"), ("http:PUT", "full")])
+def test_no_room_at_the_storage(plain, on, kind):
+    with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
+        plain.faults.add(Fault(on, kind))
+        with pytest.raises(errors.StorageFull, match="free space or raise the quota"):
+            client.upload(io.BytesIO(b"content"), "/f")
+        plain.faults.clear()
+        assert list(client.files.list("/")) == []
+
+
+@pytest.mark.parametrize("status", [301, 307])
+def test_a_redirect_is_not_followed(plain, status):
+    """The token would go to whatever host the answer names."""
+    with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
+        client.upload(io.BytesIO(b"content"), "/f")
+        plain.faults.add(Fault("http:GET", "status", status=str(status)))
+        with pytest.raises(errors.Unsupported, match="redirects"):
+            client.download("/f", io.BytesIO())
+
+
+@pytest.fixture
+def eavesdropper():
+    """A plaintext server that keeps what it is sent."""
+    heard = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            heard.append(str(self.headers))
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/data", heard
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_no_token_goes_out_in_the_clear(eavesdropper, serve, pki):
+    url, heard = eavesdropper
+    with Cs3Client(gateway=serve().address, ca=str(pki / "ca.pem"), **LOGIN) as client:
+        reading = client._servers.get(Endpoint("simple", url, "t"), path="/f", deadline=NEVER)
+        with pytest.raises(errors.Unsupported, match="without TLS"), reading:
+            pass
+    assert heard == []
+
+
+def test_equal_configurations_share_a_client(plain):
+    config = Config(plain.address, tls=False, **LOGIN)
+    assert shared(config) is shared(Config(plain.address, tls=False, **LOGIN))
+    assert shared(config) is not shared(Config(plain.address, tls=False, username="marie", password="radioactivity"))
+
+
+@pytest.mark.timeout(240)
+def test_big_folders(plain):
+    """Beyond gRPC's own 4 MiB all is well; beyond what the gateway can pass on, the error says so."""
+    folder = plain.root / "big"
+    folder.mkdir()
+    with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
+        for number in range(20_000):
+            (folder / f"{number:06}-{'n' * 90}").touch()
+        assert sum(1 for _ in client.files.list("/big")) == 20_000
+        for number in range(20_000, 40_000):
+            (folder / f"{number:06}-{'n' * 90}").touch()
+        with pytest.raises(errors.ListingTooLarge, match="split the folder"):
+            list(client.files.list("/big"))
