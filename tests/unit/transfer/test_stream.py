@@ -35,6 +35,9 @@ class RangeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}/data"
 
+    def handle_error(self, request, client_address):
+        """A reader that has seen enough hangs up."""
+
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
