@@ -27,6 +27,7 @@ class Behaviour:
     list_missing: str = "NOT_FOUND"
     delete_missing: str = "NOT_FOUND"
     metadata_missing: str = "NOT_FOUND"
+    bins_deleted_files: bool = True  # under name and time: a name that gets too long by that cannot be deleted
     makes_parents: bool = False  # CreateContainer, TouchFile, Move and PUT make what is missing above
 
     # What Stat says
@@ -34,13 +35,16 @@ class Behaviour:
     shows_inode: bool = False  # as arbitrary metadata, with a name and an empty checksum
 
     # Arbitrary metadata
-    metadata_outlives_file: bool = True  # keyed by path: survives delete and shows on whatever comes there next
+    # Keyed by path: it survives delete, and shows on whatever comes there next. Move takes it along from that very path
+    # only, and answers INTERNAL, although it has moved the file, when the target's path has one of the keys already.
+    metadata_outlives_file: bool = True
 
     # Locks
     has_locks: bool = False  # without them every call on locks is INTERNAL, not UNIMPLEMENTED
 
     # Bytes
     upload_protocols: tuple[str, ...] = ("simple", "tus")
+    touched_files_take_no_bytes: bool = False  # TouchFile makes files that are root's, and PUT writes as the user
     exposes_data_server: bool = False  # upload URLs are secrets in themselves; else a token goes with them
     stages_uploads: bool = True  # a name appears complete, by rename; else content is written in place
     keeps_killed_uploads: bool = True  # a broken connection commits what had arrived
@@ -65,11 +69,13 @@ BEHAVIOURS = {
             list_missing="INTERNAL",
             delete_missing="OK",
             metadata_missing="INTERNAL",
+            bins_deleted_files=False,
             makes_parents=True,
             folder_size_is_recursive=True,
             shows_inode=True,
             metadata_outlives_file=False,
             has_locks=True,
+            touched_files_take_no_bytes=True,
             upload_protocols=("simple",),
             stages_uploads=False,
             killed_upload_breaks_user=True,

@@ -6,7 +6,6 @@ import base64
 import binascii
 import json
 import posixpath
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -31,7 +30,7 @@ FAULTS = "/.faults"
 FORWARDED = {"HEAD", "GET", "PUT", "PATCH"}
 HTTP_OF = {"NOT_FOUND": 404, "PERMISSION_DENIED": 403, "INSUFFICIENT_STORAGE": 507}
 STRIKES = {"full": 507, "token_expired": 401, "no_permission": 404, "storage_down": 500}
-BYTE_RANGES = re.compile(r"bytes=\s*(\d*-\d*(?:\s*,\s*\d*-\d*)*)\s*")
+UNIT = "bytes="
 
 
 class Answered(Exception):
@@ -160,14 +159,17 @@ class DataHandler(Exchange):
 
     def _refuse_ranges(self, size: int) -> None:
         """Ranges are understood, and never served."""
-        wanted = self.headers.get("Range")
-        if not wanted or not size:
+        wanted = self.headers.get("Range", "")
+        if not size or not wanted.startswith(UNIT) or "-" not in wanted:
             return
-        parsed = BYTE_RANGES.fullmatch(wanted)
-        starts = [int(part.split("-")[0] or 0) for part in parsed[1].split(",")] if parsed else []
-        if parsed and not any(start < size for start in starts):
-            raise Answered(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {"Content-Range": f"bytes */{size}"})
-        headers = {"Accept-Ranges": "bytes"} if parsed else {}
+        headers = {"Accept-Ranges": "bytes"}
+        try:
+            starts = [_start(part.strip(), size) for part in wanted[len(UNIT) :].split(",") if part.strip()]
+        except ValueError:
+            headers = {}
+        else:
+            if all(start >= size for start in starts):
+                headers = {"Content-Range": f"bytes */{size}"}
         raise Answered(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers)
 
     def _upload(self, what: str, user: User) -> None:
@@ -192,7 +194,8 @@ class DataHandler(Exchange):
         try:
             uploads.append(upload, self.blocks(struck))
         except (BodyCut, Dropped):
-            uploads.finish(upload)
+            if self.site.behaviour.keeps_killed_uploads:
+                uploads.finish(upload)
             raise
         whole = uploads.finish(upload)
         self._done(struck)
@@ -233,3 +236,13 @@ class DataHandler(Exchange):
             faults.clear()
         body = json.dumps(faults.as_json()).encode()
         raise Answered(HTTPStatus.OK, {"Content-Type": "application/json"}, body)
+
+
+def _start(part: str, size: int) -> int:
+    """Where a byte range begins. Raises ValueError for what is none."""
+    first, _, last = part.partition("-")
+    if not first:
+        return size - min(int(last), size)
+    if last and int(last) < int(first):
+        raise ValueError(part)
+    return int(first)

@@ -40,9 +40,17 @@ class Metadata:
         with self._lock:
             self._database.executemany("DELETE FROM metadata WHERE path = ? AND key = ?", rows)
 
-    def copy(self, source: str, target: str) -> None:
-        """Give the target what the source has; what is below a folder stays behind."""
-        self.set(target, self.get(source))
+    def hand_over(self, source: str, target: str) -> None:
+        """Give the target what the source has; what is below a folder stays behind.
+
+        Raises:
+            KeyError: the target has one of the keys already.
+        """
+        try:
+            with self._lock:
+                self._database.execute("UPDATE metadata SET path = ? WHERE path = ?", (target, source))
+        except sqlite3.IntegrityError as error:
+            raise KeyError(target) from error
 
     def forget(self, path: str) -> None:
         """Drop what is kept of a path and of all below it."""

@@ -97,7 +97,7 @@ class Namespace:
         """True for a path that the mount hangs below: a folder that nobody stores."""
         mount = self.behaviour.mount
         by_path = reference is not None and not reference.HasField("resource_id") and reference.path.startswith("/")
-        return by_path and mount != "/" and mount.startswith(posixpath.join(clean(reference.path), ""))
+        return by_path and mount != "/" and mount.startswith(posixpath.join(reference.path, ""))
 
     def path(self, place: Place) -> str:
         """The absolute CS3 path."""

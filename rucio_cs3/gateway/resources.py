@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER_TYPE = "httpd/unix-directory"
 FILE_TYPE = "application/octet-stream"
+ROOTS = "\0root"  # a mark among the metadata, never shown, of a file that belongs to root and not to a user
 NOT_GRANTED = {"deny_grant"}
 PERMISSIONS = storage.ResourcePermissions(
     **{field.name: True for field in storage.ResourcePermissions.DESCRIPTOR.fields if field.name not in NOT_GRANTED}
@@ -61,6 +62,7 @@ class Describer:
 
     def _shown(self, place: Place, found: os.stat_result, keys: Collection[str]) -> dict[str, str]:
         kept = self._metadata.get(place.key)
+        kept.pop(ROOTS, None)
         shown = {key: value for key, value in kept.items() if not keys or "*" in keys or key in keys}
         if self._behaviour.shows_inode:
             shown.update(inode=str(found.st_ino), device=str(found.st_dev))

@@ -114,7 +114,7 @@ class Gateway:
                 namespace=namespace,
                 storage=storage,
                 uploads=Uploads(namespace, storage, known),
-                in_place=InPlace(),
+                in_place=InPlace(self.behaviour, metadata),
                 locks=Locks(),
                 login=Login(known, machine_secret, Issuer(oidc_issuer) if oidc_issuer else None),
                 tokens=Tokens(secret, known, lifetime=token_ttl),

@@ -94,6 +94,9 @@ class Service:
         self._storage.touch(self._place(request, user))
         return provider.TouchFileResponse()
 
+    def create_symlink(self, _: Any, __: User) -> Any:
+        raise Refused("UNIMPLEMENTED", "CreateSymlink not implemented")
+
     def delete(self, request: Any, user: User) -> Any:
         if self._site.namespace.is_above_mount(reference_of(request)):
             raise Refused("INTERNAL", "error unwrapping path")
@@ -143,7 +146,9 @@ class Service:
         return provider.SetLockResponse()
 
     def get_lock(self, request: Any, user: User) -> Any:
-        return provider.GetLockResponse(lock=self._site.locks.get(self._lockable(request, user)))
+        place = self._place(request, user)
+        self._refuse_without_locks()
+        return provider.GetLockResponse(lock=self._site.locks.get(place.key))
 
     def refresh_lock(self, request: Any, user: User) -> Any:
         self._site.locks.refresh(self._lockable(request, user), request.lock, request.existing_lock_id)
@@ -160,11 +165,14 @@ class Service:
 
     def _lockable(self, request: Any, user: User) -> str:
         place = self._place(request, user)
-        if not self._site.behaviour.has_locks:
-            raise Refused("INTERNAL", "error: locks are not supported")
+        self._refuse_without_locks()
         if not place.local.is_file():
             raise Refused("INTERNAL", "error opening the file to lock")
         return place.key
+
+    def _refuse_without_locks(self) -> None:
+        if not self._site.behaviour.has_locks:
+            raise Refused("INTERNAL", "error: locks are not supported")
 
     def _leave_out_mount(self, reply: Any) -> None:
         """Reva names entries from the mount on when it is asked by a relative reference."""
@@ -199,6 +207,7 @@ METHODS = {
             "ListContainerStream": Service.list_container_stream,
             "CreateContainer": Service.create_container,
             "TouchFile": Service.touch_file,
+            "CreateSymlink": Service.create_symlink,
             "Delete": Service.delete,
             "Move": Service.move,
             "GetPath": Service.get_path,

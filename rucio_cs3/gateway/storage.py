@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -9,7 +10,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rucio_cs3.gateway.resources import files_below
+from rucio_cs3.gateway.resources import ROOTS, files_below
 from rucio_cs3.gateway.status import Refused
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.namespace import Namespace, Place
     from rucio_cs3.gateway.resources import Describer
     from rucio_cs3.gateway.users import User
+
+NAME_MAX = 255
+BIN_SUFFIX = ".d1700000000000"  # a time in milliseconds
 
 
 @contextmanager
@@ -74,6 +78,8 @@ class Storage:
             if place.local.exists():
                 self._refuse(self._behaviour.touch_existing, "file already exists")
             self._make_parents(place)
+            if self._behaviour.touched_files_take_no_bytes and not place.local.exists():
+                self._metadata.set(place.key, {ROOTS: ""})
             os.close(os.open(place.local, os.O_CREAT | os.O_WRONLY, 0o664))
 
     def delete(self, place: Place) -> None:
@@ -82,7 +88,7 @@ class Storage:
             raise Refused("INTERNAL", "can't delete mount path")
         if self._find(place, missing=self._behaviour.delete_missing, what="deleting"):
             with internal("deleting"):
-                self.discard(place.local)
+                self._bin(place)
             if not self._behaviour.metadata_outlives_file:
                 self._metadata.forget(place.key)
 
@@ -90,11 +96,16 @@ class Storage:
         """Onto whatever file is there, without a word."""
         with internal("moving"):
             self._make_parents(target)
+            if target.local.is_dir():  # we could rename onto an empty one, and Go cannot
+                raise FileExistsError(errno.EEXIST, "file exists")
             source.local.rename(target.local)
-        if self._behaviour.metadata_outlives_file:
-            self._metadata.copy(source.key, target.key)
-        else:
+        if not self._behaviour.metadata_outlives_file:
             self._metadata.rename(source.key, target.key)
+            return
+        try:
+            self._metadata.hand_over(source.key, target.key)
+        except KeyError as error:
+            raise Refused("INTERNAL", "error copying metadata") from error
 
     def set_metadata(self, place: Place, entries: Mapping[str, str]) -> None:
         self._find(place, missing=self._behaviour.metadata_missing, what="setting arbitrary metadata")
@@ -134,6 +145,11 @@ class Storage:
             shutil.rmtree(grave, ignore_errors=True)
         else:
             grave.unlink()
+
+    def _bin(self, place: Place) -> None:
+        if self._behaviour.bins_deleted_files and len(place.local.name.encode()) + len(BIN_SUFFIX) > NAME_MAX:
+            raise OSError(errno.ENAMETOOLONG, "file name too long")
+        self.discard(place.local)
 
     def empty(self, place: Place) -> None:
         """Remove all that is in a folder, but for what is ours."""

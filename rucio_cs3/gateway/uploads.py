@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -9,12 +10,15 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from rucio_cs3.gateway.resources import ROOTS
 from rucio_cs3.gateway.storage import internal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from rucio_cs3.gateway.behaviours import Behaviour
+    from rucio_cs3.gateway.metadata import Metadata
     from rucio_cs3.gateway.namespace import Namespace, Place
     from rucio_cs3.gateway.storage import Storage
     from rucio_cs3.gateway.users import User, Users
@@ -41,6 +45,7 @@ class Uploads:
 
     def __init__(self, namespace: Namespace, storage: Storage, users: Users) -> None:
         self._namespace = namespace
+        self._behaviour = namespace.behaviour
         self._storage = storage
         self._users = users
         self._folder = namespace.state / "uploads"
@@ -94,13 +99,13 @@ class Uploads:
 
     def _publish(self, content: Path, place: Place) -> None:
         with internal("publishing the upload"):
-            if place.local.is_dir():
+            if place.local.is_dir() and self._behaviour.replaces_folders:
                 self._storage.discard(place.local)
             content.replace(place.local)
 
     def _assemble(self, upload: Upload) -> tuple[Path, str] | None:
         """The content and its path, put together when it came in the parts of old ownCloud clients."""
-        part = CHUNK_NAME.fullmatch(upload.below)
+        part = CHUNK_NAME.fullmatch(upload.below) if self._behaviour.takes_chunk_names else None
         if not part:
             return self.content(upload), upload.below
         prefix = f"{upload.username}-{part['transfer']}-{part['total']}-"
@@ -126,26 +131,31 @@ class Uploads:
 class InPlace:
     """Writing without a session, as content arrives: everybody sees it half-done, and nothing takes it back."""
 
-    def __init__(self) -> None:
+    def __init__(self, behaviour: Behaviour, metadata: Metadata) -> None:
+        self._behaviour = behaviour
+        self._metadata = metadata
         self._broken: set[str] = set()
 
     def write(self, place: Place, user: User, blocks: Iterable[bytes | memoryview]) -> None:
         """Raises BodyCut as it comes; from then on this user's transfers fail until a restart."""
         self.refuse_broken(user)
         with internal("uploading file"):
+            if ROOTS in self._metadata.get(place.key):
+                raise PermissionError(errno.EACCES, "permission denied")
             place.local.parent.mkdir(parents=True, exist_ok=True)
             with place.local.open("wb", buffering=0) as file:
                 try:
                     for block in blocks:
                         file.write(block)
                 except BodyCut:
-                    self._broken.add(user.username)
+                    if self._behaviour.killed_upload_breaks_user:
+                        self._broken.add(user.username)
                     raise
 
     def refuse_broken(self, user: User) -> None:
         with internal("input/output error"):
             if user.username in self._broken:
-                raise OSError("input/output error")
+                raise OSError(errno.EIO, "input/output error")
 
 
 def make_folders(namespace: Namespace) -> None:

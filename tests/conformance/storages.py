@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 REVA, PASSWORD = "RUCIO_CS3_TEST_REVA", "RUCIO_CS3_TEST_REVA_PASSWORD"
 MACHINE_SECRET = "conformance-machine-secret"
-JWT_SECRET = "conformance-jwt-secret"
-TRANSFER_SECRET = "conformance-transfer-secret"
+JWT_SECRET = "conformance-jwt-secret-of-32-bytes-and-more"
+TRANSFER_SECRET = "conformance-transfer-secret-of-32-bytes"
 START_SECONDS = 30
 PORTS = ("GRPC", "HTTP", "DATA", "MACHINE", "BEARER")
 
