@@ -41,18 +41,18 @@ class Postgresql(Database):
     def start(self) -> None:
         """Make the cluster and wait until it answers."""
         programs, data = newest_postgresql(), self.folder / "data"
-        owner = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-        if owner:
-            shutil.chown(self.folder, owner)
-            self.folder.parent.chmod(0o711)  # its owner must be able to pass through
+        run_as = []
+        if os.geteuid() == 0:  # it refuses to run as root, and its owner must be able to pass through
+            run_as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+            shutil.chown(self.folder, "postgres")
+            self.folder.parent.chmod(0o711)
         environ = {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}
-        initdb = [programs / "initdb", "--pgdata", data, "--username=rucio", "--auth=trust", "--no-sync"]
-        run_or_fail(initdb, env=environ, user=owner, cwd=self.folder)
-        options = ["-k", str(self.folder), "-c", "listen_addresses=", "-c", "fsync=off"]
+        initdb = [f"{programs}/initdb", "--pgdata", str(data), "--username=rucio", "--auth=trust", "--no-sync"]
+        run_or_fail([*run_as, *initdb], env=environ, cwd=self.folder)
+        postgres = [f"{programs}/postgres", "-D", str(data), "-k", str(self.folder)]
         log = self.folder.parent / "postgresql.log"
-        server = Child(
-            [f"{programs}/postgres", "-D", str(data), *options], log=log, env=environ, user=owner, cwd=self.folder
-        )
+        settings = ["-c", "listen_addresses=", "-c", "fsync=off"]
+        server = Child([*run_as, *postgres, *settings], log=log, env=environ, cwd=self.folder)
         self.cleanup.callback(server.stop)
         self._wait_until_ready(server, programs / "pg_isready")
         self.url = f"postgresql+psycopg://rucio@/postgres?host={self.folder}"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import sysconfig
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -26,16 +27,35 @@ class SandboxError(RuntimeError):
     """The sandbox itself could not be set up: nothing is said about the software under test."""
 
 
+# Run by each server's process before it becomes the server: somebody stays to end the group when we are killed, or end
+# without a word as pytest-xdist's workers do on Ctrl-C. It must not keep open what the server passes on by closing.
+LEASH = """
+import os, signal, sys, time
+if os.fork() == 0:
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.closerange(1, 256)
+        os.read(0, 1)
+        os.killpg(0, signal.SIGTERM)
+        time.sleep(5)
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+os.wait()
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
 class Child:
-    """A server in a process group of its own, so that stopping it takes its children along."""
+    """A server in a process group of its own, so that it takes its children along; it does not outlive us."""
 
     def __init__(self, argv: list[str], *, log: Path, env: Mapping[str, str], **popen: Any) -> None:
         self.log = log
         with log.open("ab") as sink:
             self.process = subprocess.Popen(
-                argv,
+                [sys.executable, "-ISc", LEASH, *argv],
                 env=dict(env),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # nothing is ever written: it ends when we do
                 start_new_session=True,
                 **{"stdout": sink, "stderr": sink, **popen},
             )
@@ -47,6 +67,7 @@ class Child:
                 os.killpg(self.process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(STOP_SECONDS)
+        self.process.stdin.close()
 
     def last_words(self) -> str:
         """Return the end of its log, for the message of whoever finds it dead."""
