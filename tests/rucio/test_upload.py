@@ -73,6 +73,18 @@ def test_a_name_with_a_space(site, make_file, new_name, tmp_path):
     assert site.stored() == {}
 
 
+BAD_NAMES = {"out of the folder": "../../../../escaped", "longer than a name can be": "ü" * 200}
+
+
+@pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)
+def test_a_name_that_cannot_be_stored_is_refused(site, make_file, gateway, name):
+    said = site.upload(make_file("local"), "--lfn", name).stdout
+    assert "Details: " in said
+    assert "Traceback" not in said
+    assert site.stored() == {}
+    assert list(gateway.root.rglob("escaped")) == []
+
+
 def test_a_file_that_is_there_is_left_alone(site, make_file, new_name):
     local = make_file("local")
     site.upload(local, "--lfn", new_name)
