@@ -37,6 +37,7 @@ CONFIG = {
 }
 LONG_LINE = 110
 LOG_LINE = re.compile(r"\x1b\[[\d;]*m[-\d]+ [:,\d]+\t(?P<level>\w+)\t(?P<text>.*?)(\x1b\[0m)?$")
+COLOURS = {"WARNING": "yellow", "ERROR": "red"}
 ECHO = re.compile(r"(DEBUG|INFO|WARNING|ERROR):\w+:")  # Rucio logs each line twice
 
 
@@ -84,7 +85,8 @@ class Story:
         for line in text.splitlines():
             found = LOG_LINE.match(line)
             if found:
-                self.say(f"{found['level']} {found['text']}")
+                colour = COLOURS.get(found["level"], "default")
+                self.console.print(f"     [{colour}]{found['level']}[/] {escape(found['text'])}", soft_wrap=True)
             elif line.strip() and not ECHO.match(line):
                 self.say(line)
 
@@ -118,6 +120,7 @@ class Demo:
     def configure(self) -> None:
         """Make the RSE, as its operator would."""
         with self.story.step(f"The operator makes the RSE {RSE}, whose protocol is this plugin"):
+            self.story.command("mkdir", str(self.storage))  # the RSE's root folder: the plugin never makes it
             self.storage.mkdir()
             self.rucio("scope", "add", SCOPE, "--account", "root")
             self.rucio("rse", "add", RSE)
@@ -167,6 +170,7 @@ class Demo:
             self.rucio("download", f"{SCOPE}:notes.txt", "--dir", "damaged")
             left = [path for path in (self.desk / "damaged").rglob("*") if path.is_file()]
             expect(not left, f"the damaged file was handed over: {left}")
+            self.story.say("Refused, as it should be, and nothing of it was left on the user's disk.")
             file.write_bytes(FILES["notes.txt"])
 
     def delete(self) -> None:
