@@ -122,7 +122,7 @@ class Default(RSEProtocol):  # type: ignore[misc]
 
     def _special(self) -> dict[str, Any]:
         """What is set for this RSE here, and the user's Rucio token if it is one that a site can check."""
-        accounts = _rse_accounts().get(self.rse["id"], {}).get("cs3", {})
+        accounts = _rse_account(self.rse["id"])
         token = {"bearer_token": self.auth_token} if is_jwt(self.auth_token) else {}
         return {**token, **accounts, **_section(f"cs3:{self.rse['rse']}")}
 
@@ -227,12 +227,13 @@ def _section(name: str) -> dict[str, str]:
     return {key: value for key, value in parser.items(name, raw=True) if key not in parser.defaults()}
 
 
-def _rse_accounts() -> dict[str, Any]:
-    for folder in get_config_dirs():
-        file = Path(folder, RSE_ACCOUNTS)
-        if file.exists():
-            try:
-                return cast("dict[str, Any]", json.loads(file.read_text(encoding="utf-8")))
-            except (OSError, ValueError) as error:
-                raise errors.ConfigError(f"cannot read {file}: {error}") from error
-    return {}
+def _rse_account(rse_id: str) -> dict[str, Any]:
+    """What rse-accounts.cfg says of one RSE, under `cs3`: other protocols keep theirs beside it."""
+    file = next(filter(Path.exists, (Path(folder, RSE_ACCOUNTS) for folder in get_config_dirs())), None)
+    if file is None:
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")).get(rse_id, {}).get("cs3", {}))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        shape = '{"<RSE id>": {"cs3": {...}}}'
+        raise errors.ConfigError(f"cannot read {file}: {error}", hint=f"it should look like {shape}") from error

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -133,6 +134,20 @@ def test_a_wrong_set_up_is_one_line_at_connect(protocol, rse, changes, words):
     details = str(caught.value).partition("Details: ")[2]
     assert words in details
     assert len(details.strip().splitlines()) == 1
+
+
+def test_credentials_may_stand_in_rse_accounts_cfg(storage, rucio_cfg, protocol, monkeypatch):
+    home = rucio_cfg.parent.parent
+    (home / "etc").mkdir(exist_ok=True)
+    monkeypatch.setenv("RUCIO_HOME", str(home))
+    accounts = home / "etc" / "rse-accounts.cfg"
+    login = {"username": storage.user, "password": storage.password}
+    accounts.write_text(json.dumps({"id-of-OTHER": {"cs3": login, "s3": {}}}))
+    protocol("OTHER")
+    for wrong in ("{", "[]", '{"id-of-OTHER": []}', '{"id-of-OTHER": {"cs3": 7}}'):
+        accounts.write_text(wrong)
+        with pytest.raises(exception.RSEAccessDenied, match=r"cannot read .*rse-accounts\.cfg"):
+            protocol("OTHER")
 
 
 def test_a_root_that_is_not_there_is_not_made_up(protocol):
