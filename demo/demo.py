@@ -36,7 +36,8 @@ CONFIG = {
     "client": {"protocol_stat_retries": 0},
 }
 LONG_LINE = 110
-LOG_LINE = re.compile(r"\x1b\[[\d;]*m[-\d]+ [:,\d]+\t(?P<level>\w+)\t(?P<text>.*?)(\x1b\[0m)?$")
+ANSI = re.compile(r"\x1b\[[\d;]*m")
+LOG_LINE = re.compile(r"[-\d]+ [:,\d]+\t(?P<level>\w+)\t(?P<text>.*)")
 COLOURS = {"WARNING": "yellow", "ERROR": "red"}
 ECHO = re.compile(r"(DEBUG|INFO|WARNING|ERROR):\w+:")  # Rucio logs each line twice
 
@@ -82,7 +83,7 @@ class Story:
 
     def output(self, text: str) -> None:
         """Show what a command printed, without time stamps and echoes."""
-        for line in text.splitlines():
+        for line in ANSI.sub("", text).splitlines():
             found = LOG_LINE.match(line)
             if found:
                 colour = COLOURS.get(found["level"], "default")
