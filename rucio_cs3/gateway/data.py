@@ -137,7 +137,9 @@ class DataHandler(Exchange):
         """Log the request, and let the faults act that come before it."""
         self.site.calls.add("http", self.command, path)
         struck = self.site.faults.take("http", self.command, path)
-        status = struck.get("status")
+        stall, status = struck.get("stall"), struck.get("status")
+        if stall and not stall.after:
+            struck.faults.wait(stall.seconds)
         code = (
             int(status.status)
             if status

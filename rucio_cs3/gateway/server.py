@@ -64,9 +64,14 @@ class Tls:
         return grpc.ssl_server_credentials([pair], client_ca, require_client_auth=client_ca is not None)
 
     def for_http(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED if self.client_ca else ssl.CERT_NONE
-        context.load_cert_chain(self.cert, self.key)
+        """Raises CannotServe for files that are no certificate, or no key to it."""
+        try:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=self.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED if self.client_ca else ssl.CERT_NONE
+            context.load_cert_chain(self.cert, self.key)
+        except OSError as error:
+            files = ", ".join(str(file) for file in (self.cert, self.key, self.client_ca) if file)
+            raise CannotServe(f"not a certificate with its key among {files}: {_reason(error)}") from error
         return context
 
 
@@ -143,9 +148,11 @@ class Gateway:
         server.add_generic_rpc_handlers([Door(self._site, Service(self._site, Endpoints(self._site, self.data_url)))])
         wanted = f"{host}:{port}"
         try:
+            with socket.create_server((host, port)):  # grpc would not say what is wrong
+                pass
             bound = server.add_secure_port(wanted, tls.for_grpc()) if tls else server.add_insecure_port(wanted)
-        except RuntimeError as error:
-            raise CannotServe(f"cannot listen on {wanted}: {error}") from error
+        except (OSError, RuntimeError) as error:
+            raise CannotServe(f"cannot listen on {wanted}: {_reason(error)}") from error
         server.start()
         self._cleanup.callback(pool.shutdown)
         self._cleanup.callback(lambda: server.stop(grace=None).wait())
@@ -156,11 +163,12 @@ class Gateway:
         try:
             server = DataServer((host, port), handler)
         except OSError as error:
-            raise CannotServe(f"cannot listen on {host}:{port}: {error.strerror}") from error
-        self._cleanup.callback(server.stop)
+            raise CannotServe(f"cannot listen on {host}:{port}: {_reason(error)}") from error
+        self._cleanup.callback(server.server_close)
         if tls:
             server.secure(tls.for_http())
         server.start()
+        self._cleanup.callback(server.stop)
         return f"{'https' if tls else 'http'}://{host}:{server.server_port}"
 
 
@@ -172,7 +180,12 @@ def _prepare(namespace: Namespace) -> str:
         make_folders(namespace)
         return tokens.stored_secret(namespace.state / "secret")
     except OSError as error:
-        raise CannotServe(f"{namespace.root}: {error.strerror}") from error
+        raise CannotServe(f"{namespace.root}: {_reason(error)}") from error
+
+
+def _reason(error: OSError | RuntimeError) -> str:
+    """Why, without what the libraries add to it."""
+    return (getattr(error, "strerror", None) or str(error)).partition(" (")[0]
 
 
 class DataServer(ThreadingHTTPServer):
@@ -196,7 +209,6 @@ class DataServer(ThreadingHTTPServer):
 
     def stop(self) -> None:
         self.shutdown()
-        self.server_close()
         with self._lock:
             for connection in self._open:
                 with contextlib.suppress(OSError):

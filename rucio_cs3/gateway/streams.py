@@ -63,7 +63,7 @@ def _long(blocks: Blocks, fault: Fault, _: Faults) -> Blocks:
 
 def _stall(blocks: Blocks, fault: Fault, faults: Faults) -> Blocks:
     seen = 0
-    waited = False
+    waited = not fault.after  # then it was at the very beginning
     for block in blocks:
         if not waited and seen + len(block) > fault.after:
             yield block[: fault.after - seen]

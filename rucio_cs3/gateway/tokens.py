@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import secrets
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +63,11 @@ class Tokens:
 
 def stored_secret(path: Path) -> str:
     """The secret kept in this file, made when there is none yet. Nobody else may read it."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii")
-    with open(fd, "w", encoding="ascii") as file:  # noqa: PTH123 - a file descriptor, for its mode
-        secret = secrets.token_hex(32)
-        file.write(secret)
-    return secret
+    if not path.exists():
+        fd, draft = tempfile.mkstemp(dir=path.parent)  # 0600, and complete before it has its name
+        with open(fd, "w", encoding="ascii") as file:  # noqa: PTH123 - a file descriptor
+            file.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):  # another gateway on this root was faster
+            os.link(draft, path)
+        os.unlink(draft)  # noqa: PTH108 - mkstemp gives a string
+    return path.read_text(encoding="ascii")

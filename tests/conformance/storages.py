@@ -90,12 +90,7 @@ class Storage:
 
     def wire(self, user: str | None = None, password: str | None = None) -> Wire:
         """The bare wire, with a token of the user; kept open until the storage is closed."""
-        login = Wire(self.address)
-        secret = {"client_id": user or self.user, "client_secret": password or self.password}
-        token = login.ok("Authenticate", type="basic", **secret).token
-        login.close()
-        self._wires.append(Wire(self.address, token))
-        return self._wires[-1]
+        return self.bare_wire().login(user or self.user, password or self.password)
 
     def bare_wire(self) -> Wire:
         """The wire without a token."""

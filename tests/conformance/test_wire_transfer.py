@@ -264,6 +264,7 @@ def test_a_killed_put_in_place(storage, folder):
 
 
 def test_racing_puts(wire, folder):
+    """One of them wins as a whole. A real one may fail others with 500 when they replace the same old file."""
     statuses = []
     writers = [
         threading.Thread(target=lambda n=n: statuses.append(wire.put(f"{folder}/f", b"%d" % n * 1000)))
@@ -273,7 +274,9 @@ def test_racing_puts(wire, folder):
         writer.start()
     for writer in writers:
         writer.join()
-    assert statuses == [200] * 8
+    assert len(statuses) == 8
+    assert 200 in statuses
+    assert set(statuses) <= {200, 500}
     assert len(set(wire.content(f"{folder}/f"))) == 1
 
 

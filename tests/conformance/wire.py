@@ -6,6 +6,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 from http.client import HTTPResponse
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import grpc
@@ -36,12 +37,23 @@ class Endpoint:
 
 
 class Wire:
-    """One user's calls. `token` goes with every one of them; None goes without."""
+    """One user's calls. `token` goes with every one of them; None goes without. `ca` is for TLS."""
 
-    def __init__(self, address: str, token: str | None = None) -> None:
-        self.channel = grpc.insecure_channel(address, options=UNLIMITED)
+    def __init__(self, address: str, token: str | None = None, *, ca: str | None = None, pair=(None, None)) -> None:
+        if ca:
+            cert, key = (Path(file).read_bytes() if file else None for file in pair)
+            credentials = grpc.ssl_channel_credentials(Path(ca).read_bytes(), key, cert)
+            self.channel = grpc.secure_channel(address, credentials, options=UNLIMITED)
+        else:
+            self.channel = grpc.insecure_channel(address, options=UNLIMITED)
         self.token = token
-        self.http = urllib3.PoolManager(retries=False, timeout=SECONDS)
+        secure = {"ca_certs": ca, "cert_file": pair[0], "key_file": pair[1]} if ca else {}
+        self.http = urllib3.PoolManager(retries=False, timeout=SECONDS, **secure)
+
+    def login(self, username="einstein", password="relativity"):
+        """Take a token along from here on."""
+        self.token = self.ok("Authenticate", type="basic", client_id=username, client_secret=password).token
+        return self
 
     def close(self):
         self.channel.close()
