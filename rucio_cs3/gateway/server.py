@@ -113,6 +113,9 @@ class Gateway:
             secret = _prepare(namespace)
             metadata = Metadata(namespace.state / "metadata.db")
             self._cleanup.callback(metadata.close)
+            pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="cs3-gateway")
+            self._cleanup.callback(pool.shutdown)
+            self._cleanup.callback(self.faults.close)  # once the connections are broken: nobody gets an answer then
             storage = Storage(namespace, Describer(namespace, metadata), metadata, quota)
             self._site = Site(
                 behaviour=self.behaviour,
@@ -128,7 +131,7 @@ class Gateway:
             )
             self.root = namespace.root
             self.data_url = self._serve_http(host, http_port, tls, offer_faults=offer_faults)
-            self.address = self._serve_grpc(host, grpc_port, tls)
+            self.address = self._serve_grpc(host, grpc_port, tls, pool)
             undo.pop_all()
 
     def __enter__(self) -> Self:
@@ -139,11 +142,9 @@ class Gateway:
 
     def stop(self) -> None:
         """Break every connection, let go of whoever a fault keeps waiting, and free the ports."""
-        self.faults.close()
         self._cleanup.close()
 
-    def _serve_grpc(self, host: str, port: int, tls: Tls | None) -> str:
-        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="cs3-gateway")
+    def _serve_grpc(self, host: str, port: int, tls: Tls | None, pool: ThreadPoolExecutor) -> str:
         server = grpc.server(pool, options=ANY_SIZE)
         server.add_generic_rpc_handlers([Door(self._site, Service(self._site, Endpoints(self._site, self.data_url)))])
         wanted = f"{host}:{port}"
@@ -154,7 +155,6 @@ class Gateway:
         except (OSError, RuntimeError) as error:
             raise CannotServe(f"cannot listen on {wanted}: {_reason(error)}") from error
         server.start()
-        self._cleanup.callback(pool.shutdown)
         self._cleanup.callback(lambda: server.stop(grace=None).wait())
         return f"{host}:{bound}"
 
