@@ -14,7 +14,17 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from rucio_cs3.gateway import BEHAVIOURS, DEFAULT, DEMO_USERS, BadUsers, CannotServe, Gateway, Tls, load_users
+from rucio_cs3.gateway import (
+    BEHAVIOURS,
+    DEFAULT,
+    DEMO_USERS,
+    FAULT_KINDS,
+    BadUsers,
+    CannotServe,
+    Gateway,
+    Tls,
+    load_users,
+)
 
 if TYPE_CHECKING:
     from rucio_cs3.gateway import User
@@ -22,7 +32,12 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-@click.command()
+EPILOG = "\b\nKinds of faults that --faults lets be set, by PUT of a list of them to /.faults:\n" + "\n".join(
+    f"  {kind:16}{what}" for kind, (_, what) in FAULT_KINDS.items()
+)
+
+
+@click.command(epilog=EPILOG)
 @click.option("--root", required=True, type=click.Path(path_type=Path), help="The folder to serve.")
 @click.option("--behave", type=click.Choice(list(BEHAVIOURS)), default=DEFAULT, show_default=True, help="Like which.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -40,7 +55,7 @@ FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
     "--token-ttl", default=86400.0, show_default=True, type=click.FloatRange(0, min_open=True), metavar="SECONDS"
 )
 @click.option("--quota", type=click.IntRange(0), metavar="BYTES", help="Else there is as much room as on the disk.")
-@click.option("--faults", is_flag=True, help="Let anybody who reaches the HTTP port break things, at /.faults.")
+@click.option("--faults", is_flag=True, help="Let anybody on this machine break things, at /.faults on the HTTP port.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens in one line of JSON.")
 def gateway(**options: Any) -> None:
     """Serve a folder as a CS3 storage, with the manners of a real one, until Ctrl-C or SIGTERM."""
@@ -54,6 +69,8 @@ def gateway(**options: Any) -> None:
 
 def _start(options: dict[str, Any]) -> Gateway:
     secret = options["machine_secret_file"]
+    if options["faults"] and not _is_loopback(options["host"]):
+        raise click.ClickException(f"--faults are for this machine alone, and --host {options['host']} is not")
     try:
         return Gateway(
             options["root"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rucio_cs3.gateway.behaviours import BEHAVIOURS, DEFAULT, Behaviour
 from rucio_cs3.gateway.calls import Call
+from rucio_cs3.gateway.faults import KINDS as FAULT_KINDS
 from rucio_cs3.gateway.faults import BadFault, Fault
 from rucio_cs3.gateway.server import CannotServe, Gateway, Tls
 from rucio_cs3.gateway.users import DEMO_USERS, BadUsers, User, load_users
@@ -15,6 +16,7 @@ __all__ = [
     "BEHAVIOURS",
     "DEFAULT",
     "DEMO_USERS",
+    "FAULT_KINDS",
     "BadFault",
     "BadUsers",
     "Behaviour",

@@ -33,11 +33,15 @@ class Behaviour:
     # What Stat says
     folder_size_is_recursive: bool = False
     shows_inode: bool = False  # as arbitrary metadata, with a name and an empty checksum
+    folder_mime_type: str = "httpd/unix-directory"
+    etag_is_change_time: bool = False  # of the inode; else of inode, size and second of modification
 
     # Arbitrary metadata
     # Keyed by path: it survives delete, and shows on whatever comes there next. Move takes it along from that very path
     # only, and answers INTERNAL, although it has moved the file, when the target's path has one of the keys already.
     metadata_outlives_file: bool = True
+    metadata_sets_mtime: bool = True  # the key `mtime` is the file's own
+    metadata_prefix: str = ""  # taken off the keys, as the namespace of extended attributes is
 
     # Locks
     has_locks: bool = False  # without them every call on locks is INTERNAL, not UNIMPLEMENTED
@@ -73,7 +77,11 @@ BEHAVIOURS = {
             makes_parents=True,
             folder_size_is_recursive=True,
             shows_inode=True,
+            folder_mime_type="",
+            etag_is_change_time=True,
             metadata_outlives_file=False,
+            metadata_sets_mtime=False,
+            metadata_prefix="user.",
             has_locks=True,
             touched_files_take_no_bytes=True,
             upload_protocols=("simple",),

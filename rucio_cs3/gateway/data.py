@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FAULTS = "/.faults"
 FORWARDED = {"HEAD", "GET", "PUT", "PATCH"}
 HTTP_OF = {"NOT_FOUND": 404, "PERMISSION_DENIED": 403, "INSUFFICIENT_STORAGE": 507}
-STRIKES = {"full": 507, "token_expired": 401, "no_permission": 404, "storage_down": 500}
+STRIKES = {"status": 0, "full": 507, "token_expired": 401, "no_permission": 404, "storage_down": 500}
 UNIT = "bytes="
 
 
@@ -50,10 +50,10 @@ class DataHandler(Exchange):
     offers_faults: bool
 
     def handle_one_request(self) -> None:
-        """A connection that breaks is nobody's error."""
+        """A connection that breaks is nobody's error: closed by the peer, by a fault, or because the gateway stops."""
         try:
             super().handle_one_request()
-        except (ConnectionError, TimeoutError, ValueError):  # ValueError: it was closed under us
+        except OSError:
             self.close_connection = True
 
     def _serve(self) -> None:
@@ -137,18 +137,14 @@ class DataHandler(Exchange):
         """Log the request, and let the faults act that come before it."""
         self.site.calls.add("http", self.command, path)
         struck = self.site.faults.take("http", self.command, path)
-        stall, status = struck.get("stall"), struck.get("status")
+        stall = struck.get("stall")
         if stall and not stall.after:
             struck.faults.wait(stall.seconds)
-        code = (
-            int(status.status)
-            if status
-            else next((STRIKES[fault.kind] for fault in struck if fault.kind in STRIKES), 0)
-        )
-        if code:
+        codes = [_http_code(fault) for fault in struck if fault.kind in STRIKES]
+        if codes:
             for _ in self.blocks(struck):  # real ones take the whole body before they say no
                 pass
-            raise Answered(code)
+            raise Answered(codes[0])
         return struck
 
     def _download(self, place: Place, user: User) -> None:
@@ -238,6 +234,13 @@ class DataHandler(Exchange):
             faults.clear()
         body = json.dumps(faults.as_json()).encode()
         raise Answered(HTTPStatus.OK, {"Content-Type": "application/json"}, body)
+
+
+def _http_code(fault: Fault) -> int:
+    """What a fault answers; a CS3 code is put as Reva's data server would."""
+    if fault.kind != "status":
+        return STRIKES[fault.kind]
+    return int(fault.status) if fault.status.isdigit() else HTTP_OF.get(fault.status, 500)
 
 
 def _start(part: str, size: int) -> int:

@@ -10,6 +10,9 @@ import threading
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+import grpc
+from cs3.rpc.v1beta1 import code_pb2
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -37,6 +40,9 @@ KINDS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+TYPES: dict[str, Any] = {"times": (int, type(None)), "after": int, "rate": int, "seconds": (int, float)}
+
+
 class BadFault(ValueError):
     """The fault makes no sense; the message says why."""
 
@@ -62,8 +68,14 @@ class Fault:
             raise BadFault(f"on {self.on!r}: door:method is wanted, such as grpc:Stat or http:PUT")
         if not any(fnmatch.fnmatchcase(door, self.door) for door in doors):
             raise BadFault(f"{self.kind} is for {' and '.join(doors)}, not for {self.on}")
-        if self.kind in ("status", "exception") and not self.status:
-            raise BadFault(f"{self.kind} needs a status")
+        if self.kind in ("status", "exception") and not self._status_fits():
+            raise BadFault(f"{self.kind} on {self.on} needs a status such as NOT_FOUND; only http takes numbers")
+
+    def _status_fits(self) -> bool:
+        if self.status.isdigit():
+            return self.door == "http"
+        known = grpc.StatusCode.__members__ if self.kind == "exception" else code_pb2.Code.keys()
+        return (self.status if self.kind == "exception" else f"CODE_{self.status}") in known
 
     @property
     def door(self) -> str:
@@ -83,6 +95,9 @@ class Fault:
         unknown = set(entry) - {field.name for field in fields(cls)}
         if unknown or not {"on", "kind"} <= set(entry):
             raise BadFault(f"a fault has on, kind, and optionally the rest; not {', '.join(sorted(unknown)) or 'less'}")
+        for name, value in entry.items():
+            if not isinstance(value, TYPES.get(name, str)):
+                raise BadFault(f"{name}: {value!r} is not what is wanted there")
         return cls(**entry)
 
 

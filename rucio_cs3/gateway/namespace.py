@@ -89,6 +89,13 @@ class Namespace:
             raise Refused("NOT_FOUND", "path not found")
         return Place(below, key, local)
 
+    def child(self, folder: Place, name: str, user: User, *, is_link: bool) -> Place:
+        """What is in a folder that has been found good: only a link, or what is ours, needs another look."""
+        below = f"{folder.below.rstrip('/')}/{name}"
+        if is_link or name == STATE:
+            return self.place(below, user)
+        return Place(below, f"{folder.key}/{name}".lstrip("/"), folder.local / name)
+
     def home(self, user: User) -> Path:
         """The folder that the user sees as the mount's root."""
         return self.root / self._layout(user)

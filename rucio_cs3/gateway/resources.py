@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.namespace import Namespace, Place
     from rucio_cs3.gateway.users import User
 
-FOLDER_TYPE = "httpd/unix-directory"
 FILE_TYPE = "application/octet-stream"
 ROOTS = "\0root"  # a mark among the metadata, never shown, of a file that belongs to root and not to a user
 NOT_GRANTED = {"deny_grant"}
@@ -75,12 +74,12 @@ class Describer:
 
     def _mime_type(self, place: Place, is_folder: bool) -> str:
         if is_folder:
-            return "" if self._behaviour.shows_inode else FOLDER_TYPE
+            return self._behaviour.folder_mime_type
         return mimetypes.guess_type(place.below)[0] or FILE_TYPE
 
     def _etag(self, found: os.stat_result) -> str:
         """Changes when the inode does, so a same-second overwrite of the same size shows where uploads are staged."""
-        if not self._behaviour.stages_uploads:
+        if self._behaviour.etag_is_change_time:
             return f'"{found.st_ino}:{found.st_ctime_ns // 10**9}.{found.st_ctime_ns % 10**9:09d}"'
         facts = struct.pack(">qQQQ", int(found.st_mtime), found.st_ino, found.st_dev, found.st_size)
         return f'"{hashlib.md5(facts, usedforsecurity=False).hexdigest()}"'

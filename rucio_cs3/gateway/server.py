@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from rucio_cs3.gateway import tokens
 from rucio_cs3.gateway.behaviours import BEHAVIOURS, DEFAULT
 from rucio_cs3.gateway.calls import Calls
 from rucio_cs3.gateway.data import DataHandler
@@ -30,7 +29,7 @@ from rucio_cs3.gateway.rpc import Door
 from rucio_cs3.gateway.service import Service
 from rucio_cs3.gateway.site import Site
 from rucio_cs3.gateway.storage import Storage
-from rucio_cs3.gateway.tokens import TOKEN_SECONDS, Tokens
+from rucio_cs3.gateway.tokens import TOKEN_SECONDS, Tokens, stored_secret
 from rucio_cs3.gateway.uploads import InPlace, Uploads, make_folders
 from rucio_cs3.gateway.users import DEMO_USERS, Users
 
@@ -106,33 +105,19 @@ class Gateway:
         self.behaviour = BEHAVIOURS[behave]
         self.calls, self.faults = Calls(), Faults()
         self._cleanup = contextlib.ExitStack()
-        with contextlib.ExitStack() as undo:
-            undo.callback(self._cleanup.close)
-            known = Users(users)
+        known = Users(users)
+        login = Login(known, machine_secret, Issuer(oidc_issuer) if oidc_issuer else None)
+        try:
             namespace = Namespace(Path(root), self.behaviour)
-            secret = _prepare(namespace)
-            metadata = Metadata(namespace.state / "metadata.db")
-            self._cleanup.callback(metadata.close)
-            pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="cs3-gateway")
-            self._cleanup.callback(pool.shutdown)
-            self._cleanup.callback(self.faults.close)  # once the connections are broken: nobody gets an answer then
-            storage = Storage(namespace, Describer(namespace, metadata), metadata, quota)
-            self._site = Site(
-                behaviour=self.behaviour,
-                namespace=namespace,
-                storage=storage,
-                uploads=Uploads(namespace, storage, known),
-                in_place=InPlace(self.behaviour, metadata),
-                locks=Locks(),
-                login=Login(known, machine_secret, Issuer(oidc_issuer) if oidc_issuer else None),
-                tokens=Tokens(secret, known, lifetime=token_ttl),
-                calls=self.calls,
-                faults=self.faults,
-            )
+            tokens = Tokens(_prepare(namespace), known, lifetime=token_ttl)
+            self._site = self._assemble(namespace, known, login, tokens, quota)
             self.root = namespace.root
+            pool = self._workers()
             self.data_url = self._serve_http(host, http_port, tls, offer_faults=offer_faults)
             self.address = self._serve_grpc(host, grpc_port, tls, pool)
-            undo.pop_all()
+        except BaseException:
+            self.stop()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -143,6 +128,30 @@ class Gateway:
     def stop(self) -> None:
         """Break every connection, let go of whoever a fault keeps waiting, and free the ports."""
         self._cleanup.close()
+
+    def _assemble(self, namespace: Namespace, users: Users, login: Login, tokens: Tokens, quota: int | None) -> Site:
+        metadata = Metadata(namespace.state / "metadata.db")
+        self._cleanup.callback(metadata.close)
+        storage = Storage(namespace, Describer(namespace, metadata), metadata, quota)
+        return Site(
+            behaviour=self.behaviour,
+            namespace=namespace,
+            storage=storage,
+            uploads=Uploads(namespace, storage, users),
+            in_place=InPlace(self.behaviour, metadata),
+            locks=Locks(),
+            login=login,
+            tokens=tokens,
+            calls=self.calls,
+            faults=self.faults,
+        )
+
+    def _workers(self) -> ThreadPoolExecutor:
+        """Threads for gRPC. Those that stall are let go when all connections are broken: nobody gets an answer then."""
+        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="cs3-gateway")
+        self._cleanup.callback(pool.shutdown)
+        self._cleanup.callback(self.faults.close)
+        return pool
 
     def _serve_grpc(self, host: str, port: int, tls: Tls | None, pool: ThreadPoolExecutor) -> str:
         server = grpc.server(pool, options=ANY_SIZE)
@@ -178,7 +187,7 @@ def _prepare(namespace: Namespace) -> str:
         raise CannotServe(f"{namespace.root}: no such folder")
     try:
         make_folders(namespace)
-        return tokens.stored_secret(namespace.state / "secret")
+        return stored_secret(namespace.state / "secret")
     except OSError as error:
         raise CannotServe(f"{namespace.root}: {_reason(error)}") from error
 

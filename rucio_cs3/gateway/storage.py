@@ -8,6 +8,7 @@ import os
 import shutil
 import uuid
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rucio_cs3.gateway.resources import ROOTS, files_below
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.users import User
 
 NAME_MAX = 255
+by_name = attrgetter("name")
 BIN_SUFFIX = ".d1700000000000"  # a time in milliseconds
 
 
@@ -52,12 +54,12 @@ class Storage:
 
     def list(self, place: Place, user: User, keys: Collection[str] = ()) -> Iterator[Any]:
         self._find(place, missing=self._behaviour.list_missing, what="listing container")
-        with internal("listing container"):
-            names = os.listdir(place.local)  # noqa: PTH208 - the names are what is wanted
-        for name in sorted(names) if self._behaviour.lists_in_order else names:
+        with internal("listing container"), os.scandir(place.local) as found:
+            entries = list(found)
+        for entry in sorted(entries, key=by_name) if self._behaviour.lists_in_order else entries:
             try:
-                entry = self._namespace.place(f"{place.below.rstrip('/')}/{name}", user)
-                yield self._describer.describe(entry, entry.local.lstat(), user, keys)
+                there = self._namespace.child(place, entry.name, user, is_link=entry.is_symlink())
+                yield self._describer.describe(there, entry.stat(follow_symlinks=False), user, keys)
             except (OSError, Refused, UnicodeEncodeError):  # gone meanwhile, ours, leading outside, or no text
                 continue
 
@@ -110,7 +112,7 @@ class Storage:
     def set_metadata(self, place: Place, entries: Mapping[str, str]) -> None:
         self._find(place, missing=self._behaviour.metadata_missing, what="setting arbitrary metadata")
         entries = dict(entries)
-        if self._behaviour.metadata_outlives_file and "mtime" in entries:
+        if self._behaviour.metadata_sets_mtime and "mtime" in entries:
             with internal("setting mtime"):
                 mtime = float(entries.pop("mtime"))
                 os.utime(place.local, (mtime, mtime))
@@ -176,7 +178,5 @@ class Storage:
             place.local.parent.mkdir(parents=True, exist_ok=True)
 
     def _bare(self, key: str) -> str:
-        """Real extended attributes live in a namespace of their own, which is not shown."""
-        prefix = "user."
-        strips = not self._behaviour.metadata_outlives_file
-        return key[len(prefix) :] if strips and key.startswith(prefix) else key
+        prefix = self._behaviour.metadata_prefix
+        return key[len(prefix) :] if prefix and key.startswith(prefix) else key

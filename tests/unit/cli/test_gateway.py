@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import trustme
 
 from tests.conformance.wire import Wire
 
@@ -63,6 +64,20 @@ def test_every_option(tmp_path):
         wire.close()
 
 
+def test_tls(tmp_path):
+    ca = trustme.CA()
+    certificate = ca.issue_cert("localhost", "127.0.0.1")
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    options = ["--tls-cert", tmp_path / "cert.pem", "--tls-key", tmp_path / "key.pem", "--host", "localhost"]
+    with running("--root", tmp_path, *options) as (_, ready):
+        assert ready["http"].startswith("https://localhost:")
+        wire = Wire(ready["grpc"], ca=str(tmp_path / "ca.pem")).login()
+        assert wire.put("/f", b"content") == 200
+        wire.close()
+
+
 def test_what_it_says_to_people(tmp_path):
     argv = [*COMMAND, "gateway", *FREE, "--root", str(tmp_path)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
@@ -106,6 +121,7 @@ def mistakes(folder):
         ([], "--root"),
         ([*root, "--behave", "unheard-of"], "unheard-of"),
         ([*root, "--host", "0.0.0.0"], "--users"),
+        ([*root, "--host", "0.0.0.0", "--faults"], "--faults are for this machine alone"),
         ([*root, "--host", "192.0.2.1", "--users", folder / "good"], "192.0.2.1"),
         ([*root, "--users", folder / "nowhere"], "nowhere"),
         ([*root, "--machine-secret-file", folder / "empty"], "no secret in it"),

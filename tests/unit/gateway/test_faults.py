@@ -156,6 +156,7 @@ def test_stopping_lets_go_of_who_stalls(serve):
 
 DOWNLOADS = [
     (Fault("http:GET", "status", status="503"), 503, b""),
+    (Fault("*:GET", "status", status="INTERNAL"), 500, b""),
     (Fault("http:GET", "token_expired"), 401, b""),
     (Fault("http:GET", "no_permission"), 404, b""),
     (Fault("http:GET", "storage_down"), 500, b""),
@@ -249,6 +250,10 @@ def test_a_struck_patch_keeps_what_came(gateway, wire, kind):
         ({"on": "grpc:Stat", "kind": "status"}, "needs a status"),
         ({"on": "grpc:Stat", "kind": "stall", "colour": "red"}, "colour"),
         ({"kind": "stall"}, "a fault has on"),
+        ({"on": "grpc:Stat", "kind": "status", "status": "503"}, "needs a status"),
+        ({"on": "grpc:Stat", "kind": "status", "status": "NONSENSE"}, "needs a status"),
+        ({"on": "grpc:Stat", "kind": "exception", "status": "LOCKED"}, "needs a status"),
+        ({"on": "http:GET", "kind": "cut", "after": "5"}, "after: '5'"),
     ],
 )
 def test_a_fault_that_makes_no_sense(fault, words):
@@ -259,7 +264,7 @@ def test_a_fault_that_makes_no_sense(fault, words):
 def test_every_kind_is_made_by_something():
     from rucio_cs3.gateway import data, lies, streams  # noqa: PLC0415
 
-    elsewhere = {"no_answer", "token_not_found", "status"}
+    elsewhere = {"no_answer", "token_not_found"}
     assert set(KINDS) == {*lies.STRIKES, *data.STRIKES, *streams.FILTERS, *elsewhere}
 
 
