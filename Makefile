@@ -25,9 +25,10 @@ types: venv-test ## Check types (mypy)
 unit: venv-test ## Run the quick tests only: no Rucio
 	@$(BIN)/pytest -q tests/unit tests/conformance -n $(WORKERS) --dist worksteal
 
-suite: venv-test ## Run the whole test suite; 90 % of the lines have to be covered
+suite: venv-test ## Run the whole test suite; 90 % of the lines have to be covered, and 75 % of each file
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && COVERAGE_FILE=$$data/coverage \
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term --cov-report=json:$$data/coverage.json --cov-fail-under=90 && \
+	.ci/coverage-floor $$data/coverage.json 75
 
 pythons: ## Run the quick tests on the oldest Python that we support and on the newest at hand
 	@.ci/test-pythons
