@@ -15,13 +15,11 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from rucio_cs3.gateway import tus
 from rucio_cs3.gateway.endpoints import DATA, DATA_GATEWAY
 from rucio_cs3.gateway.exchange import Exchange
-from rucio_cs3.gateway.faults import BadFault, Fault
+from rucio_cs3.gateway.faults import BadFault, Fault, Struck
 from rucio_cs3.gateway.status import Refused
-from rucio_cs3.gateway.streams import Dropped
-from rucio_cs3.gateway.uploads import BodyCut
+from rucio_cs3.gateway.streams import BodyCut, Dropped
 
 if TYPE_CHECKING:
-    from rucio_cs3.gateway.faults import Struck
     from rucio_cs3.gateway.namespace import Place
     from rucio_cs3.gateway.site import Site
     from rucio_cs3.gateway.users import User
@@ -64,10 +62,10 @@ class DataHandler(Exchange):
             self.answer(answered.code, answered.headers, answered.body)
         except Refused as refused:
             self.answer(HTTP_OF.get(refused.code, 500))
-        except BodyCut:
-            self.close_connection = True
         except Dropped as dropped:
             self.drop(reset=dropped.reset)
+        except BodyCut:
+            self.close_connection = True
 
     do_GET = do_HEAD = do_PUT = do_PATCH = do_POST = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - http.server's names
 
@@ -94,7 +92,7 @@ class DataHandler(Exchange):
 
     def _provide(self, path: str) -> None:
         """The data server: /data/<protocol>/<what>."""
-        _, _, protocol, what = path.split("/", 3) if path.count("/") > 2 else (*path.split("/"), "")  # noqa: PLR2004
+        protocol, _, what = path[len(f"{DATA}/") :].partition("/")
         if protocol == "tus":
             self._tus(what)
             return
@@ -191,7 +189,7 @@ class DataHandler(Exchange):
         self._check_room()
         try:
             uploads.append(upload, self.blocks(struck))
-        except (BodyCut, Dropped):
+        except BodyCut:
             if self.site.behaviour.keeps_killed_uploads:
                 uploads.finish(upload)
             raise
@@ -222,7 +220,7 @@ class DataHandler(Exchange):
         """GET lists the faults, PUT sets them in place of those there were, DELETE clears them."""
         faults = self.site.faults
         if self.command == "PUT":
-            body = b"".join(self.blocks(faults.take("", "", "")))
+            body = b"".join(self.blocks(Struck(faults, [])))
             try:
                 wanted: Any = json.loads(body)
                 parsed = [Fault.parse(entry) for entry in wanted]

@@ -8,8 +8,7 @@ import struct
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rucio_cs3.gateway.streams import Dropped, disturb, told_length
-from rucio_cs3.gateway.uploads import BodyCut
+from rucio_cs3.gateway.streams import BodyCut, Dropped, disturb, told_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -136,7 +136,7 @@ class Storage:
         return self._quota is None or self.used() + size <= self._quota
 
     def used(self) -> int:
-        ours = str(self._namespace.state)
+        ours = f"{self._namespace.state}/"
         return sum(size for path, size in files_below(self._namespace.root) if not path.startswith(ours))
 
     def discard(self, path: Path) -> None:
@@ -148,16 +148,16 @@ class Storage:
         else:
             grave.unlink()
 
-    def _bin(self, place: Place) -> None:
-        if self._behaviour.bins_deleted_files and len(place.local.name.encode()) + len(BIN_SUFFIX) > NAME_MAX:
-            raise OSError(errno.ENAMETOOLONG, "file name too long")
-        self.discard(place.local)
-
     def empty(self, place: Place) -> None:
         """Remove all that is in a folder, but for what is ours."""
         for child in place.local.iterdir():
             if child != self._namespace.state:
                 self.discard(child)
+
+    def _bin(self, place: Place) -> None:
+        if self._behaviour.bins_deleted_files and len(place.local.name.encode()) + len(BIN_SUFFIX) > NAME_MAX:
+            raise OSError(errno.ENAMETOOLONG, "file name too long")
+        self.discard(place.local)
 
     def _find(self, place: Place, *, missing: str, what: str) -> os.stat_result | None:
         """What is there; None where a missing file is as good as done."""

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 TICKS = 20  # pieces that a slow body comes in, per second
 
 
-class Dropped(Exception):
-    """The connection goes, with a reset or without."""
+class BodyCut(Exception):
+    """The connection ended before the body did."""
+
+
+class Dropped(BodyCut):
+    """It is we who end it, with a reset or without."""
 
     def __init__(self, *, reset: bool) -> None:
         super().__init__("reset" if reset else "closed")

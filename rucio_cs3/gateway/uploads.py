@@ -6,12 +6,15 @@ import errno
 import json
 import os
 import re
+import shutil
 import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from rucio_cs3.gateway.resources import ROOTS
+from rucio_cs3.gateway.status import Refused
 from rucio_cs3.gateway.storage import internal
+from rucio_cs3.gateway.streams import BodyCut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,10 +27,6 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.users import User, Users
 
 CHUNK_NAME = re.compile(r"(?P<name>.*)-chunking-(?P<transfer>\w+)-(?P<total>\d+)-(?P<number>\d+)")
-
-
-class BodyCut(Exception):
-    """The connection ended before the body did."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,8 @@ class Uploads:
             return None
         with parts[0].open("ab") as whole:
             for path in parts[1:]:
-                whole.write(path.read_bytes())
+                with path.open("rb") as content:
+                    shutil.copyfileobj(content, whole)
                 path.unlink()
         return parts[0], part["name"]
 
@@ -124,7 +124,8 @@ class Uploads:
 
     def _owner(self, upload: Upload) -> User:
         owner = self._users.by_name(upload.username)
-        assert owner, f"the user {upload.username} is gone"
+        if not owner:
+            raise Refused("INTERNAL", f"the user {upload.username} is gone")
         return owner
 
 

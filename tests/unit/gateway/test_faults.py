@@ -225,6 +225,15 @@ def test_what_a_struck_upload_leaves(gateway, wire, fault, status, left):
     assert left is None or wire.content("/f") == left
 
 
+@pytest.mark.parametrize("kind", ["cut", "reset"])
+def test_a_cut_is_as_bad_as_a_killed_client_where_that_breaks_the_user(serve, kind):
+    gateway, wire = serve("reva-ceph")
+    gateway.faults.add(Fault("http:PUT", kind, after=3, times=1))
+    with pytest.raises(BROKEN):
+        wire.put("/f", b"content")
+    assert wire.put("/g", b"content") == 500
+
+
 @pytest.mark.parametrize("kind", ["cut", "reset", "no_answer"])
 def test_a_struck_patch_keeps_what_came(gateway, wire, kind):
     endpoint = wire.uploads("/f", 10)["tus"]
