@@ -31,7 +31,7 @@ suite: venv-test ## Run the whole test suite; 90 % of the lines have to be cover
 	.ci/coverage-floor $$data/coverage.json 75
 
 pythons: ## Run the quick tests on the oldest Python that we support and on the newest at hand
-	@.ci/test-pythons
+	@PYTHON=$(PYTHON) .ci/test-pythons
 
 venv-demo:
 	@.ci/make-venv $(PYTHON) $(VENV) demo
