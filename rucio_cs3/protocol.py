@@ -116,15 +116,13 @@ class Default(RSEProtocol):  # type: ignore[misc]
         """See that the root folder can be seen. From the second time on in a process this costs nothing."""
         from rucio_cs3 import root  # noqa: PLC0415 - brings gRPC, which the server and the reaper's planning can spare
 
-        rse = Rse.of(self.rse["rse"], self.attributes, (_section("cs3"), from_environment(os.environ)), self._special())
+        name = self.rse["rse"]
+        special = {**_rse_account(self.rse["id"]), **_section(f"cs3:{name}")}
+        general = (from_environment(os.environ), _section("cs3"))
+        token = self.auth_token if is_jwt(self.auth_token) else None  # only such a one can a site check
+        rse = Rse.of(name, self.attributes, special, general, token)
         self._root = root.shared(rse.config, rse.root)
         self._root.resolve()
-
-    def _special(self) -> dict[str, Any]:
-        """What is set for this RSE here, and the user's Rucio token if it is one that a site can check."""
-        accounts = _rse_account(self.rse["id"])
-        token = {"bearer_token": self.auth_token} if is_jwt(self.auth_token) else {}
-        return {**token, **accounts, **_section(f"cs3:{self.rse['rse']}")}
 
     def close(self) -> None:
         """Nothing: connections are shared and outlive this object."""

@@ -38,9 +38,16 @@ class Rse:
 
     @classmethod
     def of(
-        cls, name: str, entry: Mapping[str, Any], general: Iterable[Mapping[str, Any]], special: Mapping[str, Any]
+        cls,
+        name: str,
+        entry: Mapping[str, Any],
+        special: Mapping[str, Any],
+        general: Iterable[Mapping[str, Any]] = (),
+        user_token: str | None = None,
     ) -> Rse:
-        """Read a protocol entry, and what is set here: for all sites, weakest first, and for this RSE.
+        """Read a protocol entry, with what is set here for this RSE, and for all sites (strongest first).
+
+        `user_token` is an OIDC token, for when no other login is set.
 
         Raises:
             ConfigError: names the RSE and the attribute.
@@ -52,7 +59,9 @@ class Rse:
         attributes.setdefault("tls", entry["scheme"] != "cs3")
         attributes |= special
         for settings in general:
-            attributes = _for_gateway(settings, attributes.get("gateway")) | attributes
+            attributes = _weaker(settings, attributes) | attributes
+        if user_token and not _has_login(attributes):
+            attributes["bearer_token"] = user_token
         config = Config.of(attributes, f"RSE {name}")
         return cls(name, config, _root(name, _slashed(entry["prefix"]), place))
 
@@ -110,10 +119,14 @@ def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return dict(cs3)
 
 
-def _for_gateway(settings: Mapping[str, Any], gateway: str | None) -> dict[str, Any]:
-    """A token goes only to the host it was made for: credentials for all sites count where they name the gateway."""
-    mine = settings.get("gateway") == gateway
-    return {key: value for key, value in settings.items() if mine or key not in {"gateway", *CREDENTIALS}}
+def _weaker(settings: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
+    """What of these may be added. A login comes from one place only, and goes only to the host it was made for."""
+    usable = settings.get("gateway") == stronger.get("gateway") and not _has_login(stronger)
+    return {key: value for key, value in settings.items() if usable or key not in {"gateway", *CREDENTIALS}}
+
+
+def _has_login(settings: Mapping[str, Any]) -> bool:
+    return any(name in settings or f"{name}_file" in settings for name in SECRETS)
 
 
 def _root(name: str, prefix: str, place: Mapping[str, str]) -> Ref:

@@ -77,20 +77,20 @@ def test_what_is_outside_is_refused(pfn):
 
 
 def test_the_webdav_address_becomes_a_cs3_path():
-    rse = Rse.of("R", DAVS, (), GIVEN)
+    rse = Rse.of("R", DAVS, GIVEN)
     assert rse.root == Ref("/eos/project/rucio")
     assert rse.config.gateway == "cs3.example.org:443"
     assert rse.config.tls
 
 
 def test_a_space_can_be_the_root():
-    rse = Rse.of("R", with_cs3(space="st$sp!op"), (), GIVEN)
+    rse = Rse.of("R", with_cs3(space="st$sp!op"), GIVEN)
     assert rse.root == Ref("rucio", ResourceId("st", "op", "sp"))
 
 
 @pytest.mark.parametrize(("scheme", "tls"), [("cs3s", True), ("cs3", False)])
 def test_a_native_entry_names_the_gateway_itself(scheme, tls):
-    rse = Rse.of("R", {**NATIVE, "scheme": scheme}, (), GIVEN)
+    rse = Rse.of("R", {**NATIVE, "scheme": scheme}, GIVEN)
     assert (rse.config.gateway, rse.config.tls, rse.root) == ("cs3.example.org:443", tls, Ref("/eos/rucio"))
 
 
@@ -110,23 +110,44 @@ def test_a_native_entry_names_the_gateway_itself(scheme, tls):
 )
 def test_a_wrong_entry_is_named(entry, words):
     with pytest.raises((ConfigError, InvalidName)) as caught:
-        Rse.of("R", entry, (), GIVEN)
+        Rse.of("R", entry, GIVEN)
     assert words in str(caught.value)
 
 
 def test_settings_here_win_over_the_entry():
-    assert Rse.of("R", with_cs3(call_timeout=5), ({"call_timeout": "7"},), GIVEN).config.call_timeout == 5
-    assert Rse.of("R", with_cs3(call_timeout=5), (), {**GIVEN, "call_timeout": "7"}).config.call_timeout == 7
+    assert Rse.of("R", with_cs3(call_timeout=5), GIVEN, ({"call_timeout": "7"},)).config.call_timeout == 5
+    assert Rse.of("R", with_cs3(call_timeout=5), {**GIVEN, "call_timeout": "7"}).config.call_timeout == 7
 
 
 def test_a_credential_for_all_goes_only_to_the_gateway_it_names():
     elsewhere = {"gateway": "evil.example.org:1", "username": "e", "password": "p", "ca": "/ca.pem"}
     here = {**elsewhere, "gateway": "cs3.example.org:443"}
     nowhere = {key: value for key, value in elsewhere.items() if key != "gateway"}
-    assert Rse.of("R", DAVS, (elsewhere,), {}).config.password is None
-    assert Rse.of("R", DAVS, (nowhere,), {}).config.password is None
-    assert Rse.of("R", DAVS, (nowhere,), {}).config.ca == "/ca.pem"
-    assert Rse.of("R", DAVS, (here,), {}).config.password == "p"
+    assert Rse.of("R", DAVS, {}, (elsewhere,)).config.password is None
+    assert Rse.of("R", DAVS, {}, (nowhere,)).config.password is None
+    assert Rse.of("R", DAVS, {}, (nowhere,)).config.ca == "/ca.pem"
+    assert Rse.of("R", DAVS, {}, (here,)).config.password == "p"
+
+
+LOGIN = {"username": "e", "password": "p"}
+HERE = "cs3.example.org:443"
+
+
+@pytest.mark.parametrize(
+    ("special", "general", "won"),
+    [
+        (LOGIN, [{"gateway": HERE, "token": "t"}], "password"),
+        ({}, [{"gateway": HERE, "token": "t"}, {"gateway": HERE, **LOGIN}], "token"),
+        ({}, [{"gateway": HERE, "token_file": "/t"}, {"gateway": HERE, **LOGIN}], "token_file"),
+        ({}, [{"call_timeout": "7"}, {"gateway": HERE, **LOGIN}], "password"),
+        ({}, [{"gateway": "elsewhere:1", "token": "t"}], "bearer_token"),
+        ({}, [], "bearer_token"),
+    ],
+)
+def test_a_login_comes_from_the_strongest_place_only(special, general, won):
+    config = Rse.of("R", DAVS, special, general, "user's token").config
+    logins = ("password", "token", "token_file", "bearer_token")
+    assert [name for name in logins if getattr(config, name)] == [won]
 
 
 def part(value):
