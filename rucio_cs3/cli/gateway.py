@@ -6,7 +6,6 @@ import ipaddress
 import json
 import os
 import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from rucio_cs3.gateway import (
 if TYPE_CHECKING:
     from rucio_cs3.gateway import User
 
+STOP = {signal.SIGINT, signal.SIGTERM}
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
@@ -59,12 +59,11 @@ EPILOG = "\b\nKinds of faults that --faults lets be set, by PUT of a list of the
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens in one line of JSON.")
 def gateway(**options: Any) -> None:
     """Serve a folder as a CS3 storage, with the manners of a real one, until Ctrl-C or SIGTERM."""
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
+    # Blocked in all threads to come: a signal that one of them got would not wake who waits for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
     with _start(options) as serving:
         (_tell_script if options["as_json"] else _tell_human)(serving, options)
-        stopped.wait()
+        signal.sigwait(STOP)
 
 
 def _start(options: dict[str, Any]) -> Gateway:
