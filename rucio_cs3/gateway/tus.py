@@ -6,6 +6,7 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, NamedTuple
 
+from rucio_cs3.gateway.streams import Dropped
 from rucio_cs3.gateway.tokens import TRANSFER_SECONDS
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ def serve(
     method = exchange.command
     if method == "OPTIONS":
         return _reply(200, {"Tus-Version": VERSION, "Tus-Extension": EXTENSIONS})
+    if method == "POST" and exchange.headers.get("Upload-Metadata"):  # creation is advertised, and it crashes
+        raise Dropped(reset=False)
     if method not in ("HEAD", "PATCH", "DELETE"):
-        return _reply(501)
+        return _reply(500 if method == "POST" else 501)
     if method != "HEAD" and exchange.headers.get("Tus-Resumable") != VERSION:
         return _reply(412)
     if not upload:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import threading
 
+import base64
+
 import pytest
+import urllib3
 
 TUS = {"Tus_Resumable": "1.0.0"}
 PATCH = {**TUS, "Content_Type": "application/offset+octet-stream"}
@@ -158,6 +161,22 @@ def test_options(storage, wire, tus):
     if storage.data_exposed:
         assert reply.headers["Tus-Version"] == "1.0.0"
         assert set(reply.headers["Tus-Extension"].split(",")) == {"creation", "creation-with-upload", "termination"}
+
+
+def test_creation_by_post(storage, wire, tus):
+    """!! Advertised where the data server is exposed, and the connection just ends. Use InitiateFileUpload."""
+    endpoint = tus(10)
+    metadata = ",".join(
+        f"{key} {base64.b64encode(value).decode()}" for key, value in [("filename", b"f"), ("dir", b"/")]
+    )
+    headers = {**TUS, "Upload_Length": "10", "Upload_Metadata": metadata}
+    if not storage.data_exposed:
+        assert wire.request("POST", endpoint, **headers).status == 501
+        return
+    creation = endpoint.url.rpartition("/")[0]
+    with pytest.raises(urllib3.exceptions.ProtocolError):
+        wire.request("POST", endpoint, url=creation, **headers)
+    assert wire.request("POST", endpoint, url=creation, **{**headers, "Upload_Metadata": None}).status == 500
 
 
 def test_an_unknown_upload(storage, wire, tus):
