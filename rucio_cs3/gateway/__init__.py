@@ -10,6 +10,7 @@ from rucio_cs3.gateway.calls import Call
 from rucio_cs3.gateway.faults import KINDS as FAULT_KINDS
 from rucio_cs3.gateway.faults import BadFault, Fault
 from rucio_cs3.gateway.server import CannotServe, Gateway, Tls
+from rucio_cs3.gateway.silent import silent_gateway
 from rucio_cs3.gateway.users import DEMO_USERS, BadUsers, User, load_users
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "Tls",
     "User",
     "load_users",
+    "silent_gateway",
 ]

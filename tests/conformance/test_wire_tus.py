@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import threading
-
 import base64
+import threading
 
 import pytest
 import urllib3

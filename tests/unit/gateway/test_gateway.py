@@ -7,7 +7,7 @@ import time
 import jwt
 import pytest
 
-from rucio_cs3.gateway import Call, CannotServe, Gateway, User, namespace
+from rucio_cs3.gateway import Call, CannotServe, Gateway, User, namespace, silent_gateway
 from tests.conformance.wire import Wire, ref
 
 
@@ -232,6 +232,15 @@ def test_a_request_that_is_none(gateway):
     with socket.create_connection((host, int(port)), 5) as connection:
         connection.sendall(b"nonsense\r\n\r\n")
         assert b"400" in connection.recv(4096)
+
+
+def test_a_gateway_that_says_nothing():
+    with silent_gateway() as address:
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), 0.2) as connection:
+            connection.sendall(b"anybody there?")
+            with pytest.raises(socket.timeout):
+                connection.recv(1)
 
 
 def test_an_unknown_service(gateway):
