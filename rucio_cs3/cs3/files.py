@@ -10,7 +10,15 @@ from cs3.storage.provider.v1beta1 import provider_api_pb2 as provider
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
 from rucio_cs3.cs3 import wire
-from rucio_cs3.errors import AlreadyExists, InvalidRequest, IsDirectory, NotDirectory, NotFound, PreconditionFailed
+from rucio_cs3.errors import (
+    AlreadyExists,
+    Cs3Error,
+    InvalidRequest,
+    IsDirectory,
+    NotDirectory,
+    NotFound,
+    PreconditionFailed,
+)
 from rucio_cs3.model import Quota, Ref
 
 if TYPE_CHECKING:
@@ -115,6 +123,8 @@ class Files:
         old, new = Ref.of(source), Ref.of(destination)
         _refuse_into_itself(old, new)
         occupied = self._there(new, overwrite=overwrite)
+        if occupied:
+            self.stat(old)
         try:
             self.rename(old, new)
         except AlreadyExists:
@@ -124,15 +134,20 @@ class Files:
             self.rename(old, new)
 
     def rename(self, old: Ref, new: Ref) -> None:
-        """The bare call, for who knows that nothing is at `new`. A missing source is told from other failures."""
+        """The bare call, for who knows that `old` is there and what is at `new`.
+
+        A failure does not mean that nothing happened: reva's local drivers move the file, trip over its attributes,
+        and answer INTERNAL. So we look.
+        """
         request = provider.MoveRequest(source=wire.reference(old), destination=wire.reference(new))
         try:
             self._channel.call("Move", request, path=f"{old} -> {new}")
-        except NotFound:
+        except (NotFound, AlreadyExists):
             raise
-        except Exception:
-            self.stat(old)
-            raise
+        except Cs3Error:
+            if self.exists(old):
+                raise
+            self.stat(new)
 
     def _there(self, ref: Ref, *, overwrite: bool) -> bool:
         """True when a file that may go stands at `ref`."""

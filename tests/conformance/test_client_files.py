@@ -149,6 +149,26 @@ def test_move_never_overwrites_unasked(client, folder):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
+def test_move_of_what_is_missing_onto_a_file(client, folder, overwrite):
+    client.upload(io.BytesIO(b"old"), f"{folder}/old")
+    with pytest.raises((errors.NotFound, errors.AlreadyExists)):
+        client.files.move(f"{folder}/missing", f"{folder}/old", overwrite=overwrite)
+    assert client.files.stat(f"{folder}/old").size == 3
+
+
+def test_move_that_fails_after_having_moved(client, folder):
+    """On reva-local a name keeps the attributes of a file that is gone, and a Move there trips over them."""
+    client.upload(io.BytesIO(b"gone"), f"{folder}/new")
+    client.files.set_xattrs(f"{folder}/new", {"key": "of the one that is gone"})
+    client.files.delete(f"{folder}/new")
+    client.upload(io.BytesIO(b"content"), f"{folder}/old")
+    client.files.set_xattrs(f"{folder}/old", {"key": "of the one that comes"})
+    client.files.move(f"{folder}/old", f"{folder}/new")
+    assert not client.files.exists(f"{folder}/old")
+    assert client.files.stat(f"{folder}/new").size == 7
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
 def test_move_never_onto_a_folder(files, folder, overwrite):
     files.touch(f"{folder}/f")
     files.mkdir(f"{folder}/d/full", parents=True)

@@ -201,6 +201,14 @@ def test_no_room_at_the_storage(plain, on, kind):
         assert list(client.files.list("/")) == []
 
 
+def test_a_put_that_is_answered_with_206_is_not_done(plain):
+    """Such a server keeps the bytes in the session, and makes no file of them."""
+    with Cs3Client(gateway=plain.address, tls=False, retries=0, **LOGIN) as client:
+        plain.faults.add(Fault("http:PUT", "status", status="206"))
+        with pytest.raises(errors.Interrupted, match="HTTP 206"):
+            client.upload(io.BytesIO(b"content"), "/f")
+
+
 @pytest.mark.parametrize("status", [301, 307])
 def test_a_redirect_is_not_followed(plain, status):
     """The token would go to whatever host the answer names."""
