@@ -158,8 +158,8 @@ def test_a_refused_token_cannot_be_renewed_from_nothing(plain):
 
 
 def test_a_token_that_expires_is_renewed_without_a_word(tmp_path):
-    with Gateway(tmp_path, token_ttl=1) as gateway, Cs3Client(gateway=gateway.address, tls=False, **LOGIN) as client:
-        expires = time.monotonic() + 2.5
+    with Gateway(tmp_path, token_ttl=2) as gateway, Cs3Client(gateway=gateway.address, tls=False, **LOGIN) as client:
+        expires = time.monotonic() + 3.5
         while time.monotonic() < expires:
             client.files.exists("/f")
         assert client.logins > 1
