@@ -96,8 +96,9 @@ class Config:
         """Merge, weakest first: the TOML file (or the one RUCIO_CS3_CONFIG names), the environment, the keywords."""
         environ = os.environ if environ is None else environ
         file = file or environ.get(ENV_FILE)
-        settings = from_toml(file) if file else {}
-        settings |= from_environment(environ) | {name: v for name, v in overrides.items() if v is not None}
+        settings = {name: value for name, value in overrides.items() if value is not None}
+        for weaker in (from_environment(environ), from_toml(file) if file else {}):
+            settings = beside(weaker, settings) | settings
         return cls.of(settings, "configuration")
 
     def secret_value(self, name: str) -> str | None:
@@ -109,6 +110,23 @@ class Config:
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 SECRETS = frozenset(name for name, f in FIELDS.items() if f.metadata.get("secret"))
+
+
+CREDENTIALS = frozenset(
+    {"auth", "username", "client_cert", "client_key", *SECRETS, *(f"{name}_file" for name in SECRETS)}
+)
+
+
+def has_login(settings: Mapping[str, Any]) -> bool:
+    return any(name in settings or f"{name}_file" in settings for name in SECRETS)
+
+
+def beside(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `weaker` may be added: a login comes from one place only, and never goes to another site's gateway."""
+    theirs = weaker.get("gateway")
+    elsewhere = theirs is not None and stronger.get("gateway", theirs) != theirs
+    usable = not elsewhere and not has_login(stronger)
+    return {key: value for key, value in weaker.items() if usable or key not in CREDENTIALS}
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

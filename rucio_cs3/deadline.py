@@ -18,6 +18,10 @@ class Deadline:
     def after(cls, seconds: float | None) -> Deadline:
         return cls(None if seconds is None else time.monotonic() + seconds)
 
+    @property
+    def over(self) -> bool:
+        return self.at is not None and time.monotonic() >= self.at
+
     def timeout(self, most: float) -> float:
         """How long one step may wait: `most`, or what is left if that is less. Raises DeadlineExceeded."""
         if self.at is None:

@@ -99,7 +99,9 @@ def relative(path: str) -> str:
             raise InvalidName("'..' is not allowed in a path", path=path)
         if "\0" in part:
             raise InvalidName("a name cannot hold a NUL character", path=path.replace("\0", "\\0"))
-        if len(part.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        if not part.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in part):
+            raise InvalidName("a name is not valid Unicode", path=ascii(path))
+        if len(part.encode()) > LONGEST_NAME:
             raise InvalidName(f"a name is longer than {LONGEST_NAME} bytes", path=path, hint="use a shorter name")
     return "/".join(parts)
 

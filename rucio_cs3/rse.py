@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from rucio_cs3.config import SECRETS, Config
+from rucio_cs3.config import CREDENTIALS, Config, has_login
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.model import Ref, ResourceId, relative
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PLACE = ("webdav_root", "cs3_root", "space")
-CREDENTIALS = frozenset(
-    {"auth", "username", "client_cert", "client_key", *SECRETS, *(f"{name}_file" for name in SECRETS)}
-)
 SAFE = "/!$&'()*+,;=:@~"  # may stand in the path of a URL as they are
 
 
@@ -60,7 +57,7 @@ class Rse:
         attributes |= special
         for settings in general:
             attributes = _weaker(settings, attributes) | attributes
-        if user_token and not _has_login(attributes):
+        if user_token and not has_login(attributes):
             attributes["bearer_token"] = user_token
         config = Config.of(attributes, f"RSE {name}")
         return cls(name, config, _root(name, _slashed(entry["prefix"]), place))
@@ -111,7 +108,7 @@ def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     for key in PLACE:
         if not isinstance(cs3.get(key, ""), str):
             raise ConfigError(f"RSE {name}: {key} in extended_attributes is not text")
-    for key in cs3.keys() & SECRETS:
+    for key in cs3.keys() & (CREDENTIALS - {"auth", "username"}):
         raise ConfigError(
             f"RSE {name}: extended_attributes hold {key}, and everybody can read them",
             hint=f"move it to section [cs3:{name}] of rucio.cfg, and change it",
@@ -121,12 +118,8 @@ def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _weaker(settings: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
     """What of these may be added. A login comes from one place only, and goes only to the host it was made for."""
-    usable = settings.get("gateway") == stronger.get("gateway") and not _has_login(stronger)
+    usable = settings.get("gateway") == stronger.get("gateway") and not has_login(stronger)
     return {key: value for key, value in settings.items() if usable or key not in {"gateway", *CREDENTIALS}}
-
-
-def _has_login(settings: Mapping[str, Any]) -> bool:
-    return any(name in settings or f"{name}_file" in settings for name in SECRETS)
 
 
 def _root(name: str, prefix: str, place: Mapping[str, str]) -> Ref:

@@ -42,16 +42,20 @@ class Tokens:
                 self._renew_at = _renewal_time(self._token)
             return self._token
 
-    def forget(self) -> None:
-        """Obtain a new one at the next call: a data server refused this one."""
-        with self._lock:
-            self._token = None
+    @property
+    def held(self) -> str | None:
+        """The token in force, without a login."""
+        return self._token
 
-    def renewed(self, refused: str) -> str | None:
-        """Another token than the `refused` one, or None when the source has no other."""
+    def forget(self, refused: str | None) -> None:
+        """Obtain a new one at the next call, unless somebody has done so already."""
         with self._lock:
             if self._token == refused:
                 self._token = None
+
+    def renewed(self, refused: str) -> str | None:
+        """Another token than the `refused` one, or None when the source has no other."""
+        self.forget(refused)
         token = self.get()
         return None if token == refused else token
 

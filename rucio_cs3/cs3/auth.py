@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cs3.gateway.v1beta1 import gateway_api_pb2 as gateway
 
@@ -44,6 +44,9 @@ class Auth:
 
     def whoami(self) -> User:
         """The user behind the token in force. Raises TokenRejected or NotAuthenticated when there is none."""
-        token = self._channel.tokens.get() if self._channel.tokens else ""
-        user = self._channel.call("WhoAmI", gateway.WhoAmIRequest(token=token)).user
+
+        def ask(token: str | None) -> Any:
+            return self._channel.call_with(token, "WhoAmI", gateway.WhoAmIRequest(token=token or ""))
+
+        user = self._channel.as_user(ask).user
         return User(user.username, user.id.opaque_id, user.id.idp, user.display_name, user.mail)

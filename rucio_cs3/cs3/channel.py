@@ -15,6 +15,8 @@ from rucio_cs3 import tls
 from rucio_cs3.errors import TokenRejected, Unavailable, from_cs3
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
     from rucio_cs3.deadline import Deadline
@@ -80,16 +82,18 @@ class Channel:
 
     def call(self, method: str, request: Any, *, path: str = "", deadline: Deadline | None = None) -> Any:
         """Call as the user. A refused token is renewed once: gateways refuse before they act, nothing is done twice."""
-        if self.tokens is None:
-            return self.call_with(None, method, request, path=path, deadline=deadline)
-        token = self.tokens.get()
+        return self.as_user(lambda token: self.call_with(token, method, request, path=path, deadline=deadline))
+
+    def as_user(self, send: Callable[[str | None], Any]) -> Any:
+        """Call `send` with the token in force, and with another one if that is refused."""
+        token = self.tokens.get() if self.tokens else None
         try:
-            return self.call_with(token, method, request, path=path, deadline=deadline)
+            return send(token)
         except TokenRejected:
-            renewed = self.tokens.renewed(token)
+            renewed = self.tokens.renewed(token) if self.tokens and token else None
             if renewed is None:
                 raise
-            return self.call_with(renewed, method, request, path=path, deadline=deadline)
+            return send(renewed)
 
     def call_with(
         self, token: str | None, method: str, request: Any, *, path: str = "", deadline: Deadline | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -122,19 +123,27 @@ class Files:
         """
         old, new = Ref.of(source), Ref.of(destination)
         _refuse_into_itself(old, new)
-        occupied = self._there(new, overwrite=overwrite)
-        if occupied:
-            self.stat(old)
-        try:
-            self.rename(old, new)
-        except AlreadyExists:
-            if not occupied:
-                raise
-            self.delete(new)
+        if self._there(new, overwrite=overwrite):
+            self.replace(old, new, self.stat(old))
+        else:
             self.rename(old, new)
 
-    def rename(self, old: Ref, new: Ref) -> None:
-        """The bare call, for who knows that `old` is there and what is at `new`.
+    def replace(self, old: Ref, new: Ref, known: Info) -> None:
+        """Rename over a file that may go. Where the storage refuses that, the file steps aside until it is done."""
+        try:
+            self.rename(old, new, known)
+        except AlreadyExists:
+            aside = new.parent / f".rucio-cs3-{secrets.token_hex(6)}.old"
+            self.rename(new, aside)
+            try:
+                self.rename(old, new)
+            except BaseException:
+                self.rename(aside, new)
+                raise
+            self.delete(aside)
+
+    def rename(self, old: Ref, new: Ref, known: Info | None = None) -> None:
+        """The bare call, for who knows that nothing is at `new`, or else what `old` is.
 
         A failure does not mean that nothing happened: reva's local drivers move the file, trip over its attributes,
         and answer INTERNAL. So we look.
@@ -147,7 +156,9 @@ class Files:
         except Cs3Error:
             if self.exists(old):
                 raise
-            self.stat(new)
+            there = self.stat(new)
+            if known and (there.size, there.mtime, there.etag) != (known.size, known.mtime, known.etag):
+                raise
 
     def _there(self, ref: Ref, *, overwrite: bool) -> bool:
         """True when a file that may go stands at `ref`."""

@@ -71,13 +71,14 @@ class Downloads:
         A second attempt needs a `sink` that can go back to where it began.
         """
         ref = Ref.of(target)
+        expected = verify.named(checksums or {})
         begin = sink.tell() if sink.seekable() else None
 
         def attempt(number: int) -> Info:
             if number and begin is not None:
                 sink.seek(begin)
                 sink.truncate()
-            return self._once(ref, sink, checksums or {}, progress, deadline)
+            return self._once(ref, sink, expected, progress, deadline)
 
         times = self._config.retries if begin is not None else 0
         return retry(attempt, DOWNLOAD, times=times, tokens=self._tokens, deadline=deadline)
@@ -91,7 +92,7 @@ class Downloads:
         deadline: Deadline,
     ) -> Info:
         info = self.readable(ref, deadline)
-        tally = verify.Tally(verify.comparable(info.checksums, wanted), info.size, progress)
+        tally = verify.Tally({*verify.comparable(info.checksums), *wanted}, info.size, progress)
         endpoint = self.endpoint(ref, deadline)
         path = str(ref)
         with self._servers.get(endpoint, path=path, deadline=deadline) as response:

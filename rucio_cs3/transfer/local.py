@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -50,6 +51,8 @@ class Source:
 def opened(path: str) -> Iterator[Source]:
     """A local file, by name."""
     with local_source(path):
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # noqa: PTH112, PTH116 - as open, below
+            raise LocalSourceError("it is not a regular file", path=path, hint="open it, and hand over the open file")
         file = open(path, "rb")  # noqa: SIM115, PTH123 - closed below; its failures are named apart
     with file:
         yield Source(file, os.fstat(file.fileno()).st_size, 0, path)

@@ -49,13 +49,14 @@ def retry(
     token_renewed = False
     attempt = 0
     while True:
+        used = tokens.held
         try:
             return operation(attempt)
         except TokenRejected:
             if token_renewed:
                 raise
             token_renewed = True
-            tokens.forget()
+            tokens.forget(used)
         except on:
             if attempt >= times:
                 raise

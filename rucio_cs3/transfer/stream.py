@@ -78,6 +78,7 @@ class RemoteFile(io.RawIOBase):
             self._read(min(BUFFER, self._position - self._streamed))
 
     def _open_at(self, offset: int) -> None:
+        again = self._response is not None
         self._responses.close()
         path = str(self._ref)
         self._endpoint = self._downloads.endpoint(self._ref, NEVER)
@@ -87,18 +88,26 @@ class RemoteFile(io.RawIOBase):
             self._response = self._get({})
         expect(self._response, (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT), path)
         self._streamed = offset if self._response.status == HTTPStatus.PARTIAL_CONTENT else 0
-        self._same_content(path)
+        self._same_content(path, again=again)
 
     def _get(self, headers: dict[str, str]) -> Any:
         response = self._servers.get(self._endpoint, path=str(self._ref), deadline=NEVER, headers=headers)
         return self._responses.enter_context(response)
 
-    def _same_content(self, path: str) -> None:
-        """Ranges of two versions do not make a file; servers ignore If-Match, so we look at the ETag ourselves."""
-        etag = self._response.headers.get("ETag")
-        if self._etag not in {None, etag}:
+    def _same_content(self, path: str, *, again: bool) -> None:
+        """Parts of two versions do not make a file; servers ignore If-Match, so we look ourselves."""
+        headers = self._response.headers
+        whole = int(headers.get("Content-Length", self.info.size - self._streamed)) == self.info.size - self._streamed
+        etag = headers.get("ETag")
+        same = etag == self._etag if etag and self._etag else not again or self._unchanged()
+        if not (whole and same):
             raise Interrupted("the file was replaced while it was read", path=path)
         self._etag = etag
+
+    def _unchanged(self) -> bool:
+        """For servers whose answers carry no ETag."""
+        now = self._downloads.readable(self._ref, NEVER)
+        return (now.etag, now.size, now.mtime) == (self.info.etag, self.info.size, self.info.mtime)
 
     def _read(self, size: int) -> bytes:
         with map_failures(self._endpoint.url, str(self._ref)):

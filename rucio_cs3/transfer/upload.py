@@ -12,8 +12,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from rucio_cs3.deadline import NEVER
-from rucio_cs3.errors import AlreadyExists, Cs3Error, IsDirectory, NotFound, NotStored, Unsupported
+from rucio_cs3.deadline import NEVER, Deadline
+from rucio_cs3.errors import AlreadyExists, Cs3Error, IsDirectory, NotFound, NotStored, Processing, Unsupported
 from rucio_cs3.model import Ref, Uploaded
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.retry import UPLOAD, retry
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
     from rucio_cs3.cs3.files import Endpoint, Files
-    from rucio_cs3.deadline import Deadline
     from rucio_cs3.model import Info, Target
     from rucio_cs3.transfer.download import Downloads
     from rucio_cs3.transfer.folders import Folders
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.local import Source
 
 log = logging.getLogger(__name__)
+PROCESSING_POLL = 0.5  # seconds
 LATE_COMMIT = (0.0, 0.1, 0.3, 1.0)  # seconds; a server notices a cut upload a moment after us, and commits it then
 
 
@@ -67,6 +67,7 @@ class Uploads:
             ChecksumMismatch: `source` is not what `checksums` say; nothing is kept.
         """
         ref = Ref.of(target)
+        expected = verify.named(checksums or {})
         self._refuse_occupied(ref, overwrite, deadline)
 
         def attempt(number: int) -> Uploaded:
@@ -74,11 +75,11 @@ class Uploads:
             # Not a second time under the same name: the server may yet commit the first, cut one there.
             direct = temporary and number == 0 and source.size > 0
             staging = ref if direct else ref.parent / f".rucio-cs3-{secrets.token_hex(6)}.part"
-            tally = verify.Tally({"adler32", *verify.comparable(checksums or {})}, source.size, progress)
+            tally = verify.Tally({"adler32", *expected}, source.size, progress)
             try:
-                self._write(source, staging, tally, checksums or {}, deadline)
+                written = self._write(source, staging, tally, expected, deadline)
                 if not direct:
-                    self._settle(staging, ref, overwrite)
+                    self._settle(staging, ref, written, overwrite=overwrite)
             except BaseException:
                 self._folders.forget(ref.parent)
                 self._discard(staging, late=tally.size > 0)
@@ -97,38 +98,47 @@ class Uploads:
         if not overwrite:
             raise AlreadyExists("it is there already", path=str(ref), hint="remove it first, or ask to overwrite")
 
-    def _settle(self, staging: Ref, final: Ref, overwrite: bool) -> None:
-        """Give the file its name."""
-        try:
-            self._files.rename(staging, final)
-        except AlreadyExists:
-            if not overwrite:
-                raise
-            self._files.delete(final)
-            self._files.rename(staging, final)
+    def _settle(self, staging: Ref, final: Ref, written: Info, *, overwrite: bool) -> None:
+        """Give the file its name, if that is still free or may be taken."""
+        if overwrite:
+            self._files.replace(staging, final, written)
+        else:
+            self._files.move(staging, final)
 
     def _write(
         self, source: Source, staging: Ref, tally: verify.Tally, checksums: Mapping[str, str], deadline: Deadline
-    ) -> None:
+    ) -> Info:
         """Send the bytes, and see that they are there."""
         if source.size:
             endpoint = self._endpoint(staging, source.size, deadline)
             body = _counted(source, tally, deadline)
             self._servers.put(endpoint, body, source.size, path=str(staging), deadline=deadline)
         else:
-            self._files.touch(
-                staging
-            )  # an empty PUT is an error on some servers, and TUS makes no file of it on others
+            for _ in source.blocks():  # none, or it has grown
+                pass
+            # an empty PUT is an error on some servers, and TUS makes no file of it on others
+            self._files.touch(staging)
         verify.same_checksums(tally.checksums, checksums, source.name, "expected was")
-        verify.stored(tally, self._stat_written(staging, deadline), str(staging))
-        if self._config.verify == "readback":
+        info = self._stat_written(staging, deadline)
+        verify.stored(tally, info, str(staging))
+        told = info.checksums and not info.checksums.keys() & tally.checksums.keys()
+        if self._config.verify == "readback" or told:  # it tells a checksum that we did not compute on the way
             self._downloads.to_file(staging, _Void(), checksums=tally.checksums, deadline=deadline)
+        return info
 
     def _stat_written(self, staging: Ref, deadline: Deadline) -> Info:
-        try:
-            return self._files.stat(staging, deadline=deadline)
-        except NotFound as error:
-            raise NotStored("the storage took the bytes, but has no such file", path=str(staging)) from error
+        """Raises NotStored, also when an asynchronous check of the storage turned the file down, or Processing."""
+        patience = Deadline.after(self._config.stall_timeout)
+        while True:
+            try:
+                info = self._files.stat(staging, deadline=deadline)
+            except NotFound as error:
+                raise NotStored("the storage took the bytes, but has no such file", path=str(staging)) from error
+            if not info.processing:
+                return info
+            if patience.over:
+                raise Processing("the storage is still processing it", path=str(staging))
+            time.sleep(deadline.timeout(PROCESSING_POLL))
 
     def _endpoint(self, staging: Ref, size: int, deadline: Deadline) -> Endpoint:
         offered = self._files.initiate_upload(staging, size, deadline=deadline)

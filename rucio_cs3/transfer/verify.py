@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rucio_cs3.checksums import ALGORITHMS, normalise
-from rucio_cs3.errors import ChecksumMismatch, SizeMismatch
+from rucio_cs3.errors import ChecksumMismatch, InvalidRequest, SizeMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +44,14 @@ def comparable(*known: Mapping[str, str]) -> list[str]:
     return sorted(
         {next(name for name in PREFERRED if name in sums) for sums in known if any(n in sums for n in PREFERRED)}
     )
+
+
+def named(checksums: Mapping[str, str]) -> dict[str, str]:
+    """What a caller expects, by our names. Raises InvalidRequest for an algorithm that nobody would compare."""
+    ours = {name.lower(): value for name, value in checksums.items()}
+    for name in ours.keys() - ALGORITHMS.keys():
+        raise InvalidRequest(f"checksum {name!r} is not known", hint=f"use one of: {', '.join(ALGORITHMS)}")
+    return ours
 
 
 def same_size(expected: int, found: int, path: str, where: str) -> None:

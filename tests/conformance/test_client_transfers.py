@@ -9,6 +9,7 @@ import zlib
 import pytest
 
 from rucio_cs3 import errors
+from rucio_cs3.gateway import Fault
 
 MIB = 1 << 20
 SIZES = [0, 1, 4096, MIB - 1, MIB, MIB + 1, 5 * MIB + 3]
@@ -230,6 +231,17 @@ def test_seek_in_every_direction(client, stored):
             file.seek(-1)
 
 
+@pytest.mark.parametrize("size", [3 * MIB, 2 * MIB, 4 * MIB])
+def test_two_versions_do_not_make_a_file(client, stored, size):
+    path, data = stored
+    with client.open_read(path) as file:
+        assert file.read(10) == data[:10]
+        client.upload(io.BytesIO(bytes(size)), path, overwrite=True)
+        file.seek(2 * MIB + 17)
+        with pytest.raises(errors.Interrupted, match="replaced while it was read"):
+            file.read(10)
+
+
 def test_open_write_stores_at_the_end_of_the_block(client, folder):
     with client.open_write(f"{folder}/f") as file:
         file.write(b"one ")
@@ -252,3 +264,93 @@ def test_a_folder_that_went_away_is_made_again(client, folder):
     client.files.delete(f"{folder}/d", recursive=True)
     client.upload(io.BytesIO(b"2"), f"{folder}/d/two")
     assert names(client, f"{folder}/d") == ["two"]
+
+
+class Racing(io.BytesIO):
+    """A source during whose reading somebody else makes the file."""
+
+    def __init__(self, content, make):
+        super().__init__(content)
+        self.make = make
+
+    def read(self, size=-1, /):
+        if self.make:
+            make, self.make = self.make, None
+            make()
+        return super().read(size)
+
+
+def test_a_file_made_during_the_upload_is_not_overwritten(storage, client, folder):
+    with storage.client() as other:
+        source = Racing(some(100), lambda: other.files.touch(f"{folder}/f"))
+        with pytest.raises(errors.AlreadyExists):
+            client.upload(source, f"{folder}/f")
+    assert client.files.stat(f"{folder}/f").size == 0
+    assert names(client, folder) == ["f"]
+
+
+def test_what_is_no_regular_file_is_refused(client, folder):
+    with pytest.raises(errors.LocalSourceError, match="not a regular file"):
+        client.upload("/dev/null", f"{folder}/f")
+
+
+def test_a_file_that_only_seems_empty_is_not_stored_as_empty(client, folder):
+    with pytest.raises(errors.LocalSourceError, match="became longer"):
+        client.upload("/proc/self/status", f"{folder}/f")
+    assert names(client, folder) == []
+
+
+@pytest.mark.parametrize("checksums", [{"sha256": "00"}, {"adler-32": "0"}, {"": ""}])
+def test_a_checksum_that_nobody_would_compare_is_refused(client, stored, folder, tmp_path, checksums):
+    path, _ = stored
+    with pytest.raises(errors.InvalidRequest, match="use one of: adler32"):
+        client.download(path, tmp_path / "f", checksums=checksums)
+    with pytest.raises(errors.InvalidRequest, match="use one of: adler32"):
+        client.upload(io.BytesIO(b"x"), f"{folder}/f", checksums=checksums)
+
+
+def test_all_expected_checksums_are_compared(client, stored, tmp_path):
+    path, data = stored
+    with pytest.raises(errors.ChecksumMismatch):
+        client.download(path, tmp_path / "f", checksums={"ADLER32": f"{zlib.adler32(data):x}", "md5": "0" * 32})
+
+
+@pytest.fixture
+def refusing(storage):
+    """Switch faults on, where they can be."""
+    if storage.gateway is None:
+        pytest.skip("faults are switched on at the embedded gateway")
+    return storage.gateway.faults
+
+
+@pytest.mark.parametrize("failure", ["PERMISSION_DENIED", "INTERNAL"])
+def test_an_overwrite_that_cannot_be_finished_loses_nothing(client, folder, stored, refusing, failure):
+    """The storage refuses to move over a file; the file steps aside; then the new one cannot be moved either."""
+    path, data = stored
+    refusing.add(Fault("grpc:Move", "status", path="*.part", status="ALREADY_EXISTS", times=1))
+    refusing.add(Fault("grpc:Move", "status", path="*.part", status=failure))
+    with pytest.raises(errors.Cs3Error):
+        client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    refusing.clear()
+    with client.open_read(path) as file:
+        assert file.read() == data
+    assert names(client, folder) == ["stored"]
+
+
+def test_an_overwrite_where_the_storage_refuses_to_move_over_a_file(client, folder, stored, refusing):
+    path, _ = stored
+    refusing.add(Fault("grpc:Move", "status", status="ALREADY_EXISTS", times=1))
+    client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    assert client.files.stat(path).size == 3
+    assert names(client, folder) == ["stored"]
+
+
+def test_a_move_that_failed_is_not_taken_for_done(client, folder, stored, refusing):
+    """Because the old file cannot be seen, and one stands under the name."""
+    path, data = stored
+    refusing.add(Fault("grpc:Move", "status", status="INTERNAL", times=1))
+    refusing.add(Fault("grpc:Stat", "no_permission", path="*.part", times=None))
+    with pytest.raises(errors.Cs3Error):
+        client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    refusing.clear()
+    assert client.files.stat(path).size == len(data)

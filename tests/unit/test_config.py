@@ -87,3 +87,17 @@ def test_secrets_come_from_files_read_each_time(tmp_path):
     file.unlink()
     with pytest.raises(ConfigError, match="No such file"):
         config.secret_value("password")
+
+
+ENV = {"RUCIO_CS3_GATEWAY": "site-a:1", "RUCIO_CS3_TOKEN": "token of site a", "RUCIO_CS3_CALL_TIMEOUT": "7"}
+
+
+def test_a_login_for_one_site_never_goes_to_another():
+    config = Config.load(environ=ENV, gateway="site-b:1")
+    assert (config.token, config.call_timeout) == (None, 7)
+    assert Config.load(environ=ENV).token == "token of site a"
+
+
+def test_a_login_comes_from_the_strongest_place_only():
+    config = Config.load(environ=ENV, username="einstein", password="p")
+    assert (config.gateway, config.password, config.token) == ("site-a:1", "p", None)

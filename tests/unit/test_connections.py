@@ -165,6 +165,13 @@ def test_a_token_that_expires_is_renewed_without_a_word(tmp_path):
         assert client.logins > 1
 
 
+def test_whoami_recovers_from_a_refused_token(plain):
+    with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
+        client.whoami()
+        client._tokens._token = "forged"
+        assert client.whoami().username == "einstein"
+
+
 def test_one_login_for_a_hundred_calls(plain):
     with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
         for _ in range(100):

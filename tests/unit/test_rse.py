@@ -103,6 +103,8 @@ def test_a_native_entry_names_the_gateway_itself(scheme, tls):
         (with_cs3(gateway="nonsense"), "not host:port"),
         (with_cs3(webdav_root="/elsewhere"), "not below webdav_root"),
         (with_cs3(password="x"), "extended_attributes hold password"),
+        (with_cs3(password_file="/home/user/.ssh/id_rsa"), "extended_attributes hold password_file"),
+        (with_cs3(client_key="x"), "extended_attributes hold client_key"),
         (with_cs3(gatewy="x:1"), "did you mean 'gateway'"),
         (with_cs3(webdav_root=7), "webdav_root"),
         (with_cs3(space="nonsense"), "resource id"),

@@ -78,8 +78,11 @@ def test_a_given_token_cannot_be_renewed_until_it_changes():
 def test_a_forgotten_token_is_obtained_anew():
     site = Site()
     t = tokens(site)
-    t.get()
-    t.forget()
+    t.forget("another one")
+    refused = t.get()
+    t.forget("another one")
+    assert t.get() == refused
+    t.forget(refused)
     t.get()
     assert site.logins == 2
 
