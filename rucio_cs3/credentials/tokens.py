@@ -27,6 +27,7 @@ class Tokens:
         self._authenticate = authenticate
         self._lock = threading.Lock()
         self._token: str | None = None
+        self._latest: str | None = None
         self._renew_at = 0.0
         self.logins = 0
 
@@ -38,7 +39,6 @@ class Tokens:
         with self._lock:
             if self._token is None or time.time() >= self._renew_at:
                 self._token = self._obtain()
-                self.logins += 1
                 self._renew_at = _renewal_time(self._token)
             return self._token
 
@@ -55,22 +55,25 @@ class Tokens:
 
     def renewed(self, refused: str) -> str | None:
         """Another token than the `refused` one, or None when the source has no other."""
+        logins = self.logins
         self.forget(refused)
         token = self.get()
-        return None if token == refused else token
+        return None if token == refused and self.logins == logins else token
 
     def _obtain(self) -> str:
         credential = self._source.obtain()
-        return self._authenticate(credential) if isinstance(credential, Login) else credential.value
+        if isinstance(credential, Login):
+            self.logins += 1
+            return self._authenticate(credential)
+        self.logins += credential.value != self._latest
+        self._latest = credential.value
+        return credential.value
 
 
 def _renewal_time(token: str) -> float:
-    """Never, for a token that does not tell: then only a refusal can say that it is over."""
-    expires = claim(token, "exp")
-    if expires is None:
-        return float("inf")
-    life = expires - time.time()
-    return expires - min(RENEWAL_MARGIN, max(life, 0) / 10)
+    """Never, for a token that does not tell, or that is new and looks old: then only a refusal says that it is over."""
+    life = (claim(token, "exp") or 0) - time.time()
+    return time.time() + life - min(RENEWAL_MARGIN, life / 10) if life > 0 else float("inf")
 
 
 def claim(token: str, name: str) -> float | None:

@@ -52,10 +52,32 @@ def test_one_login_serves_many_threads():
     assert site.logins == 1
 
 
-def test_an_expired_token_is_replaced_before_use():
-    site = Site(life=-1)
+def test_a_token_is_replaced_before_it_expires(monkeypatch):
+    site = Site(life=3600)
     t = tokens(site)
-    assert t.get() != t.get()
+    first = t.get()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3500)
+    assert t.get() == first
+    monkeypatch.setattr(time, "time", lambda: now + 3550)
+    assert t.get() != first
+    assert site.logins == t.logins == 2
+
+
+def test_a_new_token_that_looks_old_is_believed_until_it_is_refused():
+    """It is our clock that is wrong."""
+    site = Site(life=-100)
+    t = tokens(site)
+    assert t.get() == t.get()
+    assert site.logins == 1
+    assert t.renewed(t.get()) is not None
+
+
+def test_the_same_token_again_is_no_login():
+    t = Tokens(Source("given", lambda: RevaToken("same")), Site().authenticate)
+    t.get()
+    assert t.renewed("same") is None
+    assert t.logins == 1
 
 
 def test_a_refused_token_is_replaced_once_for_all_who_held_it():
