@@ -62,11 +62,10 @@ def methods(gateway, *names):
 
 
 @pytest.mark.breaks_storage
-def test_hazard_1_a_cut_upload_is_committed_truncated(client, folder, stored):
+@pytest.mark.parametrize("name", ["new", "stored"])
+def test_hazard_1_a_cut_upload_is_committed_truncated(client, folder, stored, name):
     with pytest.raises(errors.LocalSourceError):
-        client.upload(Breaking(bytes(3 * MIB)), f"{folder}/scope/new")
-    with pytest.raises(errors.LocalSourceError):
-        client.upload(Breaking(bytes(3 * MIB)), f"{folder}/scope/stored", overwrite=True)
+        client.upload(Breaking(bytes(3 * MIB)), f"{folder}/scope/{name}", overwrite=True)
     assert everything(client, folder) == ["stored"]
     assert client.files.stat(f"{folder}/scope/stored").size == 7
 
