@@ -6,13 +6,13 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from rucio_cs3 import deadline
 from rucio_cs3.config import Config
 from rucio_cs3.credentials.sources import source_of
 from rucio_cs3.credentials.tokens import Tokens
 from rucio_cs3.cs3.auth import Auth
 from rucio_cs3.cs3.channel import Channel
 from rucio_cs3.cs3.files import Files
-from rucio_cs3.deadline import Deadline
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import stream
 from rucio_cs3.transfer.download import Downloads
@@ -87,7 +87,8 @@ class Cs3Client:
         """Fetch a file to a path, where it appears whole and verified or not at all, or into an open binary file."""
         into = self._downloads.to_path if isinstance(sink, (str, os.PathLike)) else self._downloads.to_file
         place: Any = os.fspath(sink) if isinstance(sink, os.PathLike) else sink
-        return into(target, place, checksums=checksums, progress=progress, deadline=Deadline.after(timeout))
+        with deadline.within(timeout):
+            return into(target, place, checksums=checksums, progress=progress)
 
     def upload(
         self,
@@ -109,7 +110,7 @@ class Cs3Client:
             found: AbstractContextManager[Any] = opened(os.fspath(source))
         else:
             found = rewindable(source)
-        with found as content:
+        with deadline.within(timeout), found as content:
             return self._uploads.put(
                 content,
                 target,
@@ -117,7 +118,6 @@ class Cs3Client:
                 temporary=temporary,
                 checksums=checksums,
                 progress=progress,
-                deadline=Deadline.after(timeout),
             )
 
     def open_read(self, target: Target) -> io.BufferedReader:

@@ -1,35 +1,61 @@
-"""A point in time by which something must be over, passed down instead of timeouts that add up."""
+"""The time in which whatever a block does must be over, instead of timeouts that are handed down and add up.
+
+It holds for the thread, or the task, that entered the block: channel and data connections ask here how long they may
+wait, whoever called them.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
-from dataclasses import dataclass
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from rucio_cs3.errors import DeadlineExceeded
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-@dataclass(frozen=True)
-class Deadline:
-    """`at` is on the monotonic clock; None never comes."""
+TIDYING = 15.0  # seconds to put things in order when the time is over
 
-    at: float | None = None
-
-    @classmethod
-    def after(cls, seconds: float | None) -> Deadline:
-        return cls(None if seconds is None else time.monotonic() + seconds)
-
-    @property
-    def over(self) -> bool:
-        return self.at is not None and time.monotonic() >= self.at
-
-    def timeout(self, most: float) -> float:
-        """How long one step may wait: `most`, or what is left if that is less. Raises DeadlineExceeded."""
-        if self.at is None:
-            return most
-        left = self.at - time.monotonic()
-        if left <= 0:
-            raise DeadlineExceeded("the time given for the whole operation is over")
-        return min(most, left)
+_end: ContextVar[float] = ContextVar("rucio_cs3_deadline", default=math.inf)  # on the monotonic clock
 
 
-NEVER = Deadline()
+@contextlib.contextmanager
+def within(seconds: float | None) -> Iterator[None]:
+    """At most so long, and never longer than an outer block allows. None adds no limit."""
+    with _until(_end.get() if seconds is None else min(_end.get(), time.monotonic() + seconds)):
+        yield
+
+
+@contextlib.contextmanager
+def apart(seconds: float = TIDYING) -> Iterator[None]:
+    """For what has to be tried even when the outer block's time is over."""
+    with _until(time.monotonic() + seconds):
+        yield
+
+
+@contextlib.contextmanager
+def _until(end: float) -> Iterator[None]:
+    token = _end.set(end)
+    try:
+        yield
+    finally:
+        _end.reset(token)
+
+
+def is_over() -> bool:
+    return time.monotonic() >= _end.get()
+
+
+def check() -> None:
+    """Raises DeadlineExceeded when the time is over."""
+    if is_over():
+        raise DeadlineExceeded("the time given for the whole operation is over")
+
+
+def at_most(seconds: float) -> float:
+    """How long one step may wait: `seconds`, or what is left if that is less. Raises DeadlineExceeded."""
+    check()
+    return min(seconds, max(_end.get() - time.monotonic(), 0.001))

@@ -223,6 +223,7 @@ HTTP_STATUS: dict[int, type[Cs3Error]] = {
     403: PermissionDenied,
     404: NotFound,
     405: Unsupported,
+    407: Unavailable,
     408: DeadlineExceeded,
     409: PreconditionFailed,
     412: PreconditionFailed,
@@ -264,5 +265,10 @@ def from_http(status: int, message: str, *, path: str = "") -> Cs3Error:
             path=path,
             status=f"HTTP {status}",
         )
+    hint = (
+        "the proxy wants a login in http_proxy or https_proxy: http://user:password@host:port"
+        if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+        else None
+    )
     kind = HTTP_STATUS.get(status, ServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else InvalidRequest)
-    return kind(message or "the data server gives no reason", path=path, status=f"HTTP {status}")
+    return kind(message or "the data server gives no reason", path=path, status=f"HTTP {status}", hint=hint)

@@ -18,7 +18,7 @@ from rucio.common import exception
 from rucio.common.config import get_config, get_config_dirs
 from rucio.rse.protocols.protocol import RSEProtocol
 
-from rucio_cs3 import errors
+from rucio_cs3 import deadline, errors
 from rucio_cs3.config import from_environment
 from rucio_cs3.rse import Rse, is_jwt, path_to_pfn, pfn_to_path
 
@@ -139,8 +139,9 @@ class Default(RSEProtocol):  # type: ignore[misc]
     def get(self, path: str, dest: str, transfer_timeout: float | None = None) -> None:
         """`dest` appears whole and verified, or not at all."""
         root = self._connected()
-        source = root.ref(self._below(path))
-        info = root.ask(lambda: root.client.download(source, dest, timeout=_seconds(transfer_timeout)))
+        with deadline.within(_seconds(transfer_timeout)):
+            source = root.ref(self._below(path))
+            info = root.ask(lambda: root.client.download(source, dest))
         self.logger(logging.DEBUG, "read %d bytes of %s", info.size, path)
 
     @translated
@@ -152,13 +153,9 @@ class Default(RSEProtocol):  # type: ignore[misc]
         below = self._below(target)
         local = str(Path(source_dir or "", source))
         try:
-            done = root.client.upload(
-                local,
-                root.ref(below),
-                overwrite=True,
-                temporary=below.endswith(TEMPORARY),
-                timeout=_seconds(transfer_timeout),
-            )
+            with deadline.within(_seconds(transfer_timeout)):
+                temporary = below.endswith(TEMPORARY)
+                done = root.client.upload(local, root.ref(below), overwrite=True, temporary=temporary)
         except errors.NotFound as gone:  # to Rucio it would be the local file that is missing
             raise errors.Unavailable(gone.message, path=gone.path, status=gone.status) from gone
         self.logger(logging.DEBUG, "wrote %d bytes to %s, %s", done.size, target, dict(done.checksums))

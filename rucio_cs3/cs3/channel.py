@@ -11,7 +11,7 @@ import grpc
 from cs3.gateway.v1beta1 import gateway_api_pb2_grpc
 from cs3.rpc.v1beta1 import code_pb2
 
-from rucio_cs3 import tls
+from rucio_cs3 import deadline, tls
 from rucio_cs3.errors import TokenRejected, Unavailable, from_cs3
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
-    from rucio_cs3.deadline import Deadline
     from rucio_cs3.errors import Cs3Error
 
 LARGEST_ANSWER = 256 << 20  # bytes; gRPC's own 4 MiB ends at about 10,000 entries of a folder
@@ -80,9 +79,9 @@ class Channel:
     def close(self) -> None:
         self._channel.close()
 
-    def call(self, method: str, request: Any, *, path: str = "", deadline: Deadline | None = None) -> Any:
+    def call(self, method: str, request: Any, *, path: str = "") -> Any:
         """Call as the user. A refused token is renewed once: gateways refuse before they act, nothing is done twice."""
-        return self.as_user(lambda token: self.call_with(token, method, request, path=path, deadline=deadline))
+        return self.as_user(lambda token: self.call_with(token, method, request, path=path))
 
     def as_user(self, send: Callable[[str | None], Any]) -> Any:
         """Call `send` with the token in force, and with another one if that is refused."""
@@ -95,19 +94,16 @@ class Channel:
                 raise
             return send(renewed)
 
-    def call_with(
-        self, token: str | None, method: str, request: Any, *, path: str = "", deadline: Deadline | None = None
-    ) -> Any:
+    def call_with(self, token: str | None, method: str, request: Any, *, path: str = "") -> Any:
         """One call with this token. Raises the error for any status but OK."""
         metadata = (("x-access-token", token),) if token else ()
-        timeout = deadline.timeout(self._timeout) if deadline else self._timeout
+        timeout = deadline.at_most(self._timeout)
         try:
             reply = getattr(self._stub, method)(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise self._failure(error, method, path) from error
         if reply.status.code != code_pb2.CODE_OK:
-            status = code_pb2.Code.Name(reply.status.code).replace("CODE_", "", 1)
-            raise from_cs3(status, reply.status.message, path=path)
+            raise from_cs3(_name(reply.status.code), reply.status.message, path=path)
         return reply
 
     def _failure(self, error: Any, method: str, path: str) -> Cs3Error:
@@ -116,3 +112,9 @@ class Channel:
         if isinstance(ours, Unavailable):
             ours.hint = next((hint for words, hint in CONNECTION_HINTS.items() if words in details), ours.hint)
         return ours
+
+
+def _name(code: int) -> str:
+    """As in the table of errors; a code that our cs3apis does not know yet is shown as its number."""
+    known = code_pb2.Code.DESCRIPTOR.values_by_number.get(code)
+    return str(known.name).replace("CODE_", "", 1) if known else f"CODE {code}"

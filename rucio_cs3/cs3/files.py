@@ -10,6 +10,7 @@ from cs3.gateway.v1beta1 import gateway_api_pb2 as gateway
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as provider
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
+from rucio_cs3 import deadline
 from rucio_cs3.cs3 import wire
 from rucio_cs3.errors import (
     AlreadyExists,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rucio_cs3.cs3.channel import Channel
-    from rucio_cs3.deadline import Deadline
     from rucio_cs3.model import Info, Target
 
 
@@ -45,7 +45,7 @@ class Files:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
-    def stat(self, target: Target, *, metadata: Iterable[str] = (), deadline: Deadline | None = None) -> Info:
+    def stat(self, target: Target, *, metadata: Iterable[str] = ()) -> Info:
         """What is there. Naming `metadata` keys makes some servers leave the checksums out.
 
         Raises:
@@ -53,9 +53,10 @@ class Files:
         """
         ref = Ref.of(target)
         request = provider.StatRequest(ref=wire.reference(ref), arbitrary_metadata_keys=list(metadata))
-        return wire.info(self._channel.call("Stat", request, path=str(ref), deadline=deadline).info)
+        return wire.info(self._channel.call("Stat", request, path=str(ref)).info)
 
     def exists(self, target: Target) -> bool:
+        """False for every NotFound, also one that hides a lost permission: rucio_cs3.root knows when to believe it."""
         try:
             self.stat(target)
         except NotFound:
@@ -123,7 +124,7 @@ class Files:
         """
         old, new = Ref.of(source), Ref.of(destination)
         _refuse_into_itself(old, new)
-        if self._there(new, overwrite=overwrite):
+        if self.may_write(new, overwrite=overwrite):
             self.replace(old, new, self.stat(old))
         else:
             self.rename(old, new)
@@ -133,14 +134,18 @@ class Files:
         try:
             self.rename(old, new, known)
         except AlreadyExists:
-            aside = new.parent / f".rucio-cs3-{secrets.token_hex(6)}.old"
-            self.rename(new, aside)
-            try:
-                self.rename(old, new)
-            except BaseException:
-                self.rename(aside, new)
-                raise
-            self.delete(aside)
+            with deadline.apart():  # once begun it is brought to an end
+                self._swap(old, new)
+
+    def _swap(self, old: Ref, new: Ref) -> None:
+        aside = new.parent / f".rucio-cs3-{secrets.token_hex(6)}.old"
+        self.rename(new, aside)
+        try:
+            self.rename(old, new)
+        except BaseException:
+            self.rename(aside, new)
+            raise
+        self.delete(aside)
 
     def rename(self, old: Ref, new: Ref, known: Info | None = None) -> None:
         """The bare call, for who knows that nothing is at `new`, or else what `old` is.
@@ -160,19 +165,24 @@ class Files:
             if known and (there.size, there.mtime, there.etag) != (known.size, known.mtime, known.etag):
                 raise
 
-    def _there(self, ref: Ref, *, overwrite: bool) -> bool:
-        """True when a file that may go stands at `ref`."""
+    def may_write(self, ref: Ref, *, overwrite: bool) -> bool:
+        """False for a free name, True when a file stands there that may go.
+
+        Raises:
+            IsDirectory: a folder stands there, or what else is no file.
+            AlreadyExists: a file does, and `overwrite` is not given.
+        """
         try:
-            info = self.stat(ref)
+            there = self.stat(ref)
         except NotFound:
             return False
-        if info.is_directory:
-            raise IsDirectory("a folder stands where a file is meant", path=str(ref))
+        if not there.is_file:
+            raise IsDirectory(f"a {there.kind} stands where a file is meant", path=str(ref))
         if not overwrite:
             raise AlreadyExists("it is there already", path=str(ref), hint="remove it first, or ask to overwrite")
         return True
 
-    def delete(self, target: Target, *, recursive: bool = False, deadline: Deadline | None = None) -> None:
+    def delete(self, target: Target, *, recursive: bool = False) -> None:
         """Delete a file, or with `recursive` a folder and all in it. The root of a space or mount is never deleted.
 
         Raises:
@@ -182,11 +192,11 @@ class Files:
         if ref.path == "/" or (ref.id is not None and ref.is_root and recursive):
             raise InvalidRequest("refusing to delete what may be the root of a storage", path=str(ref))
         if not recursive:
-            self._refuse_all_but_files(ref, deadline)
-        self._channel.call("Delete", provider.DeleteRequest(ref=wire.reference(ref)), path=str(ref), deadline=deadline)
+            self._refuse_all_but_files(ref)
+        self._channel.call("Delete", provider.DeleteRequest(ref=wire.reference(ref)), path=str(ref))
 
-    def _refuse_all_but_files(self, ref: Ref, deadline: Deadline | None) -> None:
-        info = self.stat(ref, deadline=deadline)
+    def _refuse_all_but_files(self, ref: Ref) -> None:
+        info = self.stat(ref)
         if not info.is_file:
             raise IsDirectory(f"it is a {info.kind}, not a file", path=str(ref))
 
@@ -218,20 +228,19 @@ class Files:
         size: int,
         *,
         opaque: Mapping[str, str] | None = None,
-        deadline: Deadline | None = None,
     ) -> Sequence[Endpoint]:
         """Open an upload session. The length is always sent: without it some servers commit an empty file at once."""
         ref = Ref.of(target)
         extra = wire.opaque({"Upload-Length": str(size), **(opaque or {})})
         request = provider.InitiateFileUploadRequest(ref=wire.reference(ref), opaque=extra)
-        reply = self._channel.call("InitiateFileUpload", request, path=str(ref), deadline=deadline)
+        reply = self._channel.call("InitiateFileUpload", request, path=str(ref))
         return [Endpoint(p.protocol, p.upload_endpoint, p.token) for p in reply.protocols]
 
-    def initiate_download(self, target: Target, *, deadline: Deadline | None = None) -> Sequence[Endpoint]:
+    def initiate_download(self, target: Target) -> Sequence[Endpoint]:
         """Where to read from. Servers answer for missing files and folders too."""
         ref = Ref.of(target)
         request = provider.InitiateFileDownloadRequest(ref=wire.reference(ref))
-        reply = self._channel.call("InitiateFileDownload", request, path=str(ref), deadline=deadline)
+        reply = self._channel.call("InitiateFileDownload", request, path=str(ref))
         return [Endpoint(p.protocol, p.download_endpoint, p.token) for p in reply.protocols]
 
 

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rucio_cs3.deadline import NEVER
 from rucio_cs3.errors import IsDirectory, Processing, Unsupported
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import verify
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
     from rucio_cs3.cs3.files import Endpoint, Files
-    from rucio_cs3.deadline import Deadline
     from rucio_cs3.model import Info, Target
     from rucio_cs3.transfer.http import DataServers
 
@@ -64,7 +62,6 @@ class Downloads:
         *,
         checksums: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] | None = None,
-        deadline: Deadline = NEVER,
     ) -> Info:
         """Write the file to `sink` and compare with the storage's checksum and those given.
 
@@ -78,10 +75,10 @@ class Downloads:
             if number and begin is not None:
                 sink.seek(begin)
                 sink.truncate()
-            return self._once(ref, sink, expected, progress, deadline)
+            return self._once(ref, sink, expected, progress)
 
         times = self._config.retries if begin is not None else 0
-        return retry(attempt, DOWNLOAD, times=times, tokens=self._tokens, deadline=deadline)
+        return retry(attempt, DOWNLOAD, times=times, tokens=self._tokens)
 
     def _once(
         self,
@@ -89,16 +86,15 @@ class Downloads:
         sink: BinaryIO,
         wanted: Mapping[str, str],
         progress: Callable[[int, int], None] | None,
-        deadline: Deadline,
     ) -> Info:
-        info = self.readable(ref, deadline)
+        info = self.readable(ref)
         tally = verify.Tally({*verify.comparable(info.checksums), *wanted}, info.size, progress)
-        endpoint = self.endpoint(ref, deadline)
+        endpoint = self.endpoint(ref)
         path = str(ref)
-        with self._servers.get(endpoint, path=path, deadline=deadline) as response:
+        with self._servers.get(endpoint, path=path) as response:
             expect(response, (HTTPStatus.OK,), path)
             verify.same_size(info.size, int(response.headers.get("Content-Length", info.size)), path, "the data server")
-            for block in blocks(response, endpoint, path, deadline):
+            for block in blocks(response, endpoint, path):
                 tally.add(block)
                 with local_target(str(getattr(sink, "name", "the target"))):
                     sink.write(block)
@@ -107,17 +103,17 @@ class Downloads:
         verify.same_checksums(tally.checksums, wanted, path, "expected was")
         return info
 
-    def readable(self, ref: Ref, deadline: Deadline) -> Info:
+    def readable(self, ref: Ref) -> Info:
         """Stat a file that has content to give."""
-        info = self._files.stat(ref, deadline=deadline)
+        info = self._files.stat(ref)
         if not info.is_file:
             raise IsDirectory(f"it is a {info.kind}, not a file", path=str(ref))
         if info.processing:
             raise Processing("the storage is still processing it", path=str(ref))
         return info
 
-    def endpoint(self, ref: Ref, deadline: Deadline) -> Endpoint:
-        offered = self._files.initiate_download(ref, deadline=deadline)
+    def endpoint(self, ref: Ref) -> Endpoint:
+        offered = self._files.initiate_download(ref)
         for endpoint in offered:
             if endpoint.protocol in PROTOCOLS:
                 return endpoint
@@ -127,10 +123,8 @@ class Downloads:
         )
 
 
-def blocks(response: Any, endpoint: Endpoint, path: str, deadline: Deadline) -> Iterator[bytes]:
-    """The body, as long as there is time."""
+def blocks(response: Any, endpoint: Endpoint, path: str) -> Iterator[bytes]:
     while True:
-        deadline.timeout(1)
         with map_failures(endpoint.url, path):
             block: bytes = response.read(BLOCK)
         if not block:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import urllib3
-from requests.utils import get_environ_proxies, select_proxy
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from requests.utils import get_auth_from_url, get_environ_proxies, select_proxy, urldefragauth
 
-from rucio_cs3 import tls
-from rucio_cs3.errors import Cs3Error, DeadlineExceeded, Interrupted, Unavailable, Unsupported, from_http
+from rucio_cs3 import deadline, tls
+from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, Interrupted, Unavailable, Unsupported, from_http
+from rucio_cs3.transfer.connections import pool_classes, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
     from rucio_cs3.cs3.files import Endpoint
-    from rucio_cs3.deadline import Deadline
 
+log = logging.getLogger(__name__)
 POOLED = 32  # connections kept per data server
 SLOWEST_COMMIT = 20 << 20  # bytes/s: after the last byte servers hash and copy before they answer
 
@@ -39,11 +40,9 @@ class DataServers:
             manager.clear()
 
     @contextlib.contextmanager
-    def get(
-        self, endpoint: Endpoint, *, path: str, deadline: Deadline, headers: Mapping[str, str] | None = None
-    ) -> Iterator[Any]:
+    def get(self, endpoint: Endpoint, *, path: str, headers: Mapping[str, str] | None = None) -> Iterator[Any]:
         """The response, its body not yet read. Use within `with`: a connection not read to its end is not reused."""
-        response = self._send("GET", endpoint, path=path, wait=0, deadline=deadline, headers=headers)
+        response = self._send("GET", endpoint, path=path, wait=0, headers=headers)
         try:
             yield response
         finally:
@@ -53,11 +52,11 @@ class DataServers:
                 response.close()
             response.release_conn()
 
-    def put(self, endpoint: Endpoint, body: Iterable[Any], size: int, *, path: str, deadline: Deadline) -> None:
+    def put(self, endpoint: Endpoint, body: Iterable[Any], size: int, *, path: str) -> None:
         """Send `size` bytes and wait until the server has them. Only 200 means so; 206 looks alike and is not."""
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         wait = size / SLOWEST_COMMIT
-        response = self._send("PUT", endpoint, path=path, wait=wait, deadline=deadline, headers=headers, body=body)
+        response = self._send("PUT", endpoint, path=path, wait=wait, headers=headers, body=body)
         try:
             if response.status != HTTPStatus.OK:
                 raise _refusal(response, path)
@@ -72,27 +71,29 @@ class DataServers:
         *,
         path: str,
         wait: float,
-        deadline: Deadline,
         headers: Mapping[str, str] | None,
         body: Iterable[Any] | None = None,
     ) -> Any:
         self._refuse_plaintext(endpoint.url, path)
         timeout = urllib3.Timeout(
-            connect=deadline.timeout(self._config.connect_timeout),
-            read=deadline.timeout(self._config.stall_timeout + wait),
+            connect=deadline.at_most(self._config.connect_timeout),
+            read=deadline.at_most(self._config.stall_timeout + wait),
         )
-        with map_failures(endpoint.url, path):
-            return self._manager(endpoint.url).urlopen(
+        headers = {**(headers or {}), **self._authorisation(endpoint)}
+        with map_failures(endpoint.url, path), unheard():
+            response = self._manager(endpoint.url).urlopen(
                 method,
                 endpoint.url,
                 body=body,
-                headers={**(headers or {}), **self._authorisation(endpoint)},
+                headers=headers,
                 timeout=timeout,
                 retries=False,
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
             )
+        log.debug("%s %s at %s: HTTP %d", method, path, _origin(endpoint.url), response.status)
+        return response
 
     def _authorisation(self, endpoint: Endpoint) -> dict[str, str]:
         transfer = {"X-Reva-Transfer": endpoint.token} if endpoint.token else {}
@@ -116,27 +117,24 @@ class DataServers:
         options: dict[str, Any] = {"maxsize": POOLED}
         if self._config.tls:
             options["ssl_context"] = tls.context(self._config)
-        manager = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
-        manager.pool_classes_by_scheme = _pool_classes(self._config.stall_timeout)
+        manager = _by_proxy(proxy, options) if proxy else urllib3.PoolManager(**options)
+        manager.pool_classes_by_scheme = pool_classes(self._config.stall_timeout)
         return manager
 
 
-def _pool_classes(stall: float) -> dict[str, Any]:
-    """While it sends, urllib3 leaves the connect timeout in force; a busy server may pause for longer than that."""
-
-    class Plain(HTTPConnection):  # type: ignore[misc]
-        def connect(self) -> None:
-            super().connect()
-            self.sock.settimeout(stall)
-
-    class Secure(HTTPSConnection):  # type: ignore[misc]
-        def connect(self) -> None:
-            super().connect()
-            self.sock.settimeout(stall)
-
-    plain = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": Plain})
-    secure = type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": Secure})
-    return {"http": plain, "https": secure}
+def _by_proxy(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
+    """A proxy as the environment names it: often without a scheme, sometimes with a login."""
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    address = urldefragauth(url)
+    if not address.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"the environment asks for proxy {address}, and we speak to http and https proxies only",
+            hint="correct https_proxy or all_proxy, or name the site in no_proxy",
+        )
+    user, password = get_auth_from_url(url)
+    if user:
+        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}")
+    return urllib3.ProxyManager(address, **options)
 
 
 def expect(response: Any, statuses: tuple[int, ...], path: str) -> None:
@@ -162,18 +160,29 @@ def map_failures(url: str, path: str) -> Iterator[None]:
         yield
     except Cs3Error:
         raise
-    except urllib3.exceptions.SSLError as error:
-        raise Unavailable(
-            f"TLS with data server {_origin(url)} failed: {error}",
-            path=path,
-            hint="check ca, and the site's certificate",
-        ) from error
-    except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
-        raise Unavailable(f"cannot connect to data server {_origin(url)}", path=path) from error
-    except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
-        raise DeadlineExceeded(f"data server {_origin(url)} went silent", path=path) from error
-    except (urllib3.exceptions.HTTPError, ConnectionError) as error:
+    except (urllib3.exceptions.HTTPError, OSError) as error:
         for ours in error.args:
             if isinstance(ours, Cs3Error):  # raised by the body while it was sent, and wrapped by urllib3
                 raise ours from ours.__cause__
-        raise Interrupted(f"the connection to data server {_origin(url)} broke", path=path) from error
+        deadline.check()
+        raise _failure(error, _origin(url), path) from error
+
+
+def _failure(error: Exception, origin: str, path: str) -> Cs3Error:
+    if isinstance(error, urllib3.exceptions.SSLError):
+        return Unavailable(
+            f"TLS with data server {origin} failed: {error}", path=path, hint="check ca, and the site's certificate"
+        )
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        return Unavailable(
+            f"the proxy on the way to data server {origin} refuses: {error.args[-1]}",
+            path=path,
+            hint="check https_proxy and the login in it, or name the site in no_proxy",
+        )
+    if isinstance(error, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
+        return Unavailable(f"cannot connect to data server {origin}", path=path)
+    if any(
+        isinstance(e, (urllib3.exceptions.TimeoutError, TimeoutError, socket.timeout)) for e in (error, *error.args)
+    ):
+        return DeadlineExceeded(f"data server {origin} went silent", path=path)
+    return Interrupted(f"the connection to data server {origin} broke", path=path)

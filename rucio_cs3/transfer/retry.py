@@ -6,6 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from rucio_cs3 import deadline
 from rucio_cs3.errors import (
     ChecksumMismatch,
     Interrupted,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rucio_cs3.credentials.tokens import Tokens
-    from rucio_cs3.deadline import Deadline
 
 T = TypeVar("T")
 
@@ -42,9 +42,7 @@ UPLOAD = (
 FIRST_PAUSE = 0.2  # seconds, doubled each time
 
 
-def retry(
-    operation: Callable[[int], T], on: tuple[type[Exception], ...], *, times: int, tokens: Tokens, deadline: Deadline
-) -> T:
+def retry(operation: Callable[[int], T], on: tuple[type[Exception], ...], *, times: int, tokens: Tokens) -> T:
     """Call `operation(attempt)` until it succeeds, fails in another way, or has failed `times` + 1 times."""
     token_renewed = False
     attempt = 0
@@ -60,5 +58,5 @@ def retry(
         except on:
             if attempt >= times:
                 raise
-            time.sleep(deadline.timeout(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5)))  # noqa: S311 - jitter
+            time.sleep(deadline.at_most(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5)))  # noqa: S311 - jitter
             attempt += 1

@@ -8,7 +8,6 @@ import tempfile
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from rucio_cs3.deadline import NEVER
 from rucio_cs3.errors import Interrupted
 from rucio_cs3.transfer.http import expect, map_failures
 from rucio_cs3.transfer.local import IN_MEMORY, Source
@@ -81,7 +80,7 @@ class RemoteFile(io.RawIOBase):
         again = self._response is not None
         self._responses.close()
         path = str(self._ref)
-        self._endpoint = self._downloads.endpoint(self._ref, NEVER)
+        self._endpoint = self._downloads.endpoint(self._ref)
         self._response = self._get({"Range": f"bytes={offset}-"} if offset else {})
         if self._response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             self._responses.close()
@@ -91,7 +90,7 @@ class RemoteFile(io.RawIOBase):
         self._same_content(path, again=again)
 
     def _get(self, headers: dict[str, str]) -> Any:
-        response = self._servers.get(self._endpoint, path=str(self._ref), deadline=NEVER, headers=headers)
+        response = self._servers.get(self._endpoint, path=str(self._ref), headers=headers)
         return self._responses.enter_context(response)
 
     def _same_content(self, path: str, *, again: bool) -> None:
@@ -106,7 +105,7 @@ class RemoteFile(io.RawIOBase):
 
     def _unchanged(self) -> bool:
         """For servers whose answers carry no ETag."""
-        now = self._downloads.readable(self._ref, NEVER)
+        now = self._downloads.readable(self._ref)
         return (now.etag, now.size, now.mtime) == (self.info.etag, self.info.size, self.info.mtime)
 
     def _read(self, size: int) -> bytes:
@@ -119,7 +118,7 @@ class RemoteFile(io.RawIOBase):
 
 
 def reader(ref: Ref, downloads: Downloads, servers: DataServers) -> io.BufferedReader:
-    return io.BufferedReader(RemoteFile(ref, downloads.readable(ref, NEVER), downloads, servers), BUFFER)
+    return io.BufferedReader(RemoteFile(ref, downloads.readable(ref), downloads, servers), BUFFER)
 
 
 @contextlib.contextmanager

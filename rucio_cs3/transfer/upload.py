@@ -12,14 +12,14 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from rucio_cs3.deadline import NEVER, Deadline
-from rucio_cs3.errors import AlreadyExists, Cs3Error, IsDirectory, NotFound, NotStored, Processing, Unsupported
+from rucio_cs3 import deadline
+from rucio_cs3.errors import Cs3Error, NotFound, NotStored, Processing, Unsupported
 from rucio_cs3.model import Ref, Uploaded
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.retry import UPLOAD, retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
@@ -57,7 +57,6 @@ class Uploads:
         temporary: bool = False,
         checksums: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] | None = None,
-        deadline: Deadline = NEVER,
     ) -> Uploaded:
         """Upload `source`. With `temporary`, `target` itself is a name that does not matter, and the move is saved.
 
@@ -68,7 +67,7 @@ class Uploads:
         """
         ref = Ref.of(target)
         expected = verify.named(checksums or {})
-        self._refuse_occupied(ref, overwrite, deadline)
+        self._files.may_write(ref, overwrite=overwrite)
 
         def attempt(number: int) -> Uploaded:
             self._folders.ensure(ref.parent)
@@ -77,7 +76,7 @@ class Uploads:
             staging = ref if direct else ref.parent / f".rucio-cs3-{secrets.token_hex(6)}.part"
             tally = verify.Tally({"adler32", *expected}, source.size, progress)
             try:
-                written = self._write(source, staging, tally, expected, deadline)
+                written = self._write(source, staging, tally, expected)
                 if not direct:
                     self._settle(staging, ref, written, overwrite=overwrite)
             except BaseException:
@@ -86,17 +85,7 @@ class Uploads:
                 raise
             return Uploaded(ref, tally.size, tally.checksums)
 
-        return retry(attempt, UPLOAD, times=self._config.retries, tokens=self._tokens, deadline=deadline)
-
-    def _refuse_occupied(self, ref: Ref, overwrite: bool, deadline: Deadline) -> None:
-        try:
-            there = self._files.stat(ref, deadline=deadline)
-        except NotFound:
-            return
-        if not there.is_file:
-            raise IsDirectory(f"a {there.kind} stands where a file is meant", path=str(ref))
-        if not overwrite:
-            raise AlreadyExists("it is there already", path=str(ref), hint="remove it first, or ask to overwrite")
+        return retry(attempt, UPLOAD, times=self._config.retries, tokens=self._tokens)
 
     def _settle(self, staging: Ref, final: Ref, written: Info, *, overwrite: bool) -> None:
         """Give the file its name, if that is still free or may be taken."""
@@ -105,43 +94,41 @@ class Uploads:
         else:
             self._files.move(staging, final)
 
-    def _write(
-        self, source: Source, staging: Ref, tally: verify.Tally, checksums: Mapping[str, str], deadline: Deadline
-    ) -> Info:
+    def _write(self, source: Source, staging: Ref, tally: verify.Tally, checksums: Mapping[str, str]) -> Info:
         """Send the bytes, and see that they are there."""
         if source.size:
-            endpoint = self._endpoint(staging, source.size, deadline)
-            body = _counted(source, tally, deadline)
-            self._servers.put(endpoint, body, source.size, path=str(staging), deadline=deadline)
+            endpoint = self._endpoint(staging, source.size)
+            body = _counted(source, tally)
+            self._servers.put(endpoint, body, source.size, path=str(staging))
         else:
             for _ in source.blocks():  # none, or it has grown
                 pass
             # an empty PUT is an error on some servers, and TUS makes no file of it on others
             self._files.touch(staging)
         verify.same_checksums(tally.checksums, checksums, source.name, "expected was")
-        info = self._stat_written(staging, deadline)
+        info = self._stat_written(staging)
         verify.stored(tally, info, str(staging))
         told = info.checksums and not info.checksums.keys() & tally.checksums.keys()
         if self._config.verify == "readback" or told:  # it tells a checksum that we did not compute on the way
-            self._downloads.to_file(staging, _Void(), checksums=tally.checksums, deadline=deadline)
+            self._downloads.to_file(staging, _Void(), checksums=tally.checksums)
         return info
 
-    def _stat_written(self, staging: Ref, deadline: Deadline) -> Info:
+    def _stat_written(self, staging: Ref) -> Info:
         """Raises NotStored, also when an asynchronous check of the storage turned the file down, or Processing."""
-        patience = Deadline.after(self._config.stall_timeout)
+        patience = time.monotonic() + self._config.stall_timeout
         while True:
             try:
-                info = self._files.stat(staging, deadline=deadline)
+                info = self._files.stat(staging)
             except NotFound as error:
                 raise NotStored("the storage took the bytes, but has no such file", path=str(staging)) from error
             if not info.processing:
                 return info
-            if patience.over:
+            if time.monotonic() > patience:
                 raise Processing("the storage is still processing it", path=str(staging))
-            time.sleep(deadline.timeout(PROCESSING_POLL))
+            time.sleep(deadline.at_most(PROCESSING_POLL))
 
-    def _endpoint(self, staging: Ref, size: int, deadline: Deadline) -> Endpoint:
-        offered = self._files.initiate_upload(staging, size, deadline=deadline)
+    def _endpoint(self, staging: Ref, size: int) -> Endpoint:
+        offered = self._files.initiate_upload(staging, size)
         for endpoint in offered:
             if endpoint.protocol == "simple":
                 return endpoint
@@ -150,7 +137,11 @@ class Uploads:
 
     def _discard(self, staging: Ref, *, late: bool) -> None:
         """Remove what a failed upload left. A second failure must not hide the first."""
-        for pause in LATE_COMMIT if late else LATE_COMMIT[:1]:
+        with deadline.apart():
+            self._delete(staging, LATE_COMMIT if late else LATE_COMMIT[:1])
+
+    def _delete(self, staging: Ref, pauses: Iterable[float]) -> None:
+        for pause in pauses:
             time.sleep(pause)
             try:
                 self._files.delete(staging)
@@ -161,9 +152,9 @@ class Uploads:
             return
 
 
-def _counted(source: Source, tally: verify.Tally, deadline: Deadline) -> Iterator[bytes]:
+def _counted(source: Source, tally: verify.Tally) -> Iterator[bytes]:
     for block in source.blocks():
-        deadline.timeout(1)
+        deadline.check()  # no time is seen on the socket when its buffers take all
         tally.add(block)
         yield block
 

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from rucio_cs3 import errors
+from rucio_cs3 import deadline, errors
 from rucio_cs3.credentials.sources import RevaToken, Source
 from rucio_cs3.credentials.tokens import Tokens
-from rucio_cs3.deadline import NEVER, Deadline
 from rucio_cs3.transfer import retry as module
 from rucio_cs3.transfer.retry import DOWNLOAD, UPLOAD, retry
 
@@ -15,7 +14,7 @@ def no_pause(monkeypatch):
     monkeypatch.setattr(module, "FIRST_PAUSE", 0.0)
 
 
-def run(*failures, on=DOWNLOAD, times=2, deadline=NEVER):
+def run(*failures, on=DOWNLOAD, times=2):
     """The attempts made until one succeeds, with these failures before."""
     attempts = []
     left = list(failures)
@@ -26,7 +25,7 @@ def run(*failures, on=DOWNLOAD, times=2, deadline=NEVER):
             raise left.pop(0)("failed")
 
     tokens = Tokens(Source("given", lambda: RevaToken("t")), str)
-    retry(operation, on, times=times, tokens=tokens, deadline=deadline)
+    retry(operation, on, times=times, tokens=tokens)
     return attempts
 
 
@@ -59,5 +58,5 @@ def test_a_refused_token_is_replaced_once_and_costs_no_attempt():
 
 
 def test_the_deadline_ends_it():
-    with pytest.raises(errors.DeadlineExceeded):
-        run(errors.Interrupted, deadline=Deadline.after(0))
+    with deadline.within(0), pytest.raises(errors.DeadlineExceeded):
+        run(errors.Interrupted)

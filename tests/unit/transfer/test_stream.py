@@ -74,7 +74,7 @@ class Endpoints:
     def __init__(self, url):
         self.url = url
 
-    def endpoint(self, ref, deadline):
+    def endpoint(self, ref):
         return Endpoint("simple", self.url, "")
 
 
