@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import socket
 import threading
@@ -293,30 +294,32 @@ def proxy(monkeypatch):
 FAR = Endpoint("simple", "http://data.example.org/f", "t")
 
 
-def reading_far(client):
-    return client._servers.get(FAR, path="/f")
+@contextlib.contextmanager
+def reading_far(gateway):
+    with Cs3Client(gateway=gateway.address, tls=False, **LOGIN) as client:
+        reading = client._servers.get(FAR, path="/f")
+        with reading as response:
+            yield response
 
 
 @pytest.mark.parametrize("scheme", ["", "http://"])
 def test_a_proxy_of_the_environment_with_its_login(plain, proxy, monkeypatch, scheme):
     monkeypatch.setenv("http_proxy", f"{scheme}user:s%40crt@127.0.0.1:{proxy.server_port}")
-    with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client, reading_far(client) as response:
+    with reading_far(plain) as response:
         assert response.read() == b"content"
     assert proxy.heard == [(FAR.url, "Basic " + base64.b64encode(b"user:s@crt").decode())]
 
 
 def test_a_proxy_that_wants_a_login(plain, proxy, monkeypatch):
     monkeypatch.setenv("http_proxy", f"127.0.0.1:{proxy.server_port}")
-    with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client, reading_far(client) as response:
-        with pytest.raises(errors.Unavailable, match="wants a login"):
-            expect(response, (200,), "/f")
+    with reading_far(plain) as response, pytest.raises(errors.Unavailable, match="wants a login"):
+        expect(response, (200,), "/f")
 
 
 def test_a_proxy_that_we_do_not_speak_to(plain, monkeypatch):
     monkeypatch.setenv("http_proxy", "socks5://user:secret@127.0.0.1:1")
-    with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
-        with pytest.raises(errors.ConfigError, match="http and https proxies only") as caught, reading_far(client):
-            pass
+    with pytest.raises(errors.ConfigError, match="http and https proxies only") as caught, reading_far(plain):
+        pass
     assert "secret" not in str(caught.value)
 
 
