@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from rucio_cs3.client import shared as shared_client
@@ -21,6 +20,7 @@ from rucio_cs3.errors import (
     Unavailable,
     Unsupported,
 )
+from rucio_cs3.flight import Flight
 from rucio_cs3.model import Ref
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+PASSING = 3  # failures of a kind that may pass, until they are taken for good
 T = TypeVar("T")
 
 
@@ -42,26 +43,31 @@ class Root:
         self.client = client
         self.place = place
         self._ref: Ref | None = None
-        self._lock = threading.Lock()
+        self._resolving: Flight[Ref] = Flight()
+        self._failed_by_id = 0
 
     def __repr__(self) -> str:
         return f"<Root {self.place} at {self.client.config.gateway}>"
 
     def resolve(self) -> Ref:
         """Raises Unavailable when the folder cannot be seen: that is never a NotFound."""
-        with self._lock:
-            if self._ref is None:
-                self._ref = self._by_id(self._look(self.place))
-            return self._ref
+        return self._ref or self._resolving.share(self._resolve)
 
-    def _by_id(self, info: Info) -> Ref:
+    def _resolve(self) -> Ref:
         """The id, which says more when something is wrong; the path where a driver cannot look up ids."""
-        ref = Ref(id=info.id, label=str(self.place).rstrip("/"))
+        ref = Ref(id=self._look(self.place).id, label=str(self.place).rstrip("/"))
         try:
-            return ref if self.client.files.stat(ref).is_directory else self.place
-        except (ServerError, NotFound, InvalidRequest, Unsupported):
-            log.info("%s cannot be addressed by resource id, so its path is used", self)
-            return self.place
+            self._ref = ref if self.client.files.stat(ref).is_directory else self.place
+        except (NotFound, InvalidRequest, Unsupported):
+            self._ref = self.place
+        except ServerError:  # what a driver without ids says, and what is said in passing
+            self._failed_by_id += 1
+            if self._failed_by_id < PASSING:
+                return self.place
+            self._ref = self.place
+        if self._ref == self.place:
+            log.warning("%s cannot be addressed by resource id, so its path is used", self)
+        return self._ref
 
     def ref(self, below: str) -> Ref:
         """Raises InvalidName for a path that would leave the root."""
@@ -99,10 +105,8 @@ class Root:
 
     def _look(self, ref: Ref) -> Info:
         try:
-            info = self.client.files.stat(ref)
+            info = self._seen(ref)
         except NotFound as hidden:
-            with contextlib.suppress(NotFound):
-                self.client.whoami()  # raises if it is the token
             raise Unavailable(
                 f"the root folder cannot be seen as {self.client.config.username or 'this user'}"
                 f" at gateway {self.client.config.gateway}",
@@ -113,6 +117,18 @@ class Root:
         if not info.is_directory:
             raise NotDirectory("the root is not a folder", path=str(self.place))
         return info
+
+    def _seen(self, ref: Ref) -> Info:
+        """Stat with a token that is good: to a bad one some servers answer NOT_FOUND."""
+        try:
+            return self.client.files.stat(ref)
+        except NotFound:
+            logins = self.client.logins
+            with contextlib.suppress(NotFound):
+                self.client.whoami()  # raises if it is the token and no other is to be had
+            if self.client.logins == logins:
+                raise
+            return self.client.files.stat(ref)
 
 
 _shared: dict[tuple[Cs3Client, Ref], Root] = {}

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rucio_cs3.credentials.sources import Login
+from rucio_cs3.flight import Flight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,12 +21,13 @@ RENEWAL_MARGIN = 60.0  # seconds before exp, at most a tenth of the token's life
 
 
 class Tokens:
-    """One caller at a time logs in; the others wait and take its token."""
+    """One caller at a time logs in; the others wait and take its token, or its failure."""
 
     def __init__(self, source: Source, authenticate: Callable[[Login], str]) -> None:
         self._source = source
         self._authenticate = authenticate
         self._lock = threading.Lock()
+        self._login: Flight[str] = Flight()
         self._token: str | None = None
         self._latest: str | None = None
         self._renew_at = 0.0
@@ -36,11 +38,19 @@ class Tokens:
 
     def get(self) -> str:
         """Raises ConfigError, NotAuthenticated, and whatever stops the login."""
+        return self._in_force() or self._login.share(self._renew)
+
+    def _in_force(self) -> str | None:
         with self._lock:
-            if self._token is None or time.time() >= self._renew_at:
-                self._token = self._obtain()
-                self._renew_at = _renewal_time(self._token)
-            return self._token
+            return self._token if time.time() < self._renew_at else None
+
+    def _renew(self) -> str:
+        token = self._in_force()  # somebody may have been faster
+        if token is None:
+            token = self._obtain()
+            with self._lock:
+                self._token, self._renew_at = token, _renewal_time(token)
+        return token
 
     @property
     def held(self) -> str | None:

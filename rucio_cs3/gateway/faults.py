@@ -40,7 +40,7 @@ KINDS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-TYPES: dict[str, Any] = {"times": (int, type(None)), "after": int, "rate": int, "seconds": (int, float)}
+TYPES: dict[str, Any] = {"times": (int, type(None)), "skip": int, "after": int, "rate": int, "seconds": (int, float)}
 
 
 class BadFault(ValueError):
@@ -49,11 +49,15 @@ class BadFault(ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """`on` is `door:method`, either of them or both as `*`; `path` is a shell pattern for the CS3 path."""
+    """`on` is `door:method`, either of them or both as `*`; `path` is a shell pattern for the CS3 path.
+
+    It strikes `times` times, after having let the first `skip` calls pass.
+    """
 
     on: str
     kind: str
     path: str = "*"
+    skip: int = 0
     times: int | None = None
     status: str = ""
     after: int = 0
@@ -138,13 +142,15 @@ class Faults:
 
     def take(self, door: str, method: str, path: str) -> Struck:
         """What strikes this call. Faults with `times` are used up by it."""
+        struck = []
         with self._lock:
-            struck = [entry for entry in self._armed if entry[0].matches(door, method, path)]
-            for fault, uses in struck:
+            for fault, uses in [entry for entry in self._armed if entry[0].matches(door, method, path)]:
                 uses.append(1)
-                if fault.times is not None and len(uses) >= fault.times:
+                if len(uses) > fault.skip:
+                    struck.append(fault)
+                if fault.times is not None and len(uses) >= fault.skip + fault.times:
                     self._armed.remove((fault, uses))
-        return Struck(self, [fault for fault, _ in struck])
+        return Struck(self, struck)
 
     def wait(self, seconds: float) -> None:
         """Until released, or that long."""
