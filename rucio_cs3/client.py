@@ -44,7 +44,7 @@ class Cs3Client:
     """
 
     def __init__(self, config: Config | None = None, **settings: Any) -> None:
-        self.config = config or Config.load(**settings)
+        self.config = config.but(**settings) if config else Config.load(**settings)
         self._channel = Channel(self.config)
         self.auth = Auth(self._channel)
         tokens = self._tokens = self._channel.tokens = Tokens(source_of(self.config), self.auth.authenticate)
@@ -140,3 +140,12 @@ def shared(config: Config) -> Cs3Client:
         if key not in _shared:
             _shared[key] = Cs3Client(config)
         return _shared[key]
+
+
+def _unlock() -> None:
+    """A child must not wait for a thread that it has not got."""
+    global _shared_lock  # noqa: PLW0603 - a module's state, made anew
+    _shared_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)

@@ -101,6 +101,10 @@ class Config:
             settings = beside(weaker, settings) | settings
         return cls.of(settings, "configuration")
 
+    def but(self, **settings: Any) -> Config:
+        """The same with other settings."""
+        return Config.of({**vars(self), **settings}, "settings") if settings else self
+
     def secret_value(self, name: str) -> str | None:
         """The secret `name`, given outright or in the file that `<name>_file` says; read afresh each time."""
         value: str | None = getattr(self, name)

@@ -25,6 +25,7 @@ Cs3Error
 │   ├── NotStored                                   the storage took them and has no such file
 │   ├── SizeMismatch
 │   └── ChecksumMismatch
+│       └── WrongContent                            whole and right, but not the file that was expected
 └── LocalFileError           (OSError)
     ├── LocalSourceError                            the file to upload
     │   └── LocalSourceMissing
@@ -167,6 +168,11 @@ class SizeMismatch(TransferError):
 class ChecksumMismatch(TransferError):
     code = "checksum_mismatch"
     default_hint = "nothing was kept: try again"
+
+
+class WrongContent(ChecksumMismatch):
+    code = "wrong_content"
+    default_hint = "it is not the file that was expected: check its name and the checksum given"
 
 
 class LocalFileError(Cs3Error, OSError):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from rucio_cs3.config import CREDENTIALS, Config, has_login
+from rucio_cs3.config import CREDENTIALS, Config, beside, has_login
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.model import Ref, ResourceId, relative
 
@@ -55,11 +56,17 @@ class Rse:
             attributes.setdefault("gateway", f"{entry['hostname']}:{entry['port']}")
         attributes.setdefault("tls", entry["scheme"] != "cs3")
         attributes |= special
+        if "gateway" not in attributes:
+            raise ConfigError(f"RSE {name}: no gateway is given", hint='set it in extended_attributes: {"cs3": {...}}')
         for settings in general:
-            attributes = _weaker(settings, attributes) | attributes
+            # here only what names the same gateway may bring a login
+            named = {**settings, "gateway": settings.get("gateway", "")}
+            attributes = beside(named, attributes) | attributes
         if user_token and not has_login(attributes):
             attributes["bearer_token"] = user_token
         config = Config.of(attributes, f"RSE {name}")
+        if not config.tls:
+            _refuse_plaintext(name, config.gateway, (special, *general))
         return cls(name, config, _root(name, _slashed(entry["prefix"]), place))
 
 
@@ -116,10 +123,22 @@ def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     return dict(cs3)
 
 
-def _weaker(settings: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
-    """What of these may be added. A login comes from one place only, and goes only to the host it was made for."""
-    usable = settings.get("gateway") == stronger.get("gateway") and not has_login(stronger)
-    return {key: value for key, value in settings.items() if usable or key not in {"gateway", *CREDENTIALS}}
+def _refuse_plaintext(name: str, gateway: str, ours: Iterable[Mapping[str, Any]]) -> None:
+    """Whoever may edit an RSE must not thereby read the logins of all who use it off the wire."""
+    host = gateway.rpartition(":")[0].strip("[]")
+    meant = any(not Config.of({"gateway": gateway, "tls": each["tls"]}).tls for each in ours if "tls" in each)
+    if host != "localhost" and not _is_loopback(host) and not meant:
+        raise ConfigError(
+            f"RSE {name} asks for plaintext to {gateway}, and a login is not sent in the clear because an RSE says so",
+            hint=f"if you mean it, set tls = false in section [cs3:{name}] of rucio.cfg",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _root(name: str, prefix: str, place: Mapping[str, str]) -> Ref:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from rucio_cs3.credentials.sources import Login
+from rucio_cs3.credentials.sources import Login, RevaToken
+from rucio_cs3.errors import ConfigError
 from rucio_cs3.flight import Flight
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from rucio_cs3.credentials.sources import Source
 
 RENEWAL_MARGIN = 60.0  # seconds before exp, at most a tenth of the token's life: clocks differ, and a call takes time
+
+
+TOKEN = re.compile(r"[!-~]+")
 
 
 class Tokens:
@@ -72,6 +77,10 @@ class Tokens:
 
     def _obtain(self) -> str:
         credential = self._source.obtain()
+        if isinstance(credential, RevaToken) and not TOKEN.fullmatch(credential.value):
+            raise ConfigError(
+                f"what is given as {self._source.description} is no token: it is empty or not all printable ASCII"
+            )
         if isinstance(credential, Login):
             self.logins += 1
             return self._authenticate(credential)

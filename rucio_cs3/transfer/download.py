@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rucio_cs3.errors import IsDirectory, Processing, Unsupported
+from rucio_cs3.errors import ChecksumMismatch, IsDirectory, Processing, Unsupported, WrongContent
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.http import expect, map_failures
@@ -70,12 +70,17 @@ class Downloads:
         ref = Ref.of(target)
         expected = verify.named(checksums or {})
         begin = sink.tell() if sink.seekable() else None
+        reached = 0
 
         def attempt(number: int) -> Info:
+            nonlocal reached
             if number and begin is not None:
+                reached = max(reached, sink.tell())
                 sink.seek(begin)
+            info = self._once(ref, sink, expected, progress)
+            if number and sink.tell() < reached:  # the file became shorter; what lies further behind is the caller's
                 sink.truncate()
-            return self._once(ref, sink, expected, progress)
+            return info
 
         times = self._config.retries if begin is not None else 0
         return retry(attempt, DOWNLOAD, times=times, tokens=self._tokens)
@@ -88,7 +93,7 @@ class Downloads:
         progress: Callable[[int, int], None] | None,
     ) -> Info:
         info = self.readable(ref)
-        tally = verify.Tally({*verify.comparable(info.checksums), *wanted}, info.size, progress)
+        tally = verify.Tally({*verify.cheapest(info.checksums), *wanted}, info.size, progress)
         endpoint = self.endpoint(ref)
         path = str(ref)
         with self._servers.get(endpoint, path=path) as response:
@@ -100,7 +105,9 @@ class Downloads:
                     sink.write(block)
         verify.same_size(info.size, tally.size, path, "what arrived")
         verify.same_checksums(tally.checksums, info.checksums, path, "the storage says")
-        verify.same_checksums(tally.checksums, wanted, path, "expected was")
+        confirmed = info.checksums.keys() & tally.checksums.keys()
+        error = WrongContent if confirmed else ChecksumMismatch  # else it may have been damaged on the way
+        verify.same_checksums(tally.checksums, wanted, path, "expected was", error)
         return info
 
     def readable(self, ref: Ref) -> Info:

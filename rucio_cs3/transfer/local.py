@@ -59,18 +59,19 @@ def opened(path: str) -> Iterator[Source]:
 
 
 @contextlib.contextmanager
-def rewindable(file: BinaryIO, size: int | None = None) -> Iterator[Source]:
+def rewindable(file: BinaryIO) -> Iterator[Source]:
     """An open file, from where it stands; a stream that cannot go back is kept on the side first."""
     name = str(getattr(file, "name", "the source"))
     if file.seekable():
         begin = file.tell()
         rest = file.seek(0, os.SEEK_END) - begin
-        yield Source(file, rest if size is None else size, begin, name)
+        yield Source(file, rest, begin, name)
         return
-    with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept, local_source(name):
-        while block := file.read(BLOCK):
-            kept.write(block)
-        yield Source(kept, kept.tell() if size is None else size, 0, name)  # type: ignore[arg-type]
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
+        with local_source(name):
+            while block := file.read(BLOCK):
+                kept.write(block)
+        yield Source(kept, kept.tell(), 0, name)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from rucio_cs3.errors import (
     SizeMismatch,
     TokenRejected,
     Unavailable,
+    WrongContent,
 )
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def retry(operation: Callable[[int], T], on: tuple[type[Exception], ...], *, tim
                 raise
             token_renewed = True
             tokens.forget(used)
-        except on:
-            if attempt >= times:
+        except on as error:
+            if attempt >= times or isinstance(error, WrongContent):
                 raise
             time.sleep(deadline.at_most(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5)))  # noqa: S311 - jitter
             attempt += 1

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rucio_cs3 import deadline
-from rucio_cs3.errors import Cs3Error, NotFound, NotStored, Processing, Unsupported
+from rucio_cs3.errors import Cs3Error, NotFound, NotStored, Processing, Unsupported, WrongContent
 from rucio_cs3.model import Ref, Uploaded
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.retry import UPLOAD, retry
@@ -105,7 +105,7 @@ class Uploads:
                 pass
             # an empty PUT is an error on some servers, and TUS makes no file of it on others
             self._files.touch(staging)
-        verify.same_checksums(tally.checksums, checksums, source.name, "expected was")
+        verify.same_checksums(tally.checksums, checksums, source.name, "expected was", WrongContent)
         info = self._stat_written(staging)
         verify.stored(tally, info, str(staging))
         told = info.checksums and not info.checksums.keys() & tally.checksums.keys()

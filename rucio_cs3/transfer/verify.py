@@ -39,11 +39,9 @@ class Tally:
         return {name: checksum.hexdigest() for name, checksum in self._running.items()}
 
 
-def comparable(*known: Mapping[str, str]) -> list[str]:
-    """The cheapest algorithm of each set of known checksums; hashing for nobody costs time."""
-    return sorted(
-        {next(name for name in PREFERRED if name in sums) for sums in known if any(n in sums for n in PREFERRED)}
-    )
+def cheapest(known: Mapping[str, str]) -> list[str]:
+    """One algorithm of those in which a checksum is known, or none; hashing for nobody costs time."""
+    return [name for name in PREFERRED if name in known][:1]
 
 
 def named(checksums: Mapping[str, str]) -> dict[str, str]:
@@ -59,11 +57,17 @@ def same_size(expected: int, found: int, path: str, where: str) -> None:
         raise SizeMismatch(f"{where} has {found} bytes instead of {expected}", path=path)
 
 
-def same_checksums(ours: Mapping[str, str], theirs: Mapping[str, str], path: str, whose: str) -> None:
+def same_checksums(
+    ours: Mapping[str, str],
+    theirs: Mapping[str, str],
+    path: str,
+    whose: str,
+    error: type[ChecksumMismatch] = ChecksumMismatch,
+) -> None:
     """Compare what both sides know. `whose` names the other side in the error."""
     for name in ours.keys() & theirs.keys():
         if ours[name] != normalise(name, theirs[name]):
-            raise ChecksumMismatch(f"{name} is {ours[name]}, but {whose} {theirs[name]}", path=path)
+            raise error(f"{name} is {ours[name]}, but {whose} {theirs[name]}", path=path)
 
 
 def stored(tally: Tally, info: Info, path: str) -> None:

@@ -6,21 +6,7 @@ import pytest
 
 from rucio_cs3 import errors
 from rucio_cs3.model import Ref
-
-NAMES = [
-    "a b",
-    "ünïcode-日本",
-    "100%",
-    "%41",
-    "a#b",
-    "a+b",
-    "q?x=1",
-    'it\'s "quoted"',
-    "back\\slash",
-    "tab\there",
-    "-dash",
-    "..dots",
-]
+from tests.conformance.names import NAMES
 
 
 @pytest.fixture
@@ -38,7 +24,7 @@ def test_the_user_is_known(client, storage):
     assert client.whoami().username == storage.user
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if len(name) < 240])  # the bin of some needs a suffix
 def test_any_name_can_be_made_listed_and_deleted(files, folder, name):
     files.touch(f"{folder}/{name}")
     assert [entry.name for entry in files.list(folder)] == [name]

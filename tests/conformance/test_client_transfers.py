@@ -102,9 +102,13 @@ def test_a_temporary_name_is_written_directly(client, folder, size):
     assert names(client, folder) == ["f.rucio.upload"]
 
 
-def test_wrong_source_is_found_before_it_has_a_name(client, folder):
-    with pytest.raises(errors.ChecksumMismatch):
-        client.upload(io.BytesIO(b"content"), f"{folder}/f", checksums={"adler32": "00000001"})
+def test_wrong_source_is_found_before_it_has_a_name_and_once(client, folder):
+    sent = []
+    with pytest.raises(errors.WrongContent, match="not the file that was expected"):
+        client.upload(
+            io.BytesIO(b"content"), f"{folder}/f", checksums={"adler32": "1"}, progress=lambda *now: sent.append(now)
+        )
+    assert len(sent) == 1
     assert names(client, folder) == []
 
 
@@ -335,6 +339,25 @@ def test_an_overwrite_that_cannot_be_finished_loses_nothing(client, folder, stor
     with client.open_read(path) as file:
         assert file.read() == data
     assert names(client, folder) == ["stored"]
+
+
+@pytest.mark.parametrize("behind", [b"", b"what lies behind"])
+def test_a_second_attempt_writes_only_where_the_file_goes(client, stored, refusing, behind):
+    path, data = stored
+    refusing.add(Fault("http:GET", "cut", after=2 * MIB, times=1))
+    sink = io.BytesIO(bytes(10 + len(data)) + behind)
+    sink.seek(10)
+    client.download(path, sink)
+    assert sink.getvalue() == bytes(10) + data + behind
+
+
+def test_what_a_first_attempt_wrote_beyond_the_end_is_taken_away(client, stored, refusing):
+    path, data = stored
+    refusing.add(Fault("http:GET", "long", after=2 * MIB, times=1))
+    refusing.add(Fault("http:GET", "wrong_byte", after=5, times=1))
+    sink = io.BytesIO()
+    client.download(path, sink, checksums={"adler32": f"{zlib.adler32(data):x}"})
+    assert sink.getvalue() == data
 
 
 def test_an_overwrite_where_the_storage_refuses_to_move_over_a_file(client, folder, stored, refusing):

@@ -4,27 +4,10 @@ import grpc
 import pytest
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage_pb2
 
+from tests.conformance.names import NAMES
 from tests.conformance.wire import ref
 
 FILE, FOLDER = storage_pb2.RESOURCE_TYPE_FILE, storage_pb2.RESOURCE_TYPE_CONTAINER
-
-NAMES = [
-    "a b",
-    "ünïcode-日本",
-    "100%",
-    "%41",
-    "a#b",
-    "a+b",
-    "q?x=1",
-    'it\'s "quoted"',
-    "back\\slash",
-    "tab\there",
-    "new\nline",
-    "-dash",
-    "..dots",
-    ".hidden",
-    "n" * 255,
-]
 
 # In a folder with a file `f`, another `g`, a folder `d` with a file `x` in it, and an empty folder `e`:
 # a call, its arguments, and how it ends on `local` and `localhome`, and on `cephmount`.

@@ -6,6 +6,8 @@ import base64
 import contextlib
 import io
 import socket
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -333,6 +335,32 @@ def test_equal_configurations_share_a_client(plain):
     config = Config(plain.address, tls=False, **LOGIN)
     assert shared(config) is shared(Config(plain.address, tls=False, **LOGIN))
     assert shared(config) is not shared(Config(plain.address, tls=False, username="marie", password="radioactivity"))
+
+
+def test_a_forked_child_gets_a_client_though_the_parent_was_making_one(plain):
+    code = """if True:
+        import os, sys
+        from rucio_cs3 import client
+        from rucio_cs3.config import Config
+        with client._shared_lock:
+            child = os.fork()
+            if not child:
+                config = Config(sys.argv[1], tls=False, username="einstein", password="relativity")
+                print(client.shared(config).whoami().username, flush=True)
+                os._exit(0)
+        os.waitpid(child, 0)
+        """
+    child = [sys.executable, "-c", code, plain.address]
+    done = subprocess.run(child, check=True, capture_output=True, text=True, timeout=20)
+    assert done.stdout == "einstein\n"
+
+
+def test_a_configuration_can_be_given_with_changes(plain):
+    config = Config(plain.address, tls=False, username="marie", password="radioactivity")
+    with Cs3Client(config, **LOGIN) as client:
+        assert client.whoami().username == "einstein"
+    with pytest.raises(errors.ConfigError, match="did you mean 'retries'"):
+        Cs3Client(config, retrys=1)
 
 
 @pytest.mark.timeout(240)

@@ -90,7 +90,7 @@ def test_a_space_can_be_the_root():
 
 @pytest.mark.parametrize(("scheme", "tls"), [("cs3s", True), ("cs3", False)])
 def test_a_native_entry_names_the_gateway_itself(scheme, tls):
-    rse = Rse.of("R", {**NATIVE, "scheme": scheme}, GIVEN)
+    rse = Rse.of("R", {**NATIVE, "scheme": scheme}, {**GIVEN, "tls": str(tls)})
     assert (rse.config.gateway, rse.config.tls, rse.root) == ("cs3.example.org:443", tls, Ref("/eos/rucio"))
 
 
@@ -114,6 +114,20 @@ def test_a_wrong_entry_is_named(entry, words):
     with pytest.raises((ConfigError, InvalidName)) as caught:
         Rse.of("R", entry, GIVEN)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("entry", [with_cs3(tls=False), with_cs3(tls="off"), {**NATIVE, "scheme": "cs3"}])
+def test_an_rse_alone_cannot_make_us_send_a_login_in_the_clear(entry):
+    for settings in ({}, {"tls": "true"}):
+        with pytest.raises(ConfigError, match=r"asks for plaintext to cs3\.example\.org:443"):
+            Rse.of("R", entry, GIVEN, (settings,))
+    assert not Rse.of("R", entry, GIVEN, ({"tls": "false"},)).config.tls
+    assert not Rse.of("R", entry, {**GIVEN, "tls": "no"}).config.tls
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_on_this_machine_it_may(host):
+    assert not Rse.of("R", with_cs3(gateway=f"{host}:19000", tls=False), GIVEN).config.tls
 
 
 def test_settings_here_win_over_the_entry():

@@ -9,6 +9,7 @@ import pytest
 
 from rucio_cs3.credentials.sources import Login, RevaToken, Source
 from rucio_cs3.credentials.tokens import Tokens, claim
+from rucio_cs3.errors import ConfigError
 
 
 class Site:
@@ -95,6 +96,12 @@ def test_a_given_token_cannot_be_renewed_until_it_changes():
     assert t.renewed("first") is None
     given[0] = "second"
     assert t.renewed("first") == "second"
+
+
+@pytest.mark.parametrize("value", ["two\nlines", "with space", "é", "\x00", "\x7f", ""])
+def test_what_cannot_be_sent_is_no_token(value):
+    with pytest.raises(ConfigError, match="given as the file is no token"):
+        Tokens(Source("the file", lambda: RevaToken(value)), Site().authenticate).get()
 
 
 def test_a_forgotten_token_is_obtained_anew():
