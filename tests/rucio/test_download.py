@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 CONTENT = bytes(range(256)) * 4096
@@ -62,3 +64,28 @@ def test_what_is_not_the_registered_file_is_not_handed_over(site, new_name, tmp_
     assert told in said.lower()
     assert "Traceback" not in said
     assert files_in(tmp_path / "down") == {}
+
+
+@pytest.fixture
+def no_room():
+    """From when it is called, no file of the programs that we run can grow beyond half of the content."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (len(CONTENT) // 2, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_no_room_at_home_leaves_nothing_and_says_so(site, new_name, tmp_path, no_room):
+    site.register(new_name, CONTENT)
+    no_room()
+    said = site.download(new_name, tmp_path / "down").stdout
+    assert "File too large" in said
+    assert "Traceback" not in said
+    assert files_in(tmp_path / "down") == {}
+
+
+def test_a_target_that_cannot_be_written_is_named(site, new_name):
+    site.register(new_name, CONTENT)
+    said = site.download(new_name, "/proc").stdout
+    assert "/proc" in said
+    assert "None of the requested files have been downloaded" in said
+    assert "Traceback" not in said
