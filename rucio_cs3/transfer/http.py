@@ -9,11 +9,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import urllib3
-from requests.utils import get_auth_from_url, get_environ_proxies, select_proxy, urldefragauth
 
-from rucio_cs3 import deadline, tls
-from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, Interrupted, Unavailable, Unsupported, from_http
-from rucio_cs3.transfer.connections import pool_classes, unheard
+from rucio_cs3 import deadline
+from rucio_cs3.errors import Cs3Error, DeadlineExceeded, Interrupted, Unavailable, Unsupported, from_http
+from rucio_cs3.web import Pools, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from rucio_cs3.cs3.files import Endpoint
 
 log = logging.getLogger(__name__)
-POOLED = 32  # connections kept per data server
 SLOWEST_COMMIT = 20 << 20  # bytes/s: after the last byte servers hash and copy before they answer
 
 
@@ -33,11 +31,10 @@ class DataServers:
     def __init__(self, config: Config, tokens: Tokens) -> None:
         self._config = config
         self._tokens = tokens
-        self._managers: dict[str | None, urllib3.PoolManager] = {}
+        self._pools = Pools(config, config.stall_timeout)
 
     def close(self) -> None:
-        for manager in self._managers.values():
-            manager.clear()
+        self._pools.close()
 
     @contextlib.contextmanager
     def get(self, endpoint: Endpoint, *, path: str, headers: Mapping[str, str] | None = None) -> Iterator[Any]:
@@ -81,7 +78,7 @@ class DataServers:
         )
         headers = {**(headers or {}), **self._authorisation(endpoint)}
         with map_failures(endpoint.url, path), unheard():
-            response = self._manager(endpoint.url).urlopen(
+            response = self._pools.of(endpoint.url).urlopen(
                 method,
                 endpoint.url,
                 body=body,
@@ -106,35 +103,6 @@ class DataServers:
                 path=path,
                 hint="the site must offer https there; a token is not sent in the clear",
             )
-
-    def _manager(self, url: str) -> urllib3.PoolManager:
-        proxy = select_proxy(url, get_environ_proxies(url))
-        if proxy not in self._managers:
-            self._managers[proxy] = self._open(proxy)
-        return self._managers[proxy]
-
-    def _open(self, proxy: str | None) -> urllib3.PoolManager:
-        options: dict[str, Any] = {"maxsize": POOLED}
-        if self._config.tls:
-            options["ssl_context"] = tls.context(self._config)
-        manager = _by_proxy(proxy, options) if proxy else urllib3.PoolManager(**options)
-        manager.pool_classes_by_scheme = pool_classes(self._config.stall_timeout)
-        return manager
-
-
-def _by_proxy(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
-    """A proxy as the environment names it: often without a scheme, sometimes with a login."""
-    url = proxy if "://" in proxy else f"http://{proxy}"
-    address = urldefragauth(url)
-    if not address.startswith(("http://", "https://")):
-        raise ConfigError(
-            f"the environment asks for proxy {address}, and we speak to http and https proxies only",
-            hint="correct https_proxy or all_proxy, or name the site in no_proxy",
-        )
-    user, password = get_auth_from_url(url)
-    if user:
-        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}")
-    return urllib3.ProxyManager(address, **options)
 
 
 def expect(response: Any, statuses: tuple[int, ...], path: str) -> None:

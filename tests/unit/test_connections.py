@@ -22,7 +22,7 @@ from rucio_cs3.cs3.channel import _name
 from rucio_cs3.cs3.files import Endpoint
 from rucio_cs3.errors import from_cs3
 from rucio_cs3.gateway import Fault, Gateway, Tls
-from rucio_cs3.transfer.http import expect
+from rucio_cs3.transfer.http import DataServers, expect
 
 LOGIN = {"username": "einstein", "password": "relativity"}
 QUICK = {"call_timeout": 2, "connect_timeout": 1, "stall_timeout": 0.5}
@@ -120,9 +120,9 @@ def test_a_certificate_for_another_host_is_not_trusted(serve, pki):
 def test_a_data_server_is_verified_as_well(serve, pki, name, ca):
     with Cs3Client(gateway=serve().address, ca=str(pki / "ca.pem"), **LOGIN) as client:
         client.whoami()
-        client._servers._config = Config(client.config.gateway, ca=str(pki / ca))
         endpoint = Endpoint("simple", serve(name).data_url, "t")
-        reading = client._servers.get(endpoint, path="/f")
+        servers = DataServers(Config(client.config.gateway, ca=str(pki / ca)), client._tokens)
+        reading = servers.get(endpoint, path="/f")
         with pytest.raises(errors.Unavailable, match=r"TLS with data server .* failed"), reading:
             pass
 

@@ -1,4 +1,4 @@
-"""Connections to data servers that wait no longer than there is time, and that keep to themselves what they ask for."""
+"""HTTP connections that are pooled, wait no longer than there is time, and keep to themselves what they ask for."""
 
 from __future__ import annotations
 
@@ -9,17 +9,66 @@ import logging
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+import urllib3
+from requests.utils import get_auth_from_url, get_environ_proxies, select_proxy, urldefragauth
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from rucio_cs3 import deadline
+from rucio_cs3 import deadline, tls
+from rucio_cs3.errors import ConfigError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
+    from rucio_cs3.config import Config
 
-def pool_classes(stall: float) -> dict[str, Any]:
+POOLED = 32  # connections kept per server
+
+
+class Pools:
+    """The connections of one client, by the proxies that the environment asks for."""
+
+    def __init__(self, config: Config, stall: float) -> None:
+        self._config = config
+        self._classes = _pool_classes(stall)
+        self._managers: dict[tuple[bool, str | None], urllib3.PoolManager] = {}
+
+    def of(self, url: str) -> urllib3.PoolManager:
+        way = url.startswith("https://"), select_proxy(url, get_environ_proxies(url))
+        if way not in self._managers:
+            self._managers[way] = self._open(*way)
+        return self._managers[way]
+
+    def close(self) -> None:
+        for manager in self._managers.values():
+            manager.clear()
+
+    def _open(self, secure: bool, proxy: str | None) -> urllib3.PoolManager:  # noqa: FBT001 - the two parts of a way
+        options: dict[str, Any] = {"maxsize": POOLED}
+        if secure:
+            options["ssl_context"] = tls.context(self._config)
+        manager = _by_proxy(proxy, options) if proxy else urllib3.PoolManager(**options)
+        manager.pool_classes_by_scheme = self._classes
+        return manager
+
+
+def _by_proxy(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
+    """A proxy as the environment names it: often without a scheme, sometimes with a login."""
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    address = urldefragauth(url)
+    if not address.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"the environment asks for proxy {address}, and we speak to http and https proxies only",
+            hint="correct https_proxy or all_proxy, or name the site in no_proxy",
+        )
+    user, password = get_auth_from_url(url)
+    if user:
+        options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}")
+    return urllib3.ProxyManager(address, **options)
+
+
+def _pool_classes(stall: float) -> dict[str, Any]:
     """urllib3's pools by scheme, with connections that give up after `stall` seconds without a byte."""
     plain = type("Plain", (_Timed, HTTPConnection), {"stall": stall})
     secure = type("Secure", (_Timed, HTTPSConnection), {"stall": stall})
