@@ -44,7 +44,7 @@ class Pools:
         for manager in self._managers.values():
             manager.clear()
 
-    def _open(self, secure: bool, proxy: str | None) -> urllib3.PoolManager:  # noqa: FBT001 - the two parts of a way
+    def _open(self, secure: bool, proxy: str | None) -> urllib3.PoolManager:
         options: dict[str, Any] = {"maxsize": POOLED}
         if secure:
             options["ssl_context"] = tls.context(self._config)
