@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rucio_cs3 import deadline
 from rucio_cs3.config import Config
-from rucio_cs3.credentials.sources import source_of
+from rucio_cs3.credentials.caller import NOBODY
+from rucio_cs3.credentials.sources import Sources
+from rucio_cs3.credentials.store import Store, folder_of
 from rucio_cs3.credentials.tokens import Tokens
 from rucio_cs3.cs3.auth import Auth
 from rucio_cs3.cs3.channel import Channel
@@ -23,12 +25,14 @@ from rucio_cs3.transfer.upload import Uploads
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from typing import IO
 
     from typing_extensions import Self
 
+    from rucio_cs3.credentials.caller import Caller
+    from rucio_cs3.credentials.tokens import Tried
     from rucio_cs3.model import Info, Target, Uploaded, User
 
 
@@ -43,11 +47,14 @@ class Cs3Client:
     What is not given comes from the environment (RUCIO_CS3_…) and the TOML file that RUCIO_CS3_CONFIG names.
     """
 
-    def __init__(self, config: Config | None = None, **settings: Any) -> None:
+    def __init__(self, config: Config | None = None, *, caller: Caller = NOBODY, **settings: Any) -> None:
         self.config = config.but(**settings) if config else Config.load(**settings)
         self._channel = Channel(self.config)
         self.auth = Auth(self._channel)
-        tokens = self._tokens = self._channel.tokens = Tokens(source_of(self.config), self.auth.authenticate)
+        self._sources = Sources(self.config, caller)
+        tokens = self._tokens = self._channel.tokens = Tokens(
+            self.config.gateway, self._sources.in_order, self.auth.authenticate, Store(folder_of(self.config))
+        )
         self.files = Files(self._channel)
         self._servers = DataServers(self.config, tokens)
         self._downloads = Downloads(self.config, self.files, self._servers, tokens)
@@ -63,6 +70,7 @@ class Cs3Client:
         self.close()
 
     def close(self) -> None:
+        self._sources.close()
         self._servers.close()
         self._channel.close()
 
@@ -70,6 +78,11 @@ class Cs3Client:
     def logins(self) -> int:
         """How many tokens were obtained so far."""
         return self._tokens.logins
+
+    @property
+    def tried(self) -> Sequence[Tried]:
+        """What became of each source of logins at the last one."""
+        return self._tokens.tried
 
     def whoami(self) -> User:
         """The user whom the site takes us for."""
@@ -129,16 +142,16 @@ class Cs3Client:
         return stream.writer(Ref.of(target), self._uploads, overwrite=overwrite)
 
 
-_shared: dict[tuple[int, Config], Cs3Client] = {}
+_shared: dict[tuple[int, Config, Caller], Cs3Client] = {}
 _shared_lock = threading.Lock()
 
 
-def shared(config: Config) -> Cs3Client:
+def shared(config: Config, caller: Caller = NOBODY) -> Cs3Client:
     """The process's one client for this configuration. A forked child gets its own: gRPC does not survive a fork."""
-    key = (os.getpid(), config)
+    key = (os.getpid(), config, caller)
     with _shared_lock:
         if key not in _shared:
-            _shared[key] = Cs3Client(config)
+            _shared[key] = Cs3Client(config, caller=caller)
         return _shared[key]
 
 

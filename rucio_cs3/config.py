@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import os
 import sys
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.errors import ConfigError
+from rucio_cs3.private import read_secret
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 
 ENV_PREFIX = "RUCIO_CS3_"
 ENV_FILE = ENV_PREFIX + "CONFIG"
-AUTH_METHODS = ("token", "bearer", "basic", "machine")
+AUTH_METHODS = (
+    *("token", "bearer", "rucio", "exchange", "wlcg", "command", "client_credentials", "refresh", "login"),
+    *("appauth", "broker", "machine", "basic"),
+)
 HIGHEST_PORT = 65535
 VERIFY_MODES = ("server", "readback")
 
@@ -48,16 +53,36 @@ class Config:
     client_key: str | None = None
 
     auth: str | None = None
-    """one of AUTH_METHODS; by default whatever the secrets given imply"""
+    """the order in which AUTH_METHODS are tried, such as `rucio, broker?`: see rucio_cs3.credentials.sources"""
     username: str | None = None
+    accounts: str | None = None
+    """who each Rucio account is at the site, such as `root: einstein, jdoe: marie`, where no username is set"""
     password: str | None = secret()
     password_file: str | None = None
     machine_secret: str | None = secret()
     machine_secret_file: str | None = None
+    app_password: str | None = secret()
+    app_password_file: str | None = None
     token: str | None = secret()
     token_file: str | None = None
     bearer_token: str | None = secret()
     bearer_token_file: str | None = None
+    token_command: str | None = None
+    """a program that prints an OIDC token, such as `oidc-token mysite`"""
+    issuer: str | None = None
+    """URL of an OpenID Connect provider, for the methods that ask it for tokens"""
+    client_id: str | None = None
+    client_secret: str | None = secret()
+    client_secret_file: str | None = None
+    refresh_token: str | None = secret()
+    refresh_token_file: str | None = None
+    scope: str | None = None
+    audience: str | None = None
+    """of the tokens asked for; {gateway}, {host} and {account} are filled in, here and in `scope`"""
+    broker: str | None = None
+    """URL of a `rucio-cs3 broker`"""
+    cache: str | None = None
+    """folder where tokens are kept between runs, or `off`; by default rucio-cs3 in $XDG_CACHE_HOME"""
 
     connect_timeout: float = 10.0
     call_timeout: float = 30.0
@@ -73,7 +98,8 @@ class Config:
         host, _, port = self.gateway.rpartition(":")
         if not (host and port.isdigit() and 0 < int(port) <= HIGHEST_PORT) or "/" in host:
             raise ConfigError(f"gateway = {self.gateway!r} is not host:port", hint="for example cs3.example.org:443")
-        _one_of("auth", self.auth, (None, *AUTH_METHODS))
+        for method, _ in self.order:
+            _one_of("auth", method, AUTH_METHODS)
         _one_of("verify", self.verify, VERIFY_MODES)
         if not self.tls and (self.ca or self.client_cert):
             raise ConfigError("ca and client_cert mean nothing with tls = false", hint="remove them, or set tls = true")
@@ -82,6 +108,12 @@ class Config:
         for name in ("connect_timeout", "call_timeout", "stall_timeout"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0 seconds", hint="nothing may wait without an end")
+
+    @property
+    def order(self) -> tuple[tuple[str, bool], ...]:
+        """The methods of `auth`, each with whether the next one is tried when it fails: that is the question mark."""
+        words = [word.strip() for word in (self.auth or "").split(",")]
+        return tuple((word.rstrip("?").rstrip(), word.endswith("?")) for word in words if word)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], source: str = "settings") -> Config:
@@ -105,24 +137,37 @@ class Config:
         """The same with other settings."""
         return Config.of({**vars(self), **settings}, "settings") if settings else self
 
+    @property
+    def host(self) -> str:
+        return self.gateway.rpartition(":")[0]
+
     def secret_value(self, name: str) -> str | None:
         """The secret `name`, given outright or in the file that `<name>_file` says; read afresh each time."""
         value: str | None = getattr(self, name)
         file: str | None = getattr(self, f"{name}_file")
-        return value if value is not None or file is None else _read_secret(name, file)
+        return value if value is not None or file is None else read_secret(file, f"{name}_file")
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 SECRETS = frozenset(name for name, f in FIELDS.items() if f.metadata.get("secret"))
 
 
-CREDENTIALS = frozenset(
-    {"auth", "username", "client_cert", "client_key", *SECRETS, *(f"{name}_file" for name in SECRETS)}
-)
+LOGINS = frozenset({"token_command", *SECRETS, *(f"{name}_file" for name in SECRETS)})
+OIDC = frozenset({"issuer", "client_id", "scope", "audience"})
+CREDENTIALS = LOGINS | OIDC | {"auth", "username", "accounts", "broker", "client_cert", "client_key"}
+PUBLIC = frozenset({"auth", "username", "broker"}) | OIDC  # what everybody may know of them
 
 
 def has_login(settings: Mapping[str, Any]) -> bool:
-    return any(name in settings or f"{name}_file" in settings for name in SECRETS)
+    return not LOGINS.isdisjoint(settings)
+
+
+def is_loopback(host: str) -> bool:
+    """What is sent there does not leave this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def beside(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,17 +195,6 @@ def from_toml(file: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
     return {name: _convert(name, value, file) for name, value in settings.items()}
-
-
-def _read_secret(name: str, file: str) -> str:
-    try:
-        value = Path(file).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigError(f"cannot read {name}_file {file}: {reason}") from error
-    if not value:
-        raise ConfigError(f"{name}_file {file} is empty")
-    return value
 
 
 def _convert(name: str, value: Any, source: str) -> Any:

@@ -2,10 +2,12 @@
 
 Cs3Error
 ├── ConfigError              (ValueError)           a setting is wrong or missing
+│   └── NoLogin                                     a source of logins has nothing to give
 ├── InvalidName              (ValueError)           a name no storage can hold, or one that would leave its root
 ├── InvalidRequest           (ValueError)           the storage refuses the call as it is
 ├── NotAuthenticated         (PermissionError)      the login was refused
-│   └── TokenRejected                               the Reva token was refused: expired, forged, of another site
+│   ├── TokenRejected                               the Reva token was refused: expired, forged, of another site
+│   └── LoginRefused                                by a service that gives out tokens, which says why
 ├── PermissionDenied         (PermissionError)      known, but not allowed
 ├── NotFound                 (FileNotFoundError)
 ├── AlreadyExists            (FileExistsError)
@@ -64,6 +66,10 @@ class ConfigError(Cs3Error, ValueError):
     code = "config"
 
 
+class NoLogin(ConfigError):
+    code = "no_login"
+
+
 class InvalidName(Cs3Error, ValueError):
     code = "invalid_name"
 
@@ -80,6 +86,13 @@ class NotAuthenticated(Cs3Error, PermissionError):
 class TokenRejected(NotAuthenticated):
     code = "token_rejected"
     default_hint = "the token has expired or was made for another site: get a new one"
+
+
+class LoginRefused(NotAuthenticated):
+    code = "login_refused"
+    default_hint = "log in to Rucio, or to the provider, again; see rucio-cs3 token explain"
+    reason = ""
+    """the service's own word"""
 
 
 class PermissionDenied(Cs3Error, PermissionError):

@@ -20,10 +20,11 @@ from rucio.rse.protocols.protocol import RSEProtocol
 
 from rucio_cs3 import deadline, errors
 from rucio_cs3.config import from_environment
-from rucio_cs3.rse import Rse, is_jwt, path_to_pfn, pfn_to_path
+from rucio_cs3.credentials import caller
+from rucio_cs3.rse import Rse, path_to_pfn, pfn_to_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rucio_cs3.model import Info
     from rucio_cs3.root import Root
@@ -116,12 +117,8 @@ class Default(RSEProtocol):  # type: ignore[misc]
         """See that the root folder can be seen. From the second time on in a process this costs nothing."""
         from rucio_cs3 import root  # noqa: PLC0415 - brings gRPC, which the server and the reaper's planning can spare
 
-        name = self.rse["rse"]
-        special = {**_rse_account(self.rse["id"]), **_section(f"cs3:{name}")}
-        general = (from_environment(os.environ), _section("cs3"))
-        token = self.auth_token if is_jwt(self.auth_token) else None  # only such a one can a site check
-        rse = Rse.of(name, self.attributes, special, general, token)
-        self._root = root.shared(rse.config, rse.root)
+        rse = rse_of(self.rse, self.attributes)
+        self._root = root.shared(rse.config, rse.root, caller.caller(self.auth_token, _rucio_login))
         self._root.resolve()
 
     def close(self) -> None:
@@ -204,6 +201,25 @@ class Default(RSEProtocol):  # type: ignore[misc]
         if not info.is_file:
             raise errors.IsDirectory(f"it is a {info.kind}, not a file", path=path)
         return info
+
+
+def rse_of(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Rse:
+    """A protocol entry of an RSE, with what rucio.cfg, rse-accounts.cfg and the environment say of it here."""
+    name = settings["rse"]
+    special = {**_rse_account(settings["id"]), **_section(f"cs3:{name}")}
+    return Rse.of(name, entry, special, (from_environment(os.environ), _section("cs3")))
+
+
+def _rucio_login() -> tuple[str, str]:
+    """Account and token of the login to Rucio that this process is configured for, of whatever kind it is."""
+    from rucio.client.baseclient import BaseClient  # noqa: PLC0415 - daemons have none
+
+    try:
+        client = BaseClient()
+    except exception.RucioException as error:
+        reason = " ".join(str(error).split())
+        raise errors.NoLogin(f"nobody is logged in to Rucio here: {reason}") from error
+    return str(client.account), str(client.auth_token)
 
 
 def _seconds(timeout: float | None) -> float | None:

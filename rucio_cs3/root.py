@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, TypeVar
 
 from rucio_cs3.client import shared as shared_client
+from rucio_cs3.credentials.caller import NOBODY
 from rucio_cs3.errors import (
     Cs3Error,
     InvalidRequest,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from rucio_cs3.client import Cs3Client
     from rucio_cs3.config import Config
+    from rucio_cs3.credentials.caller import Caller
     from rucio_cs3.model import Info
 
 
@@ -134,7 +136,7 @@ class Root:
 _shared: dict[tuple[Cs3Client, Ref], Root] = {}
 
 
-def shared(config: Config, place: Ref) -> Root:
-    """The process's one root for this place, resolved once for all who use it."""
-    client = shared_client(config)
+def shared(config: Config, place: Ref, caller: Caller = NOBODY) -> Root:
+    """The process's one root for this place and caller, resolved once for all who use it."""
+    client = shared_client(config, caller)
     return _shared.setdefault((client, place), Root(client, place))

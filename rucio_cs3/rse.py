@@ -7,15 +7,11 @@ gateway itself and the path is the CS3 path. PFNs are URLs: what a URL cannot ho
 
 from __future__ import annotations
 
-import base64
-import binascii
-import ipaddress
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from rucio_cs3.config import CREDENTIALS, Config, beside, has_login
+from rucio_cs3.config import CREDENTIALS, PUBLIC, Config, beside, is_loopback
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.model import Ref, ResourceId, relative
 
@@ -41,11 +37,8 @@ class Rse:
         entry: Mapping[str, Any],
         special: Mapping[str, Any],
         general: Iterable[Mapping[str, Any]] = (),
-        user_token: str | None = None,
     ) -> Rse:
         """Read a protocol entry, with what is set here for this RSE, and for all sites (strongest first).
-
-        `user_token` is an OIDC token, for when no other login is set.
 
         Raises:
             ConfigError: names the RSE and the attribute.
@@ -62,8 +55,6 @@ class Rse:
             # here only what names the same gateway may bring a login
             named = {**settings, "gateway": settings.get("gateway", "")}
             attributes = beside(named, attributes) | attributes
-        if user_token and not has_login(attributes):
-            attributes["bearer_token"] = user_token
         config = Config.of(attributes, f"RSE {name}")
         if not config.tls:
             _refuse_plaintext(name, config.gateway, (special, *general))
@@ -93,17 +84,6 @@ def pfn_to_path(pfn: str, entry: Mapping[str, Any]) -> str:
     return relative(decoded[len(prefix) :])
 
 
-def is_jwt(token: str | None) -> bool:
-    """Rucio calls three parts between dots a JWT; an x509 identity with two dots in it is none."""
-    header = (token or "").split(".")
-    try:
-        return len(header) == len(("header", "claims", "signature")) and "alg" in json.loads(
-            base64.urlsafe_b64decode(header[0] + "=" * (-len(header[0]) % 4))
-        )
-    except (binascii.Error, ValueError, TypeError):
-        return False
-
-
 def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     attributes = entry.get("extended_attributes") or {}
     cs3 = attributes.get("cs3", {}) if isinstance(attributes, dict) else None
@@ -115,7 +95,7 @@ def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     for key in PLACE:
         if not isinstance(cs3.get(key, ""), str):
             raise ConfigError(f"RSE {name}: {key} in extended_attributes is not text")
-    for key in cs3.keys() & (CREDENTIALS - {"auth", "username"}):
+    for key in cs3.keys() & (CREDENTIALS - PUBLIC):
         raise ConfigError(
             f"RSE {name}: extended_attributes hold {key}, and everybody can read them",
             hint=f"move it to section [cs3:{name}] of rucio.cfg, and change it",
@@ -125,20 +105,12 @@ def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_plaintext(name: str, gateway: str, ours: Iterable[Mapping[str, Any]]) -> None:
     """Whoever may edit an RSE must not thereby read the logins of all who use it off the wire."""
-    host = gateway.rpartition(":")[0].strip("[]")
     meant = any(not Config.of({"gateway": gateway, "tls": each["tls"]}).tls for each in ours if "tls" in each)
-    if host != "localhost" and not _is_loopback(host) and not meant:
+    if not is_loopback(gateway.rpartition(":")[0]) and not meant:
         raise ConfigError(
             f"RSE {name} asks for plaintext to {gateway}, and a login is not sent in the clear because an RSE says so",
             hint=f"if you mean it, set tls = false in section [cs3:{name}] of rucio.cfg",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _root(name: str, prefix: str, place: Mapping[str, str]) -> Ref:

@@ -1,6 +1,18 @@
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # Python 3.9 starts subprocesses by a plain fork, in which gRPC's handlers abort the child now and then.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # read when grpc is imported
+
+# Nothing of the user's is found, and nothing is left with him: neither tokens nor logins.
+HOME = tempfile.mkdtemp(prefix="rucio-cs3-tests-")
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
+    os.environ[name] = os.path.join(HOME, name.lower())
+for name in [name for name in os.environ if name.startswith(("BEARER_TOKEN", "RUCIO_CS3_")) and "_TEST_" not in name]:
+    del os.environ[name]
+os.environ["RUCIO_CS3_CACHE"] = "off"  # a gateway on a port that another one had before would be shown its tokens

@@ -1,61 +1,64 @@
-"""The Reva token in force: obtained once, shared by all threads, renewed before it expires or when it is refused."""
+"""The Reva token in force: obtained once for all threads and processes, renewed before it expires or when refused."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rucio_cs3.credentials.sources import Login, RevaToken
-from rucio_cs3.errors import ConfigError
+from rucio_cs3.credentials import jwt
+from rucio_cs3.credentials.sources import RevaToken
+from rucio_cs3.credentials.store import Kept
+from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin
 from rucio_cs3.flight import Flight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from rucio_cs3.credentials.sources import Source
+    from rucio_cs3.credentials.sources import Login, Source
+    from rucio_cs3.credentials.store import Store
 
 RENEWAL_MARGIN = 60.0  # seconds before exp, at most a tenth of the token's life: clocks differ, and a call takes time
+TOKEN = re.compile(r"[!-~]{1,65536}")
 
 
-TOKEN = re.compile(r"[!-~]+")
+@dataclass(frozen=True)
+class Tried:
+    """What became of asking one source. Holds no secret."""
+
+    method: str
+    description: str
+    outcome: str  # "won", "nothing", "failed" or "not tried"
+    reason: str = ""
 
 
 class Tokens:
     """One caller at a time logs in; the others wait and take its token, or its failure."""
 
-    def __init__(self, source: Source, authenticate: Callable[[Login], str]) -> None:
-        self._source = source
+    def __init__(
+        self, gateway: str, sources: Callable[[], Sequence[Source]], authenticate: Callable[[Login], str], store: Store
+    ) -> None:
+        self._gateway = gateway
+        self._sources = sources
         self._authenticate = authenticate
+        self._store = store
         self._lock = threading.Lock()
         self._login: Flight[str] = Flight()
         self._token: str | None = None
+        self._refused: str | None = None
         self._latest: str | None = None
         self._renew_at = 0.0
         self.logins = 0
+        self.tried: list[Tried] = []
 
     def __repr__(self) -> str:
-        return f"<Tokens by {self._source.description}>"
+        return f"<Tokens for {self._gateway}>"
 
     def get(self) -> str:
         """Raises ConfigError, NotAuthenticated, and whatever stops the login."""
         return self._in_force() or self._login.share(self._renew)
-
-    def _in_force(self) -> str | None:
-        with self._lock:
-            return self._token if time.time() < self._renew_at else None
-
-    def _renew(self) -> str:
-        token = self._in_force()  # somebody may have been faster
-        if token is None:
-            token = self._obtain()
-            with self._lock:
-                self._token, self._renew_at = token, _renewal_time(token)
-        return token
 
     @property
     def held(self) -> str | None:
@@ -66,7 +69,7 @@ class Tokens:
         """Obtain a new one at the next call, unless somebody has done so already."""
         with self._lock:
             if self._token == refused:
-                self._token = None
+                self._token, self._refused = None, refused
 
     def renewed(self, refused: str) -> str | None:
         """Another token than the `refused` one, or None when the source has no other."""
@@ -75,31 +78,81 @@ class Tokens:
         token = self.get()
         return None if token == refused and self.logins == logins else token
 
-    def _obtain(self) -> str:
-        credential = self._source.obtain()
-        if isinstance(credential, RevaToken) and not TOKEN.fullmatch(credential.value):
-            raise ConfigError(
-                f"what is given as {self._source.description} is no token: it is empty or not all printable ASCII"
-            )
-        if isinstance(credential, Login):
+    def _in_force(self) -> str | None:
+        with self._lock:
+            return self._token if time.time() < self._renew_at else None
+
+    def _renew(self) -> str:
+        token = self._in_force()  # somebody may have been faster
+        if token is None:
+            kept = self._obtain()
+            token = kept.token
+            with self._lock:
+                self._token, self._renew_at = token, _renewal_time(kept.expires)
+        return token
+
+    def _obtain(self) -> Kept:
+        """Ask one source after the other, as far as the order says."""
+        sources = self._sources()
+        self.tried = []
+        for number, source in enumerate(sources):
+            try:
+                kept = self._from(source)
+            except Cs3Error as error:
+                nothing = isinstance(error, NoLogin)
+                self._note(source, "nothing" if nothing else "failed", str(error))
+                if not (nothing or source.goes_on) or len(sources) == 1:
+                    self._note_rest(sources[number + 1 :])
+                    raise
+            else:
+                self._note(source, "won", "")
+                self._note_rest(sources[number + 1 :])
+                return kept
+        reasons = "; ".join(f"{each.method}: {each.reason}" for each in self.tried)
+        raise NoLogin(
+            f"no credentials for {self._gateway}: {reasons}", hint=f"see rucio-cs3 token explain {self._gateway}"
+        )
+
+    def _note(self, source: Source, outcome: str, reason: str) -> None:
+        self.tried.append(Tried(source.method, source.description, outcome, reason))
+
+    def _note_rest(self, sources: Sequence[Source]) -> None:
+        for source in sources:
+            self._note(source, "not tried", "")
+
+    def _from(self, source: Source) -> Kept:
+        """The token kept by an earlier login of this source, or a new one."""
+        identity = source.identity()
+        if not source.kept:
+            return self._new(source)
+        with self._store.slot(self._gateway, source.method, identity) as slot:
+            kept = slot.read()
+            if kept is None or kept.token == self._refused or time.time() >= _renewal_time(kept.expires):
+                kept = self._new(source)
+                slot.write(kept)
+            else:
+                self._count(kept.token)
+            return kept
+
+    def _new(self, source: Source) -> Kept:
+        credential = source.obtain()
+        if isinstance(credential, RevaToken):
+            if not TOKEN.fullmatch(credential.value):
+                raise ConfigError(f"{source.description} is no token: it is empty or not all printable ASCII")
+            self._count(credential.value)
+            token, expires = credential.value, credential.expires
+        else:
             self.logins += 1
-            return self._authenticate(credential)
-        self.logins += credential.value != self._latest
-        self._latest = credential.value
-        return credential.value
+            token, expires = self._authenticate(credential), None
+            self._latest = token
+        return Kept(token, expires or jwt.expiry(token), self._gateway, source.method, source.description)
+
+    def _count(self, token: str) -> None:
+        self.logins += token != self._latest
+        self._latest = token
 
 
-def _renewal_time(token: str) -> float:
+def _renewal_time(expires: float | None) -> float:
     """Never, for a token that does not tell, or that is new and looks old: then only a refusal says that it is over."""
-    life = (claim(token, "exp") or 0) - time.time()
+    life = (expires or 0) - time.time()
     return time.time() + life - min(RENEWAL_MARGIN, life / 10) if life > 0 else float("inf")
-
-
-def claim(token: str, name: str) -> float | None:
-    """A numeric claim of a JWT, unverified: only its issuer can verify it, we only want to know when to ask again."""
-    try:
-        _, encoded, _ = token.split(".")
-        payload = json.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
-        return float(payload[name])
-    except (binascii.Error, ValueError, KeyError, TypeError):
-        return None

@@ -40,7 +40,7 @@ def test_no_secret_is_shown():
         ({"gateway": "host:1", "call_timeout": 0}, "more than 0"),
         ({"gateway": "host:1", "retries": "x"}, "not a whole number"),
         ({"gateway": "host:1", "username": 5}, "5 is not text"),
-        ({"gateway": "host:1", "auth": "magic"}, "use one of: token, bearer, basic, machine"),
+        ({"gateway": "host:1", "auth": "magic"}, "use one of: token, bearer, rucio, exchange"),
         ({"gateway": "host:1", "verify": "never"}, "use one of: server, readback"),
         ({"gateway": "host:1", "tls": False, "ca": "x"}, "mean nothing"),
         ({"gateway": "host:1", "client_cert": "x"}, "go together"),
@@ -74,6 +74,7 @@ def test_wrong_files_are_named(tmp_path, content):
 
 def test_secrets_come_from_files_read_each_time(tmp_path):
     file = tmp_path / "secret"
+    file.touch(0o600)
     config = Config("host:1", password_file=str(file))
     for value in ("one", "two"):
         file.write_text(value + "\n")
@@ -83,6 +84,12 @@ def test_secrets_come_from_files_read_each_time(tmp_path):
         config.secret_value("password")
     file.write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(ConfigError, match="not text"):
+        config.secret_value("password")
+    file.write_text("x" * 100_001)
+    with pytest.raises(ConfigError, match="longer than any secret"):
+        config.secret_value("password")
+    file.chmod(0o604)
+    with pytest.raises(ConfigError, match=r"others can read password_file .*secret; chmod 600"):
         config.secret_value("password")
     file.unlink()
     with pytest.raises(ConfigError, match="No such file"):

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import base64
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.model import Ref, ResourceId
-from rucio_cs3.rse import Rse, is_jwt, path_to_pfn, pfn_to_path
+from rucio_cs3.rse import Rse, path_to_pfn, pfn_to_path
 
 DAVS = {
     "scheme": "davs",
@@ -156,32 +153,9 @@ HERE = "cs3.example.org:443"
         ({}, [{"gateway": HERE, "token": "t"}, {"gateway": HERE, **LOGIN}], "token"),
         ({}, [{"gateway": HERE, "token_file": "/t"}, {"gateway": HERE, **LOGIN}], "token_file"),
         ({}, [{"call_timeout": "7"}, {"gateway": HERE, **LOGIN}], "password"),
-        ({}, [{"gateway": "elsewhere:1", "token": "t"}], "bearer_token"),
-        ({}, [], "bearer_token"),
     ],
 )
 def test_a_login_comes_from_the_strongest_place_only(special, general, won):
-    config = Rse.of("R", DAVS, special, general, "user's token").config
-    logins = ("password", "token", "token_file", "bearer_token")
+    config = Rse.of("R", DAVS, special, general).config
+    logins = ("password", "token", "token_file")
     assert [name for name in logins if getattr(config, name)] == [won]
-
-
-def part(value):
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
-
-
-@pytest.mark.parametrize(
-    ("token", "result"),
-    [
-        (f"{part({'alg': 'RS256'})}.{part({})}.sig", True),
-        ("root-/DC=ch.cern/CN=some.body-123", False),
-        (f"{part({'alg': 'RS256'})}.{part({})}", False),
-        (f"{part([])}.x.y", False),
-        (f"{part(7)}.x.y", False),
-        ("é.b.c", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_only_a_jwt_is_a_jwt(token, result):
-    assert is_jwt(token) is result

@@ -1,27 +1,52 @@
+"""Which login is used, of all those that could be: the order, and what ends the search."""
+
 from __future__ import annotations
 
+import os
+import sys
+import time
+from pathlib import Path
+
+import jwt
 import pytest
 
 from rucio_cs3.config import Config
-from rucio_cs3.credentials.sources import Login, RevaToken, source_of
-from rucio_cs3.errors import ConfigError
+from rucio_cs3.credentials.caller import NOBODY, Caller
+from rucio_cs3.credentials.sources import LARGEST, Login, RevaToken, Sources, bearer
+from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, NoLogin, NotAuthenticated
 
 SECRET = "hunter2-very-secret"
+OIDC = jwt.encode({"sub": "einstein", "exp": time.time() + 3600}, "k" * 32)
+PRINTS = f"{sys.executable} -c 'print(\"{OIDC}\")'"
+
+
+def sources(caller=NOBODY, **settings):
+    return Sources(Config("host:1", **settings), caller).in_order()
+
+
+def rucio_login(token=OIDC):
+    return Caller("einstein", lambda: ("jdoe", token))
 
 
 @pytest.mark.parametrize(
     ("settings", "credential"),
     [
         ({"token": SECRET}, RevaToken(SECRET)),
-        ({"bearer_token": SECRET}, Login("bearer", "", SECRET)),
+        ({"bearer_token": OIDC}, Login("bearer", "", OIDC)),
         ({"username": "einstein", "password": SECRET}, Login("basic", "einstein", SECRET)),
+        ({"username": "einstein", "app_password": SECRET}, Login("appauth", "einstein", SECRET)),
         ({"username": "rucio", "machine_secret": SECRET}, Login("machine", "rucio", SECRET)),
-        ({"username": "e", "password": SECRET, "bearer_token": "b"}, Login("bearer", "", "b")),
+        ({"username": "e", "password": SECRET, "bearer_token": OIDC}, Login("bearer", "", OIDC)),
         ({"auth": "basic", "username": "e", "password": SECRET, "token": "t"}, Login("basic", "e", SECRET)),
+        ({"token_command": PRINTS}, Login("bearer", "", OIDC)),
+        ({"machine_secret": SECRET, "accounts": "root: x, jdoe: einstein"}, Login("machine", "einstein", SECRET)),
+        ({"broker": "https://b.example.org"}, Login("bearer", "", OIDC)),
+        ({}, Login("bearer", "", OIDC)),
     ],
 )
 def test_what_is_set_implies_the_login(settings, credential):
-    source = source_of(Config("host:1", **settings))
+    source = sources(rucio_login(), **settings)[0]
+    assert source.identity()
     assert source.obtain() == credential
     assert SECRET not in repr(source) + repr(credential) + source.description
 
@@ -29,15 +54,155 @@ def test_what_is_set_implies_the_login(settings, credential):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({}, "no credentials are configured for host:1"),
-        ({"auth": "basic", "username": "e"}, "auth = basic needs password or password_file"),
-        ({"auth": "basic", "password": SECRET}, "auth = basic needs username"),
-        ({"auth": "machine", "username": "e"}, "needs machine_secret"),
-        ({"auth": "token"}, "needs token or token_file"),
-        ({"auth": "bearer"}, "needs bearer_token"),
+        ({"auth": "basic", "username": "e"}, "neither password nor password_file is set for host:1"),
+        ({"auth": "basic", "password": SECRET}, "no username is set"),
+        ({"auth": "machine", "username": "e"}, "neither machine_secret nor"),
+        ({"auth": "machine", "machine_secret": "s", "accounts": "root:x"}, "who Rucio account jdoe is at host:1"),
+        ({"auth": "token"}, "neither token nor token_file"),
+        ({"auth": "bearer"}, "neither bearer_token nor"),
+        ({"auth": "command"}, "token_command is not set"),
+        ({"auth": "refresh"}, "issuer and client_id are not both set"),
+        ({"auth": "login", "issuer": "https://i", "client_id": "c"}, "nobody has logged in at https://i"),
+        ({"auth": "wlcg"}, "no BEARER_TOKEN"),
+        ({"auth": "rucio"}, "the login to Rucio is not by OIDC"),
+        ({"auth": "exchange", "issuer": "https://i", "client_id": "c"}, "there is no OIDC token to exchange"),
     ],
 )
 def test_what_is_missing_is_named(settings, words):
-    with pytest.raises(ConfigError) as caught:
-        source_of(Config("host:1", **settings)).obtain()
+    with pytest.raises(NoLogin) as caught:
+        sources(rucio_login("not-a-jwt"), **settings)[0].identity()
     assert words in str(caught.value)
+
+
+def test_the_order_is_what_is_written():
+    found = sources(auth="rucio, broker?, basic")
+    assert [(source.method, source.goes_on) for source in found] == [
+        ("rucio", False),
+        ("broker", True),
+        ("basic", False),
+    ]
+    with pytest.raises(ConfigError, match="auth = 'magic' is not known"):
+        sources(auth="rucio, magic")
+
+
+@pytest.mark.parametrize("method", ["rucio", "broker"])
+def test_without_rucio_there_is_no_login_of_rucio(method):
+    with pytest.raises(NoLogin, match="nobody is logged in to Rucio here"):
+        sources(auth=method, broker="https://b.example.org")[0].identity()
+
+
+def token(**claims):
+    return jwt.encode({"sub": "einstein", **claims}, "k" * 32)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (token(exp=time.time() - 3600), "bearer_token expired at 20"),
+        (token(nbf=time.time() + 3600), "is not valid before"),
+        ("", "is no token"),
+        ("two words", "is no token"),
+        ("\x00\x01", "is no token"),
+        ("é", "is no token"),
+        ("x" * (LARGEST + 1), f"it has {LARGEST + 1} bytes"),
+    ],
+)
+def test_what_nobody_would_take_is_not_sent(value, words):
+    with pytest.raises((ConfigError, NotAuthenticated)) as caught:
+        bearer(value, "bearer_token")
+    assert words in str(caught.value)
+    assert not value or value not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [token(exp=time.time() - 30), token(nbf=time.time() + 30), token(exp="x"), "opaque"])
+def test_clocks_differ_and_not_all_tokens_tell(value):
+    assert bearer(value, "bearer_token").client_secret == value
+
+
+COMMANDS = {
+    "fails": ("sh -c 'echo no account configured >&2; exit 3'", "failed with status 3: no account configured"),
+    "says nothing": ("false", "failed with status 1: it says nothing"),
+    "is not there": ("/nowhere/oidc-token x", "cannot run token_command /nowhere/oidc-token: No such file"),
+    "is empty": ("''", "cannot run token_command"),
+    "is chatty": ("echo Welcome! here is your token: abc", "what token_command prints is no token"),
+    "prints nothing": ("true", "is no token"),
+    "prints rubbish": ("head -c 100 /dev/urandom", "is no token"),
+}
+
+
+@pytest.mark.parametrize(("command", "words"), COMMANDS.values(), ids=COMMANDS)
+def test_a_token_command_that(command, words):
+    with pytest.raises(ConfigError) as caught:
+        sources(token_command=command)[0].obtain()
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_token_command_that_hangs_is_killed_with_its_children(tmp_path):
+    pid = tmp_path / "pid"
+    command = f"sh -c 'sleep 1000 & echo $! > {pid}; wait'"
+    with pytest.raises(DeadlineExceeded, match="token_command sh does not end"):
+        sources(token_command=command, call_timeout=0.5)[0].obtain()
+    state = Path("/proc", pid.read_text().strip(), "stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Where WLCG looks, but for /tmp."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path
+
+
+def found():
+    return sources(auth="wlcg")[0].obtain().client_secret
+
+
+def test_wlcg_discovery_has_an_order(places, monkeypatch):
+    last = places / f"bt_u{os.geteuid()}"
+    last.touch(0o600)
+    last.write_text(f"  {OIDC}\n")
+    assert found() == OIDC
+    file = places / "token"
+    file.touch(0o600)
+    file.write_text(f"{token(n=2)}\n")
+    monkeypatch.setenv("BEARER_TOKEN_FILE", str(file))
+    assert found() == token(n=2)
+    monkeypatch.setenv("BEARER_TOKEN", f"{token(n=3)}\n")
+    assert found() == token(n=3)
+
+
+@pytest.mark.parametrize("variable", [False, True])
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [
+        (OIDC.encode(), 0o644, "others can read"),
+        (b"", 0o600, "is empty"),
+        (b"\xff\xfe", 0o600, "not text"),
+        (b"x" * 100_001, 0o600, "longer than any secret"),
+    ],
+)
+def test_a_token_file_that_cannot_be_used_is_named(places, monkeypatch, variable, content, mode, words):
+    file = places / f"bt_u{os.geteuid()}"
+    file.write_bytes(content)
+    file.chmod(mode)
+    if variable:
+        monkeypatch.setenv("BEARER_TOKEN_FILE", str(file))
+    with pytest.raises(ConfigError) as caught:
+        found()
+    assert words in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert OIDC not in str(caught.value)
+
+
+def test_a_token_file_that_vanishes_is_named(places, monkeypatch):
+    monkeypatch.setenv("BEARER_TOKEN_FILE", str(places / "gone"))
+    with pytest.raises(ConfigError, match="No such file"):
+        found()
+
+
+@pytest.mark.parametrize("template", ["{nonsense}", "{", "{0}"])
+def test_a_template_that_cannot_be_filled_in_is_named(template):
+    settings = {"auth": "client_credentials", "issuer": "https://i", "client_id": "c", "client_secret": "s"}
+    with pytest.raises(Cs3Error, match="cannot be filled in"):
+        sources(audience=template, **settings)[0].identity()

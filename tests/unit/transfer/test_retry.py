@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 
 from rucio_cs3 import deadline, errors
-from rucio_cs3.credentials.sources import RevaToken, Source
-from rucio_cs3.credentials.tokens import Tokens
 from rucio_cs3.transfer import retry as module
 from rucio_cs3.transfer.retry import DOWNLOAD, UPLOAD, retry
+from tests.unit.credentials.given import given
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +23,7 @@ def run(*failures, on=DOWNLOAD, times=2):
         if left:
             raise left.pop(0)("failed")
 
-    tokens = Tokens(Source("given", lambda: RevaToken("t")), str)
+    tokens = given("t")
     retry(operation, on, times=times, tokens=tokens)
     return attempts
 

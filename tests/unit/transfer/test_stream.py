@@ -13,13 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rucio_cs3.config import Config
-from rucio_cs3.credentials.sources import RevaToken, Source
-from rucio_cs3.credentials.tokens import Tokens
 from rucio_cs3.cs3.files import Endpoint
 from rucio_cs3.errors import Interrupted
 from rucio_cs3.model import Info, Ref, ResourceId
 from rucio_cs3.transfer.http import DataServers
 from rucio_cs3.transfer.stream import BUFFER, RemoteFile
+from tests.unit.credentials.given import given as given_token
 
 CONTENT = random.Random(1).randbytes(3 * BUFFER + 17)
 
@@ -81,7 +80,7 @@ class Endpoints:
 @contextlib.contextmanager
 def opened(server):
     info = Info("f", "/f", ResourceId("s", "o"), "file", len(CONTENT), 0.0, "")
-    servers = DataServers(Config("h:1", tls=False), Tokens(Source("given", lambda: RevaToken("t")), str))
+    servers = DataServers(Config("h:1", tls=False), given_token("t"))
     with RemoteFile(Ref("/f"), info, Endpoints(server.url), servers) as file:
         yield file
     servers.close()

@@ -1,0 +1,43 @@
+"""Files that hold secrets: nobody else may read them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from rucio_cs3.errors import ConfigError
+
+LARGEST = 100_000  # bytes; no secret is longer
+
+
+def read_secret(file: str, what: str, *, strict: bool = False) -> str:
+    """The content without blanks around it. `strict` also asks that the file is ours, and for nobody else.
+
+    Raises:
+        ConfigError: names the file, and what is wrong with it.
+    """
+    path = Path(file).expanduser()
+    try:
+        with path.open("rb") as opened:
+            _refuse_public(os.fstat(opened.fileno()), file, what, strict=strict)
+            content = opened.read(LARGEST + 1)
+        value = content.decode("utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"cannot read {what} {file}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read {what} {file}: it is not text") from None
+    if not value:
+        raise ConfigError(f"{what} {file} is empty")
+    if len(content) > LARGEST:
+        raise ConfigError(f"{what} {file} is longer than any secret")
+    return value
+
+
+def _refuse_public(status: os.stat_result, file: str, what: str, *, strict: bool) -> None:
+    if stat.S_ISREG(status.st_mode) and status.st_mode & (0o077 if strict else 0o007):
+        raise ConfigError(f"others can read {what} {file}", hint=f"chmod 600 {file}")
+    if strict and status.st_uid not in {os.getuid(), 0}:
+        raise ConfigError(
+            f"{what} {file} belongs to another user", hint="it may be a trap: look at it before you use it"
+        )
