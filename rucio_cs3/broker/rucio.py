@@ -118,14 +118,20 @@ class RucioServer:
         watchdog.start()
         try:
             yield connection
-        except (OSError, HTTPException) as error:
-            if cut.is_set() or isinstance(error, (TimeoutError, socket.timeout)):
-                text = f"Rucio {self._host} did not answer within {self._timeout:g} s; try again"
-                raise Refused("rucio_unavailable", text, silence=True) from None
-            raise self._unusable(next(why for kind, why in FAILURES if isinstance(error, kind))) from None
+        except (OSError, HTTPException, Refused) as error:
+            raise self._told(error, late=cut.is_set()) from None
         finally:
             watchdog.cancel()
             connection.close()
+
+    def _told(self, error: Exception, *, late: bool) -> Refused:
+        """A cut connection can also look like a short answer."""
+        if late or isinstance(error, (TimeoutError, socket.timeout)):
+            text = f"Rucio {self._host} did not answer within {self._timeout:g} s; try again"
+            return Refused("rucio_unavailable", text, silence=True)
+        if isinstance(error, Refused):
+            return error
+        return self._unusable(next(why for kind, why in FAILURES if isinstance(error, kind)))
 
     def _open(self) -> HTTPConnection:
         host = self._url.hostname or ""

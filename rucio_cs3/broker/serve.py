@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from typing import TYPE_CHECKING, Any
 
-import prometheus_client  # noqa: F401 - the workers need it; without it the command has to say so at once
 from gunicorn.app.base import BaseApplication
-from prometheus_client import multiprocess
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from rucio_cs3.broker.config import BrokerConfig
@@ -37,10 +36,10 @@ class Server(BaseApplication):  # type: ignore[misc]
         return Broker(self._config)
 
 
-def serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, Any], tell: Callable[[], None]) -> None:
-    """Serve until told to stop; `tell` is called when it listens. Ends the process's program, as gunicorn does."""
+def serve(config: BrokerConfig, listening: int, settings: dict[str, Any], tell: Callable[[], None]) -> None:
+    """Serve on this file descriptor until told to stop; `tell` is called once it is ready. Does not return."""
     fixed = {
-        "bind": f"fd://{listening.fileno()}",
+        "bind": f"fd://{listening}",
         "worker_class": "gthread",
         "limit_request_field_size": HEADER_BYTES,
         "limit_request_fields": HEADERS,
@@ -49,11 +48,24 @@ def serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, An
         "graceful_timeout": 5,
         "loglevel": "warning",
         "when_ready": lambda _: tell(),
-        "child_exit": _forget_worker,
+        **_metrics_of_all(settings["workers"]),
     }
     Server(config, {**fixed, **settings}).run()
 
 
-def _forget_worker(_: Any, worker: Any) -> None:
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+def _metrics_of_all(workers: int) -> dict[str, Any]:
+    """Many processes add up their numbers in a folder, which prometheus-client looks for once, when it is imported."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    made = tempfile.mkdtemp(prefix="rucio-cs3-broker-") if workers > 1 and not folder else None
+    if made:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = made
+    from prometheus_client import multiprocess  # noqa: PLC0415
+
+    def forget(_: Any, worker: Any) -> None:
         multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+    def remove(_: Any) -> None:
+        if made:
+            shutil.rmtree(made, ignore_errors=True)
+
+    return {"child_exit": forget, "on_exit": remove} if made or folder else {}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import socket
 import ssl
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +18,6 @@ from rucio_cs3.broker.loopback import is_loopback
 from rucio_cs3.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rucio_cs3.broker.config import BrokerConfig
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -44,26 +39,17 @@ def broker(file: Path, bind: str, **options: Any) -> None:
 
     The audit log, a line of JSON for each request, goes to stdout, all else to stderr.
     """
-    host, port = _address(bind)
-    with contextlib.ExitStack() as stack:
-        try:
-            config = load(file)
-            settings = _tls(options["tls_cert"], options["tls_key"], host)
-            listening = stack.enter_context(_listen(host, port))
-        except ConfigError as error:
-            raise click.ClickException(str(error)) from error
-        if options["workers"] > 1:  # before prometheus-client is imported, which looks there once
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(_metrics_folder())
-        settings["workers"], settings["threads"] = options["workers"], options["threads"]
-        _serve(config, listening, settings)
+    try:
+        config = load(file)
+        host, port = _address(bind)
+        settings = _tls(options["tls_cert"], options["tls_key"], host)
+        listening = _listen(host, port)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    _serve(config, listening, {**settings, "workers": options["workers"], "threads": options["threads"]})
 
 
 def _serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, Any]) -> None:
-    try:
-        from rucio_cs3.broker.serve import serve  # noqa: PLC0415 - its extra may be missing
-    except ModuleNotFoundError as missing:
-        raise click.ClickException(f"{missing.name} is not installed: pip install 'rucio-cs3[broker]'") from missing
-    _log_to_streams()
     host, port = listening.getsockname()[:2]
     url = f"{'https' if 'certfile' in settings else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -72,13 +58,18 @@ def _serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, A
         sites = ", ".join(config.sites)
         console.print(f"Serving tokens of {escape(sites)} at [bold]{escape(url)}[/bold]. Stop it with Ctrl-C.")
 
-    serve(config, listening, settings, tell)
+    _log_to_streams()
+    try:
+        from rucio_cs3.broker.serve import serve  # noqa: PLC0415 - its extra may be missing
+    except ModuleNotFoundError as missing:
+        raise click.ClickException(f"{missing.name} is not installed: pip install 'rucio-cs3[broker]'") from missing
+    serve(config, listening.detach(), settings, tell)
 
 
 def _address(bind: str) -> tuple[str, int]:
     host, _, port = bind.rpartition(":")
     if not host or not port.isdigit() or int(port) > HIGHEST_PORT:
-        raise click.ClickException(f"--bind {bind} is not HOST:PORT")
+        raise ConfigError(f"--bind {bind} is not HOST:PORT")
     return host.strip("[]"), int(port)
 
 
@@ -107,12 +98,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (")[0]
         raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from error
-
-
-@contextlib.contextmanager
-def _metrics_folder() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="rucio-cs3-broker-") as folder:
-        yield folder
 
 
 def _log_to_streams() -> None:
