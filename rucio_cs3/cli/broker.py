@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,9 @@ def broker(file: Path, bind: str, **options: Any) -> None:
 
     The audit log, a line of JSON for each request, goes to stdout, all else to stderr.
     """
+    missing = next((name for name in ("gunicorn", "prometheus_client") if not find_spec(name)), None)
+    if missing:
+        raise click.ClickException(f"{missing} is not installed: pip install 'rucio-cs3[broker]'")
     try:
         config = load(file)
         host, port = _address(bind)
@@ -50,6 +54,8 @@ def broker(file: Path, bind: str, **options: Any) -> None:
 
 
 def _serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, Any]) -> None:
+    from rucio_cs3.broker.serve import serve  # noqa: PLC0415 - its extra has to be there
+
     host, port = listening.getsockname()[:2]
     url = f"{'https' if 'certfile' in settings else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -59,10 +65,6 @@ def _serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, A
         console.print(f"Serving tokens of {escape(sites)} at [bold]{escape(url)}[/bold]. Stop it with Ctrl-C.")
 
     _log_to_streams()
-    try:
-        from rucio_cs3.broker.serve import serve  # noqa: PLC0415 - its extra may be missing
-    except ModuleNotFoundError as missing:
-        raise click.ClickException(f"{missing.name} is not installed: pip install 'rucio-cs3[broker]'") from missing
     serve(config, listening.detach(), settings, tell)
 
 
