@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from rucio_cs3 import tls
 from rucio_cs3.broker.accounts import ACCOUNT, PLACEHOLDER, USER, Mapping
 from rucio_cs3.broker.loopback import is_loopback
 from rucio_cs3.config import Config
@@ -131,6 +132,8 @@ def _rucio(table: Any, where: str) -> Rucio:
         raise ConfigError(f"{where}: host = {rucio.host!r} would send tokens in the clear", hint="use https")
     if url.scheme == "http" and rucio.ca:
         raise ConfigError(f"{where}: ca means nothing without https", hint="remove it, or use https")
+    if url.scheme == "https":
+        _check_authorities(Config("rucio:443", ca=rucio.ca), where)
     return rucio
 
 
@@ -149,10 +152,19 @@ def _site(gateway: str, table: Any, where: str) -> Site:
     site.secret()
     _check_mapping(site, where)
     try:
-        Config(gateway, tls=site.tls, ca=site.ca)
+        config = Config(gateway, tls=site.tls, ca=site.ca)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
+    if site.tls:
+        _check_authorities(config, where)
     return site
+
+
+def _check_authorities(config: Config, where: str) -> None:
+    try:
+        tls.authorities(config)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
 
 
 def _check_mapping(site: Site, where: str) -> None:

@@ -48,6 +48,8 @@ MISTAKES = {
     "not an address": (lambda c: c["rucio"].update(host="rucio.example.org"), "'rucio.example.org' is no address"),
     "in the clear": (lambda c: c["rucio"].update(host="http://rucio.example.org"), "in the clear; use https"),
     "ca without TLS": (lambda c: c["rucio"].update(host="http://[::1]:80", ca="x"), "ca means nothing without https"),
+    "no such ca": (lambda c: c["rucio"].update(ca="/nowhere"), "rucio: cannot read the certificate authorities"),
+    "no such ca of a site": (changes(ca="/nowhere"), f"site {SITE}: cannot read the certificate authorities"),
     "site not a table": (lambda c: c["sites"].update({SITE: 5}), f"site {SITE}: a table of settings is wanted"),
     "site no address": (lambda c: c.update(sites={"cs3": c["sites"][SITE]}), "'cs3' is not host:port"),
     "site twice": (lambda c: c["sites"].update({SITE.upper(): c["sites"][SITE]}), "a site is there twice"),

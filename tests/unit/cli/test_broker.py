@@ -18,6 +18,7 @@ import pytest
 import trustme
 
 from rucio_cs3.gateway import Gateway
+from tests.unit.broker.conftest import TOKEN, Peer, served
 
 COMMAND = [sys.executable, "-c", "from rucio_cs3.cli import main; main()", "broker"]
 SECRET = "machine-secret-of-the-site"
@@ -181,26 +182,27 @@ def test_without_its_extra(config, missing):
     assert ran.stderr == f"Error: {missing} is not installed: pip install 'rucio-cs3[broker]'\n"
 
 
-def gunicorn(environ):
+def gunicorn(environ, *arguments):
     """The application on a server of the operator's own, on a socket that already listens."""
     listening = socket.create_server(("127.0.0.1", 0))
-    argv = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listening.fileno()}", "--threads", "4"]
-    options = {
-        "env": {**os.environ, **environ},
-        "pass_fds": [listening.fileno()],
-        "stderr": subprocess.PIPE,
-        "text": True,
-    }
-    return listening, subprocess.Popen([*argv, "rucio_cs3.broker:application"], **options)
+    argv = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listening.fileno()}", "--threads", "4", *arguments]
+    options = {"pass_fds": [listening.fileno()], "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([*argv, "rucio_cs3.broker:application"], env={**os.environ, **environ}, **options)
+    return listening, process
 
 
-def test_the_application_on_any_server(config):
-    listening, process = gunicorn({"RUCIO_CS3_BROKER_CONFIG": str(config)})
-    with process, listening:
+@pytest.mark.parametrize("arguments", [[], ["--preload", "--workers", "2"]], ids=["alone", "before the fork"])
+def test_the_application_on_any_server(config, gateway, arguments):
+    peer = Peer()
+    config.write_text(config.read_text().replace("http://127.0.0.1:1", peer.url))
+    listening, process = gunicorn({"RUCIO_CS3_BROKER_CONFIG": str(config)}, *arguments)
+    with served(peer.server), process, listening:
         address = re.match(r"http://(.*):(.*)", f"http://127.0.0.1:{listening.getsockname()[1]}")
         try:
             assert ask(address, "GET", "/health") == (200, '{"status": "ok"}')
-            assert ask(address, "POST", "/token")[0] == 400
+            body = json.dumps({"site": gateway.address})
+            got = [ask(address, "POST", "/token", {"X-Rucio-Auth-Token": TOKEN}, body) for _ in range(8)]
+            assert {status for status, _ in got} == {200}
         finally:
             process.terminate()
 
