@@ -21,6 +21,11 @@ SECRET = "machine-secret-of-the-site"
 TOKEN = "root-/DC=org/CN=Somebody-client-0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 
 
+class PeerServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
 class Peer:
     """Answers whoami as Rucio does, by a redirect to the account of the token; `answer` puts another one in place."""
 
@@ -60,8 +65,7 @@ class Peer:
                 self.end_headers()
                 self.wfile.write(body)
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = PeerServer(("127.0.0.1", 0), Handler)
         self.server.handle_error = lambda *_: None  # a client that hangs up is what some tests are about
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -73,6 +77,7 @@ class Peer:
 
 class Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128
 
 
 class Handler(WSGIRequestHandler):

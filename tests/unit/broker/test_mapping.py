@@ -8,7 +8,7 @@ from rucio_cs3.broker.accounts import Mapping
 from rucio_cs3.broker.limits import RateLimit
 from rucio_cs3.broker.rucio import Remembered
 
-TABLE = {"root": "rucio-svc", "jdoe": "einstein", "post": "mail:marie@example.org"}
+TABLE = {"root": "rucio-svc", "jdoe": "einstein", "post": "mail:marie@example.org", "odd:name": "marie"}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,9 @@ TABLE = {"root": "rucio-svc", "jdoe": "einstein", "post": "mail:marie@example.or
         ("{account}", ".*", "{account}", None),
         ("{account}", ".*", "a" * 300, None),
         ("{account}", ".*", "", None),
+        ("{account}" + "x" * 251, ".*", "marie", None),
+        ("{account}:x", ".*", "marie", None),
+        ("", "(?!)", "odd:name", None),
     ],
 )
 def test_table_then_template_then_nobody(template, only, account, user):
