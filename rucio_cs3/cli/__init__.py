@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # A command, and where it is: module and name in it.
 COMMANDS = {
+    "broker": ("rucio_cs3.cli.broker", "broker"),
     "gateway": ("rucio_cs3.cli.gateway", "gateway"),
 }
 

@@ -1,0 +1,259 @@
+"""The broker's one TOML file: which Rucio, which sites, and who is whom there.
+
+[rucio]
+host = "https://rucio.example.org"
+
+[sites."cs3.example.org:443"]
+machine_secret_file = "/run/secrets/machine"
+accounts = { root = "rucio-svc", jdoe = "einstein" }
+template = "{account}"
+only = "[a-z]+"
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import stat
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from rucio_cs3 import tls
+from rucio_cs3.broker.accounts import ACCOUNT, PLACEHOLDER, USER, Mapping
+from rucio_cs3.broker.loopback import is_loopback
+from rucio_cs3.config import Config
+from rucio_cs3.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENV_FILE = "RUCIO_CS3_BROKER_CONFIG"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rucio:
+    """The server that says whose token it is."""
+
+    host: str
+    """https://host[:port][/path]"""
+    ca: str | None = None
+    """PEM file or folder of certificate authorities, instead of the system's"""
+
+
+@dataclass(frozen=True)
+class Limits:
+    requests_per_minute: int = 60
+    """of one account, at each worker process"""
+    timeout: float = 10.0
+    """seconds that Rucio may take, and then the site"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A gateway, and who is whom there."""
+
+    machine_secret: str | None = field(default=None, repr=False)
+    machine_secret_file: str | None = None
+    """read afresh for each token, so a new secret counts at once"""
+    tls: bool = True
+    ca: str | None = None
+    accounts: dict[str, str] = field(default_factory=dict)
+    template: str | None = None
+    only: str | None = None
+
+    @property
+    def mapping(self) -> Mapping:
+        return Mapping(self.accounts, self.template or "", re.compile(self.only or "(?!)"))
+
+    def secret(self) -> str:
+        """Raises ConfigError when the file has gone, is empty, or others can read it."""
+        return self.machine_secret or _read_private(self.machine_secret_file or "", "machine_secret_file")
+
+
+@dataclass(frozen=True)
+class BrokerConfig:
+    rucio: Rucio
+    sites: dict[str, Site]
+    """by host:port in lower case"""
+    limits: Limits = Limits()
+    behind_proxy: bool = False
+    """believe X-Forwarded-Proto and X-Forwarded-For: only when nobody but the proxy can connect"""
+
+
+def load(file: str | os.PathLike[str] | None = None) -> BrokerConfig:
+    """Read the file, or the one that RUCIO_CS3_BROKER_CONFIG names. Raises ConfigError."""
+    place = os.fspath(file) if file else os.environ.get(ENV_FILE)
+    if not place:
+        raise ConfigError("the broker has no configuration", hint=f"set {ENV_FILE} to its TOML file")
+    try:
+        document = tomllib.loads(Path(place).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {place}: {error.strerror}", hint=f"check --config or {ENV_FILE}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{place} is not TOML: {error}") from None  # the error's context may hold a secret
+    config = _broker(document, place)
+    if any(site.machine_secret for site in config.sites.values()):
+        _read_private(place, "machine_secret stands in it, so configuration")
+    return config
+
+
+def _broker(document: dict[str, Any], place: str) -> BrokerConfig:
+    for name in ("rucio", "sites"):
+        if not isinstance(document.get(name), dict) or not document[name]:
+            example = 'host = "https://rucio.example.org"' if name == "rucio" else "machine_secret_file = FILE"
+            header = "[rucio]" if name == "rucio" else '[sites."cs3.example.org:443"]'
+            raise ConfigError(f"{place}: there is no {header}", hint=f"add it, with {example}")
+    sites = {name.lower(): _site(name, table, f"{place}: site {name}") for name, table in document["sites"].items()}
+    if len(sites) < len(document["sites"]):
+        raise ConfigError(f"{place}: a site is there twice", hint="upper and lower case are the same in host names")
+    parts: dict[str, Any] = {"rucio": _rucio(document["rucio"], f"{place}: rucio"), "sites": sites}
+    if "limits" in document:
+        parts["limits"] = _limits(document["limits"], f"{place}: limits")
+    return _fill(BrokerConfig, {**document, **parts}, place)
+
+
+def _rucio(table: Any, where: str) -> Rucio:
+    rucio = _fill(Rucio, table, where)
+    url = urlsplit(rucio.host)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or url.username:
+        raise ConfigError(f"{where}: host = {rucio.host!r} is no address", hint="for example https://rucio.example.org")
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        raise ConfigError(f"{where}: host = {rucio.host!r} would send tokens in the clear", hint="use https")
+    if url.scheme == "http" and rucio.ca:
+        raise ConfigError(f"{where}: ca means nothing without https", hint="remove it, or use https")
+    if url.scheme == "https":
+        _check_authorities(Config("rucio:443", ca=rucio.ca), where)
+    return rucio
+
+
+def _limits(table: Any, where: str) -> Limits:
+    limits = _fill(Limits, table, where)
+    for name, value in dataclasses.asdict(limits).items():
+        if not value > 0:
+            raise ConfigError(f"{where}: {name} must be more than 0")
+    return limits
+
+
+def _site(gateway: str, table: Any, where: str) -> Site:
+    site = _fill(Site, table, where)
+    if bool(site.machine_secret) == bool(site.machine_secret_file):
+        raise ConfigError(f"{where}: one of machine_secret_file and machine_secret is wanted")
+    site.secret()
+    _check_mapping(site, where)
+    try:
+        config = Config(gateway, tls=site.tls, ca=site.ca)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
+    if site.tls:
+        _check_authorities(config, where)
+    return site
+
+
+def _check_authorities(config: Config, where: str) -> None:
+    try:
+        tls.authorities(config)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.message}", hint=error.hint) from None
+
+
+def _check_mapping(site: Site, where: str) -> None:
+    for account, user in site.accounts.items():
+        if not ACCOUNT.fullmatch(account):
+            raise ConfigError(f"{where}: accounts: {account!r} cannot be the name of a Rucio account")
+        if not user.isprintable() or not user.strip():
+            raise ConfigError(f"{where}: accounts: {account} = {user!r} cannot be a user name")
+    if bool(site.template) != bool(site.only):
+        raise ConfigError(
+            f"{where}: template and only go together", hint='say which accounts it is for: only = "[a-z]+"'
+        )
+    if not site.accounts and not site.template:
+        raise ConfigError(
+            f"{where}: nobody is mapped, so nobody would get in", hint="give accounts, or template and only"
+        )
+    if site.template:
+        _check_template(site.template, site.only or "", where)
+
+
+def _check_template(template: str, only: str, where: str) -> None:
+    if template.count(PLACEHOLDER) != 1:
+        raise ConfigError(
+            f"{where}: template = {template!r} must have {PLACEHOLDER} in it, once",
+            hint="to make several accounts one user, list them in accounts",
+        )
+    if not USER.fullmatch(template.replace(PLACEHOLDER, "x")):
+        raise ConfigError(
+            f"{where}: template = {template!r} can only add letters, digits and . _ @ -",
+            hint="other user names have to be listed in accounts",
+        )
+    try:
+        re.compile(only)
+    except re.error as error:
+        raise ConfigError(f"{where}: only = {only!r} is no regular expression: {error}") from error
+
+
+def _read_private(file: str, what: str) -> str:
+    """The text of a file that others cannot read; the group may, because orchestrators mount secrets so."""
+    try:
+        with Path(file).expanduser().open(encoding="utf-8") as opened:
+            if os.fstat(opened.fileno()).st_mode & stat.S_IRWXO:
+                raise ConfigError(f"{what} {file} can be read or changed by others", hint=f"chmod o-rwx {file}")
+            text = opened.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError(f"cannot read {what} {file}: {reason}") from None
+    if not text:
+        raise ConfigError(f"{what} {file} is empty")
+    return text
+
+
+def _fill(kind: Callable[..., T], table: Any, where: str) -> T:
+    """An object of this dataclass, each value checked against its field; values are never shown, some are secrets."""
+    if not isinstance(table, dict):
+        raise ConfigError(f"{where}: a table of settings is wanted")
+    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for name, value in table.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(f"{where}: unknown setting {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
+        fits, meaning = _KINDS.get(str(known[name].type), _ANY)
+        if not fits(value):
+            raise ConfigError(f"{where}: {name} is not {meaning}")
+    missing = [f.name for f in known.values() if f.name not in table and _required(f)]
+    if missing:
+        raise ConfigError(f"{where}: no {missing[0]} is given")
+    return kind(**table)
+
+
+def _required(f: dataclasses.Field[Any]) -> bool:
+    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_text_table(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+_TEXT = (lambda value: isinstance(value, str), "text")
+_ANY = (lambda _: True, "")
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "bool": (lambda value: isinstance(value, bool), "true or false"),
+    "int": (lambda value: _is_number(value) and isinstance(value, int), "a whole number"),
+    "float": (_is_number, "a number of seconds"),
+    "str": _TEXT,
+    "str | None": _TEXT,
+    "dict[str, str]": (_is_text_table, "a table of account = user"),
+}

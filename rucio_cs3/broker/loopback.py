@@ -1,0 +1,14 @@
+"""Which addresses are this machine alone, so that nobody listens in between."""
+
+from __future__ import annotations
+
+import ipaddress
+
+
+def is_loopback(host: str) -> bool:
+    """True also for ::ffff:127.0.0.1, as which a socket for both families sees IPv4."""
+    try:
+        address = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -1,0 +1,71 @@
+"""The broker on gunicorn."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rucio_cs3.broker.config import BrokerConfig
+
+HEADER_BYTES = 128 << 10  # tokens may have 100,000 characters, and the broker wants to refuse longer ones itself
+HEADERS = 50
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, config: BrokerConfig, settings: dict[str, Any]) -> None:
+        self._config = config
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._settings.items():
+            if name in self.cfg.settings:  # control_socket_disable came with a later version
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """In the worker, so that nothing of gRPC is there before the fork."""
+        from rucio_cs3.broker.app import Broker  # noqa: PLC0415
+
+        return Broker(self._config)
+
+
+def serve(config: BrokerConfig, listening: int, settings: dict[str, Any], tell: Callable[[], None]) -> None:
+    """Serve on this file descriptor until told to stop; `tell` is called once it is ready. Does not return."""
+    fixed = {
+        "bind": f"fd://{listening}",
+        "worker_class": "gthread",
+        "limit_request_field_size": HEADER_BYTES,
+        "limit_request_fields": HEADERS,
+        "secure_scheme_headers": {},  # only our own configuration says whether a proxy is believed
+        "control_socket_disable": True,
+        "graceful_timeout": 5,
+        "loglevel": "warning",
+        "when_ready": lambda _: tell(),
+        **_metrics_of_all(settings["workers"]),
+    }
+    Server(config, {**fixed, **settings}).run()
+
+
+def _metrics_of_all(workers: int) -> dict[str, Any]:
+    """Many processes add up their numbers in a folder, which prometheus-client looks for once, when it is imported."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    made = tempfile.mkdtemp(prefix="rucio-cs3-broker-") if workers > 1 and not folder else None
+    if made:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = made
+    from prometheus_client import multiprocess  # noqa: PLC0415
+
+    def forget(_: Any, worker: Any) -> None:
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+    def remove(_: Any) -> None:
+        if made:
+            shutil.rmtree(made, ignore_errors=True)
+
+    return {"child_exit": forget, "on_exit": remove} if made or folder else {}

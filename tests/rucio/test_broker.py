@@ -1,0 +1,300 @@
+"""A real Rucio, the real broker beside it, and a gateway that trusts the broker alone."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from http.client import HTTPConnection, HTTPSConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import sqlalchemy
+import trustme
+
+from demo.process import BIN, Child
+from demo.sandbox import PASSWORD, USERNAME
+from demo.storage import Gateway
+from rucio_cs3 import Cs3Client
+
+SECRET = "machine-secret-of-the-site"
+DN = "CN=jdoe"
+CONTENT = b"some bytes\n"
+WSGI = Path(__file__).parent / "wsgi"
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pki")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    for name, issued in {
+        "server": ca.issue_cert("127.0.0.1", "localhost"),
+        "jdoe": ca.issue_cert("jdoe@example.org", common_name="jdoe"),
+        "stranger": ca.issue_cert("x@example.org", common_name="stranger"),
+    }.items():
+        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+        issued.private_key_pem.write_to_path(folder / f"{name}.key")
+        (folder / f"{name}.key").chmod(0o600)  # Rucio's client insists
+    return folder
+
+
+@pytest.fixture(scope="module")
+def secure_rucio(sandbox, pki):
+    """The same Rucio once more, behind TLS that asks for certificates: its https address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        tls = ["--certfile", pki / "server.pem", "--keyfile", pki / "server.key", "--ca-certs", pki / "ca.pem"]
+        argv = [BIN / "gunicorn", "--bind", f"fd://{listening.fileno()}", *tls, "--cert-reqs", ssl.CERT_OPTIONAL]
+        environ = sandbox.operator.environ
+        server = Child(
+            [*map(str, argv), "x509_rucio:application"],
+            log=pki / "secure-rucio.log",
+            env={**environ, "PYTHONPATH": os.pathsep.join([str(WSGI), environ.get("PYTHONPATH", "")])},
+            pass_fds=[listening.fileno()],
+            cwd=pki,
+        )
+        url = f"https://localhost:{listening.getsockname()[1]}"
+    try:
+        yield url
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("storage")
+    (folder / "secret").write_text(SECRET)
+    (folder / "secret").chmod(0o600)
+    with Gateway(folder, "--machine-secret-file", str(folder / "secret")) as gateway:
+        yield gateway
+
+
+class Broker:
+    """The command as operators run it."""
+
+    def __init__(self, folder, storage, rucio, more=""):
+        config = folder / "broker.toml"
+        config.write_text(f"""
+            [rucio]
+            {rucio}
+            [limits]
+            timeout = 5.0
+            {more}
+            [sites."{storage.grpc}"]
+            machine_secret_file = "{storage.folder / "secret"}"
+            tls = false
+            accounts = {{ root = "einstein" }}
+            template = "{{account}}"
+            only = "marie|ghost"
+            [sites."127.0.0.1:1"]
+            machine_secret_file = "{storage.folder / "secret"}"
+            tls = false
+            accounts = {{ root = "einstein" }}
+        """)
+        argv = [sys.executable, "-c", "from rucio_cs3.cli import main; main()", "broker", "--config", str(config)]
+        self.audit = folder / "audit.log"
+        self.child = Child(
+            [*argv, "--bind", "127.0.0.1:0"],
+            log=self.audit,
+            env=os.environ,
+            stderr=subprocess.PIPE,
+        )
+        said = self.child.process.stderr.readline().decode()
+        assert "Serving" in said, said + self.child.process.stderr.read().decode()
+        self.port = int(re.search(r"http://127\.0\.0\.1:(\d+)", said)[1])
+        self.site = storage.grpc
+
+    def stop(self):
+        self.child.stop()
+        self.child.process.stderr.close()
+
+    def ask(self, token, site=None):
+        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            body = json.dumps({"site": site or self.site})
+            connection.request("POST", "/token", body, {"X-Rucio-Auth-Token": token})
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+
+
+@pytest.fixture(scope="module")
+def start_broker(tmp_path_factory, storage):
+    with contextlib.ExitStack() as stack:
+
+        def start(rucio, more=""):
+            broker = Broker(tmp_path_factory.mktemp("broker"), storage, rucio, more)
+            stack.callback(broker.stop)
+            return broker
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def broker(start_broker, sandbox):
+    return start_broker(f'host = "{sandbox.url}"', "requests_per_minute = 600")
+
+
+@pytest.fixture(scope="module")
+def accounts(client):
+    """Accounts that the operator of Rucio has made, each with a password of its own."""
+    for account in ("marie", "ghost", "unmapped", "suspended"):
+        client.add_account(account, "USER", f"{account}@example.org")
+        client.add_identity(account, account, "USERPASS", f"{account}@example.org", password=f"{account}-password")
+    client.add_identity("marie", DN, "X509", "marie@example.org")
+
+
+def get(url, headers, **options):
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    with contextlib.closing(kind(parts.hostname, parts.port, timeout=60, **options)) as connection:
+        connection.request("GET", parts.path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read(), response.headers
+
+
+def password_login(sandbox, account):
+    """A new token of Rucio."""
+    name, password = (USERNAME, PASSWORD) if account == "root" else (account, f"{account}-password")
+    headers = {"X-Rucio-Account": account, "X-Rucio-Username": name, "X-Rucio-Password": password}
+    status, body, answered = get(f"{sandbox.url}/auth/userpass", headers)
+    assert status == 200, body
+    return answered["X-Rucio-Auth-Token"]
+
+
+def works_as(storage, token):
+    """Whom the site takes the bearer for, after a file has really been stored and read with the token."""
+    with Cs3Client(gateway=storage.grpc, tls=False, token=token) as site:
+        site.files.mkdir("/home/from-broker", exist_ok=True)
+        with site.open_write("/home/from-broker/file", overwrite=True) as file:
+            file.write(CONTENT)
+        with site.open_read("/home/from-broker/file") as file:
+            assert file.read() == CONTENT
+        return site.whoami().username
+
+
+@pytest.mark.parametrize(("account", "user"), [("root", "einstein"), ("marie", "marie")])
+def test_a_password_login_becomes_a_reva_token(broker, sandbox, storage, accounts, account, user):
+    status, answer = broker.ask(password_login(sandbox, account))
+    assert status == 200, answer
+    assert works_as(storage, answer["token"]) == user
+    assert answer["expires"] > datetime.now(timezone.utc).timestamp()
+
+
+def test_the_token_of_rucios_own_client(broker, client, storage):
+    status, answer = broker.ask(client.auth_token)
+    assert status == 200, answer
+    assert works_as(storage, answer["token"]) == "einstein"
+
+
+def test_a_certificate_login_becomes_a_reva_token(start_broker, sandbox, secure_rucio, pki, storage, accounts):
+    """By Rucio's own command, to a Rucio over TLS, which the broker too asks over TLS."""
+    token_file = pki / "token"
+    files = {"ca_cert": pki / "ca.pem", "client_cert": pki / "jdoe.pem", "client_key": pki / "jdoe.key"}
+    login = {"auth_type": "x509", "account": "marie", "auth_token_file_path": token_file, **files}
+    hosts = {"rucio_host": secure_rucio, "auth_host": secure_rucio}
+    said = sandbox.rucio("whoami", config={"client": {**hosts, **login}}).stdout
+    assert "ACTIVE" in said, said
+    broker = start_broker(f'host = "{secure_rucio}"\nca = "{pki / "ca.pem"}"')
+    status, answer = broker.ask(token_file.read_text())
+    assert status == 200, answer
+    assert works_as(storage, answer["token"]) == "marie"
+
+
+def test_a_certificate_that_rucio_does_not_know_gets_no_token(secure_rucio, pki, accounts):
+    context = ssl.create_default_context(cafile=pki / "ca.pem")
+    context.load_cert_chain(pki / "stranger.pem", pki / "stranger.key")
+    assert get(f"{secure_rucio}/auth/x509", {"X-Rucio-Account": "marie"}, context=context)[0] == 401
+
+
+def test_a_rucio_whose_certificate_nobody_signed(start_broker, secure_rucio, tmp_path, accounts, sandbox):
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    broker = start_broker(f'host = "{secure_rucio}"\nca = "{tmp_path / "other.pem"}"')
+    status, answer = broker.ask(password_login(sandbox, "root"))
+    assert (status, answer["code"]) == (503, "rucio_unavailable")
+    assert "certificate is not trusted" in answer["error"]
+
+
+def test_who_is_not_mapped(broker, sandbox, accounts):
+    status, answer = broker.ask(password_login(sandbox, "unmapped"))
+    assert (status, answer["code"]) == (403, "account_not_mapped")
+    assert "unmapped" in answer["error"]
+
+
+def test_who_is_unknown_at_the_site(broker, sandbox, accounts):
+    status, answer = broker.ask(password_login(sandbox, "ghost"))
+    assert (status, answer["code"]) == (502, "site_refused")
+
+
+def test_a_suspended_account(broker, sandbox, client, accounts):
+    token = password_login(sandbox, "suspended")
+    client.update_account("suspended", "status", "SUSPENDED")
+    status, answer = broker.ask(token)
+    assert (status, answer["code"]) == (403, "account_not_mapped")
+    assert "not active" in answer["error"]
+
+
+def test_an_expired_token(broker, sandbox, accounts):
+    token = password_login(sandbox, "root")
+    engine = sqlalchemy.create_engine(sandbox.operator.sections["database"]["default"])
+    with engine.begin() as database:
+        past = datetime.now(timezone.utc).replace(tzinfo=None) - timedelta(minutes=1)
+        statement = sqlalchemy.text("UPDATE tokens SET expired_at = :past WHERE token = :token")
+        assert database.execute(statement, {"past": past, "token": token}).rowcount == 1
+    engine.dispose()
+    status, answer = broker.ask(token)
+    assert (status, answer["code"]) == (401, "rucio_token_refused")
+
+
+FOREIGN = {
+    "of another Rucio": "root-operator-unknown-0123456789abcdef0123456789abcdef",
+    "garbage": "garbage",
+    "looks like a JWT": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290IiwiaXNzIjoiaHR0cHM6Ly9leGFtcGxlLm9yZyJ9.c2ln",
+    "two dots": "root-a.b.c",
+    "binary": "\xff\xfe",
+    "quotes": "' OR 1=1 --",
+    "challenge": "challenge-0123",
+    "20 kB": "x" * 20_000,
+}
+
+
+@pytest.mark.parametrize("token", FOREIGN.values(), ids=FOREIGN)
+def test_a_token_that_is_not_of_this_rucio(broker, token):
+    status, answer = broker.ask(token)
+    assert (status, answer["code"]) == (401, "rucio_token_refused"), answer
+
+
+def test_rucio_is_down(start_broker, client):
+    status, answer = start_broker('host = "http://127.0.0.1:1"').ask(client.auth_token)
+    assert (status, answer["code"]) == (503, "rucio_unavailable")
+
+
+def test_the_site_is_down_or_unknown(broker, client):
+    status, answer = broker.ask(client.auth_token, "127.0.0.1:1")
+    assert (status, answer["code"]) == (503, "site_unavailable")
+    status, answer = broker.ask(client.auth_token, "127.0.0.1:2")
+    assert (status, answer["code"]) == (404, "unknown_site")
+
+
+def test_the_rate_of_an_account(start_broker, sandbox, client):
+    broker = start_broker(f'host = "{sandbox.url}"', "requests_per_minute = 2")
+    assert [broker.ask(client.auth_token)[0] for _ in range(3)] == [200, 200, 429]
+
+
+def test_the_audit_log_says_who_and_no_secret(start_broker, sandbox, accounts):
+    broker = start_broker(f'host = "{sandbox.url}"')
+    token = password_login(sandbox, "marie")
+    _, answer = broker.ask(token)
+    broker.ask("stranger")
+    broker.stop()
+    text = broker.audit.read_text()
+    granted, refused = map(json.loads, text.splitlines())
+    assert (granted["account"], granted["user"], granted["site"]) == ("marie", "marie", broker.site)
+    assert (refused["code"], refused["account"]) == ("rucio_token_refused", None)
+    for secret in (token[-32:], answer["token"], SECRET):
+        assert secret not in text
