@@ -5,6 +5,8 @@ import os
 import shutil
 import tempfile
 
+import pytest
+
 # Python 3.9 starts subprocesses by a plain fork, in which gRPC's handlers abort the child now and then.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # read when grpc is imported
 
@@ -16,3 +18,12 @@ for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
 for name in [name for name in os.environ if name.startswith(("BEARER_TOKEN", "RUCIO_CS3_")) and "_TEST_" not in name]:
     del os.environ[name]
 os.environ["RUCIO_CS3_CACHE"] = "off"  # a gateway on a port that another one had before would be shown its tokens
+
+@pytest.fixture(scope="session")
+def idp():
+    """A real OpenID Connect provider, a tests.idp.idp.Idp."""
+    pytest.importorskip("nanoidp", reason="it needs Python 3.10: pip install rucio-cs3[test]")
+    from tests.idp.idp import Idp  # noqa: PLC0415 - most tests do without
+
+    with Idp() as idp:
+        yield idp

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import itertools
 import json
+import os
 import urllib.request
 import zlib
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trustme
 
 pytest.importorskip("rucio", reason="pip install rucio-cs3[demo]")
 
@@ -45,10 +47,34 @@ def gateway(tmp_path_factory) -> Iterator[Gateway]:
 
 
 @pytest.fixture(scope="session")
-def sandbox(gateway) -> Iterator[Sandbox]:
+def pki(tmp_path_factory) -> Path:
+    """A folder with ca.pem, site.pem and site.key for 127.0.0.1, and other.pem, the authority of somebody else."""
+    folder = tmp_path_factory.mktemp("pki")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
+    issued = ca.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(str(folder / "site.key"))
+    (folder / "site.pem").write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
+    trustme.CA().cert_pem.write_to_path(str(folder / "other.pem"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def idpsecrets(tmp_path_factory) -> Path:
+    """Where Rucio's server will look, at the first OIDC login, for the providers it knows."""
+    return tmp_path_factory.mktemp("oidc") / "idpsecrets.json"
+
+
+@pytest.fixture(scope="session")
+def sandbox(gateway, idpsecrets) -> Iterator[Sandbox]:
     # Rucio's generic schema allows letters, digits, / . _ - in names; this policy is the generic one but for that.
-    environ = {"PYTHONPATH": str(HERE / "policy"), "RUCIO_POLICY_PACKAGE": "any_name"}
-    config = {"cs3": {"gateway": gateway.grpc, **LOGIN}, "client": {"protocol_stat_retries": 0}}
+    path = os.pathsep.join(filter(None, (str(HERE / "policy"), os.environ.get("PYTHONPATH"))))
+    environ = {"PYTHONPATH": path, "RUCIO_POLICY_PACKAGE": "any_name"}
+    config = {
+        "cs3": {"gateway": gateway.grpc, **LOGIN},
+        "client": {"protocol_stat_retries": 0},
+        "oidc": {"idpsecrets": idpsecrets, "admin_issuer": "idp"},
+    }
     with Sandbox(config=config, environ=environ) as sandbox:
         sandbox.client().add_scope("root", SCOPE)
         yield sandbox

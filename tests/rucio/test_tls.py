@@ -5,23 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import trustme
 
 from demo.storage import Gateway, Protocol
 
 CONTENT = b"some bytes\n"
-
-
-@pytest.fixture(scope="session")
-def pki(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pki")
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-    issued = ca.issue_cert("127.0.0.1")
-    issued.private_key_pem.write_to_path(str(folder / "site.key"))
-    (folder / "site.pem").write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
-    trustme.CA().cert_pem.write_to_path(str(folder / "other.pem"))
-    return folder
 
 
 @pytest.fixture(scope="session")
