@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from rucio_cs3.gateway.apps import AppPasswords
 from rucio_cs3.gateway.behaviours import BEHAVIOURS, DEFAULT
 from rucio_cs3.gateway.calls import Calls
 from rucio_cs3.gateway.data import DataHandler
@@ -106,10 +107,11 @@ class Gateway:
         self.calls, self.faults = Calls(), Faults()
         self._cleanup = contextlib.ExitStack()
         known = Users(users)
-        login = Login(known, machine_secret, Issuer(oidc_issuer) if oidc_issuer else None)
         try:
             namespace = Namespace(Path(root), self.behaviour)
             tokens = Tokens(_prepare(namespace), known, lifetime=token_ttl)
+            issuer = Issuer(oidc_issuer) if oidc_issuer else None
+            login = Login(known, machine_secret, issuer, _app_passwords(namespace))
             self._site = self._assemble(namespace, known, login, tokens, quota)
             self.root = namespace.root
             pool = self._workers()
@@ -142,6 +144,7 @@ class Gateway:
             locks=Locks(),
             login=login,
             tokens=tokens,
+            app_passwords=login.app_passwords,
             calls=self.calls,
             faults=self.faults,
         )
@@ -190,6 +193,13 @@ def _prepare(namespace: Namespace) -> str:
         return stored_secret(namespace.state / "secret")
     except OSError as error:
         raise CannotServe(f"{namespace.root}: {_reason(error)}") from error
+
+
+def _app_passwords(namespace: Namespace) -> AppPasswords:
+    try:
+        return AppPasswords(namespace.state / "app-passwords.json")
+    except (OSError, ValueError) as error:
+        raise CannotServe(str(error)) from error
 
 
 def _reason(error: OSError | RuntimeError) -> str:
