@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from rucio_cs3.config import Config
 from rucio_cs3.credentials.sources import source_of
 from rucio_cs3.credentials.tokens import Tokens
+from rucio_cs3.cs3.apps import Apps
 from rucio_cs3.cs3.auth import Auth
 from rucio_cs3.cs3.channel import Channel
 from rucio_cs3.cs3.files import Files
@@ -49,6 +50,7 @@ class Cs3Client:
         self.auth = Auth(self._channel)
         tokens = self._tokens = self._channel.tokens = Tokens(source_of(self.config), self.auth.authenticate)
         self.files = Files(self._channel)
+        self.apps = Apps(self._channel, self.files)
         self._servers = DataServers(self.config, tokens)
         self._downloads = Downloads(self.config, self.files, self._servers, tokens)
         self._uploads = Uploads(self.config, self.files, self._servers, tokens, Folders(self.files), self._downloads)

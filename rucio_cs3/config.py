@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ENV_PREFIX = "RUCIO_CS3_"
 ENV_FILE = ENV_PREFIX + "CONFIG"
-AUTH_METHODS = ("token", "bearer", "basic", "machine")
+AUTH_METHODS = ("token", "bearer", "appauth", "basic", "machine")
 HIGHEST_PORT = 65535
 VERIFY_MODES = ("server", "readback")
 
@@ -52,6 +52,9 @@ class Config:
     username: str | None = None
     password: str | None = secret()
     password_file: str | None = None
+    app_password: str | None = secret()
+    """made on the site for a program, and limited to what it needs"""
+    app_password_file: str | None = None
     machine_secret: str | None = secret()
     machine_secret_file: str | None = None
     token: str | None = secret()

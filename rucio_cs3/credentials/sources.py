@@ -72,6 +72,13 @@ def _bearer(config: Config) -> Source:
     return Source("OIDC token", lambda: Login("bearer", "", _secret(config, "bearer_token", "bearer")))
 
 
+def _appauth(config: Config) -> Source:
+    user = _username(config, "appauth")
+    return Source(
+        f"application password of {user}", lambda: Login("appauth", user, _secret(config, "app_password", "appauth"))
+    )
+
+
 def _basic(config: Config) -> Source:
     user = _username(config, "basic")
     return Source(f"password of {user}", lambda: Login("basic", user, _secret(config, "password", "basic")))
@@ -87,8 +94,15 @@ def _machine(config: Config) -> Source:
 _METHODS: dict[str, Callable[[Config], Source]] = {
     "token": _token,
     "bearer": _bearer,
+    "appauth": _appauth,
     "basic": _basic,
     "machine": _machine,
 }
 # In the order in which they are believed when `auth` does not choose.
-_SECRET_OF = {"token": "token", "bearer": "bearer_token", "basic": "password", "machine": "machine_secret"}
+_SECRET_OF = {
+    "token": "token",
+    "bearer": "bearer_token",
+    "appauth": "app_password",
+    "basic": "password",
+    "machine": "machine_secret",
+}

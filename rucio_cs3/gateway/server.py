@@ -43,7 +43,13 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 WORKERS = 64  # calls at a time, including those that a fault keeps waiting
-ANY_SIZE = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
+OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_metadata_size", 16 << 20),  # a token may be long
+    ("grpc.absolute_max_metadata_size", 16 << 20),
+    ("grpc.so_reuseport", 0),
+]
 
 
 class CannotServe(Exception):
@@ -157,7 +163,7 @@ class Gateway:
         return pool
 
     def _serve_grpc(self, host: str, port: int, tls: Tls | None, pool: ThreadPoolExecutor) -> str:
-        server = grpc.server(pool, options=ANY_SIZE)
+        server = grpc.server(pool, options=OPTIONS)
         server.add_generic_rpc_handlers([Door(self._site, Service(self._site, Endpoints(self._site, self.data_url)))])
         wanted = f"{host}:{port}"
         try:

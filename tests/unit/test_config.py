@@ -40,7 +40,7 @@ def test_no_secret_is_shown():
         ({"gateway": "host:1", "call_timeout": 0}, "more than 0"),
         ({"gateway": "host:1", "retries": "x"}, "not a whole number"),
         ({"gateway": "host:1", "username": 5}, "5 is not text"),
-        ({"gateway": "host:1", "auth": "magic"}, "use one of: token, bearer, basic, machine"),
+        ({"gateway": "host:1", "auth": "magic"}, "use one of: token, bearer, appauth, basic, machine"),
         ({"gateway": "host:1", "verify": "never"}, "use one of: server, readback"),
         ({"gateway": "host:1", "tls": False, "ca": "x"}, "mean nothing"),
         ({"gateway": "host:1", "client_cert": "x"}, "go together"),

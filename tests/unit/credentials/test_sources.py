@@ -14,6 +14,8 @@ SECRET = "hunter2-very-secret"
     [
         ({"token": SECRET}, RevaToken(SECRET)),
         ({"bearer_token": SECRET}, Login("bearer", "", SECRET)),
+        ({"username": "einstein", "app_password": SECRET}, Login("appauth", "einstein", SECRET)),
+        ({"username": "einstein", "app_password": SECRET, "password": "p"}, Login("appauth", "einstein", SECRET)),
         ({"username": "einstein", "password": SECRET}, Login("basic", "einstein", SECRET)),
         ({"username": "rucio", "machine_secret": SECRET}, Login("machine", "rucio", SECRET)),
         ({"username": "e", "password": SECRET, "bearer_token": "b"}, Login("bearer", "", "b")),
@@ -33,6 +35,8 @@ def test_what_is_set_implies_the_login(settings, credential):
         ({"auth": "basic", "username": "e"}, "auth = basic needs password or password_file"),
         ({"auth": "basic", "password": SECRET}, "auth = basic needs username"),
         ({"auth": "machine", "username": "e"}, "needs machine_secret"),
+        ({"auth": "appauth", "username": "e"}, "auth = appauth needs app_password or app_password_file"),
+        ({"app_password": SECRET}, "auth = appauth needs username"),
         ({"auth": "token"}, "needs token or token_file"),
         ({"auth": "bearer"}, "needs bearer_token"),
     ],
