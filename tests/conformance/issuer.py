@@ -49,6 +49,8 @@ class Issuer:
     """Serves until stopped. `token` makes what a user would bring from it."""
 
     def __init__(self):
+        self.generation = 1
+        self.broken = {}  # pages that are served instead of the good ones
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, self))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -57,18 +59,26 @@ class Issuer:
         self.server.shutdown()
         self.server.server_close()
 
-    def token(self, subject, signed_by="own", algorithm="RS256", kid="1", **claims):
+    def rotate(self):
+        """Sign with another key from here on, and forget the one before."""
+        self.generation += 1
+
+    @property
+    def signer(self):
+        return f"own-{self.generation}"
+
+    def token(self, subject, signed_by="", algorithm="RS256", kid="", **claims):
         """Claims that are None are left out, as is the `kid`."""
         now = int(time.time())
         known = {"iss": self.url, "sub": subject, "aud": "reva", "iat": now, "exp": now + 3600}
         told = {name: value for name, value in {**known, **claims}.items() if value is not None}
-        header = {"alg": algorithm, "typ": "JWT", **({"kid": kid} if kid else {})}
+        header = {"alg": algorithm, "typ": "JWT", **({} if kid is None else {"kid": kid or self.signer})}
         signed = b".".join(part(json.dumps(one).encode()) for one in (header, told))
-        return b".".join([signed, part(SIGN.get(algorithm, nothing)(signed, key(signed_by)))]).decode()
+        return b".".join([signed, part(SIGN.get(algorithm, nothing)(signed, key(signed_by or self.signer)))]).decode()
 
     @property
     def pages(self):
-        public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key("own").public_key()))
+        public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key(self.signer).public_key()))
         endpoints = {f"{name}_endpoint": f"{self.url}/{name}" for name in ("authorization", "token", "userinfo")}
         return {
             "/.well-known/openid-configuration": {
@@ -77,7 +87,8 @@ class Issuer:
                 "id_token_signing_alg_values_supported": ["RS256"],
                 **endpoints,
             },
-            "/jwks": {"keys": [{**public, "kid": "1", "use": "sig", "alg": "RS256"}]},
+            "/jwks": {"keys": [{**public, "kid": self.signer, "use": "sig", "alg": "RS256"}]},
+            **self.broken,
         }
 
 
