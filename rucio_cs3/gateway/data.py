@@ -112,7 +112,7 @@ class DataHandler(Exchange):
         kind, _, value = self.headers.get("Authorization", "").partition(" ")
         if not who and value:
             who = self._by_authorization(kind.lower(), value.strip())
-        if not who or not may_fetch(who.scopes, DATA):
+        if not who or not may_fetch(who.scopes):
             raise Answered(HTTPStatus.UNAUTHORIZED)
         return who.user
 

@@ -35,7 +35,6 @@ WRITES = {
     **dict.fromkeys(("SetArbitraryMetadata", "UnsetArbitraryMetadata"), ("ref",)),
     "Move": ("source", "destination"),
 }
-PAGES = ("/data",)  # of the HTTP side: the data server
 
 
 def may_call(scopes: Scopes, method: str, request: Any) -> bool:
@@ -46,10 +45,10 @@ def may_call(scopes: Scopes, method: str, request: Any) -> bool:
     )
 
 
-def may_fetch(scopes: Scopes, path: str) -> bool:
-    """Over HTTP, where a narrow scope is asked for nothing but the kind of page."""
+def may_fetch(scopes: Scopes) -> bool:
+    """At the data server, where a narrow scope is not asked for its path."""
     return any(
-        name.startswith(BOUNDLESS) or (name.startswith(BOUND) and path.startswith(PAGES) and _resource(scope))
+        name.startswith(BOUNDLESS) or (name.startswith(BOUND) and _resource(scope) is not None)
         for name, scope in scopes.items()
     )
 

@@ -45,7 +45,7 @@ BEARERS = {
     "for an audience that is a number": ({"subject": "einstein", "aud": 5}, UNAUTHENTICATED),
     "that never expires": ({"subject": "einstein", "exp": None}, UNAUTHENTICATED),
     "that expires in words": ({"subject": "einstein", "exp": "tomorrow"}, UNAUTHENTICATED),
-    "that expires within a second": ({"subject": "einstein", "exp": NOW + 3600.5}, "OK"),
+    "that expires at a fraction of a second": ({"subject": "einstein", "exp": NOW + 3600.5}, "OK"),
     "valid a little later": ({"subject": "einstein", "nbf": NOW + 200}, "OK"),
     "valid much later": ({"subject": "einstein", "nbf": NOW + 3000}, UNAUTHENTICATED),
     "issued in the future": ({"subject": "einstein", "iat": NOW + 3000}, "OK"),

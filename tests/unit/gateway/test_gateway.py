@@ -25,6 +25,13 @@ BROKEN_PAGES = [
 ]
 
 
+@pytest.fixture
+def issuer():
+    issuer = Issuer()
+    yield issuer
+    issuer.stop()
+
+
 def test_calls_are_logged_with_their_paths(gateway, wire):
     gateway.calls.clear()
     wire.put("/a b", b"content")
@@ -145,8 +152,7 @@ def test_application_passwords_survive_a_restart(serve):
     assert wire.code("Authenticate", **login) == "UNAUTHENTICATED"
 
 
-def test_an_issuer_that_is_down_may_come_back(serve):
-    issuer = Issuer()
+def test_an_issuer_that_is_down_may_come_back(serve, issuer):
     _, wire = serve(oidc_issuer=issuer.url)
     login = {"type": "bearer", "client_secret": issuer.token("einstein")}
     for page, content in BROKEN_PAGES:
@@ -154,8 +160,16 @@ def test_an_issuer_that_is_down_may_come_back(serve):
         assert wire.code("Authenticate", **login) == "UNAUTHENTICATED", content
     issuer.broken = {}
     assert wire.code("Authenticate", **login) == "OK"
-    issuer.stop()
+    issuer.broken = {DISCOVERY: None, "/jwks": None}
     assert wire.code("Authenticate", **login) == "OK"
+
+
+def test_an_issuer_that_announces_no_algorithm_is_taken_to_use_the_usual_one(serve, issuer):
+    issuer.broken = {DISCOVERY: {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/jwks"}}
+    _, wire = serve(oidc_issuer=issuer.url)
+    for algorithm, code in (("RS256", "OK"), ("RS512", "UNAUTHENTICATED")):
+        token = issuer.token("einstein", algorithm=algorithm)
+        assert wire.code("Authenticate", type="bearer", client_secret=token) == code
 
 
 def test_tokens_of_another_root_are_foreign(serve, tmp_path):
