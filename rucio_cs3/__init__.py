@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.config import Config
 from rucio_cs3.errors import Cs3Error
-from rucio_cs3.model import Info, Quota, Ref, ResourceId, Uploaded, User
+from rucio_cs3.model import AppPassword, Info, Quota, Ref, ResourceId, Uploaded, User
 
 if TYPE_CHECKING:
     from rucio_cs3.client import Cs3Client
 
-__all__ = ["Config", "Cs3Client", "Cs3Error", "Info", "Quota", "Ref", "ResourceId", "Uploaded", "User"]
+__all__ = ["AppPassword", "Config", "Cs3Client", "Cs3Error", "Info", "Quota", "Ref", "ResourceId", "Uploaded", "User"]
 __version__ = "0.1.0"
 
 

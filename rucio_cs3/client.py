@@ -12,6 +12,7 @@ from rucio_cs3.credentials.caller import NOBODY
 from rucio_cs3.credentials.sources import Sources
 from rucio_cs3.credentials.store import Store, folder_of
 from rucio_cs3.credentials.tokens import Tokens
+from rucio_cs3.cs3.apps import Apps
 from rucio_cs3.cs3.auth import Auth
 from rucio_cs3.cs3.channel import Channel
 from rucio_cs3.cs3.files import Files
@@ -56,6 +57,7 @@ class Cs3Client:
             self.config.gateway, self._sources.in_order, self.auth.authenticate, Store(folder_of(self.config))
         )
         self.files = Files(self._channel)
+        self.apps = Apps(self._channel, self.files)
         self._servers = DataServers(self.config, tokens)
         self._downloads = Downloads(self.config, self.files, self._servers, tokens)
         self._uploads = Uploads(self.config, self.files, self._servers, tokens, Folders(self.files), self._downloads)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import ipaddress
 import os
 import sys
 from dataclasses import dataclass, field
@@ -59,10 +58,11 @@ class Config:
     """who each Rucio account is at the site, such as `root: einstein, jdoe: marie`, where no username is set"""
     password: str | None = secret()
     password_file: str | None = None
+    app_password: str | None = secret()
+    """made on the site for a program, and limited to what it needs"""
+    app_password_file: str | None = None
     machine_secret: str | None = secret()
     machine_secret_file: str | None = None
-    app_password: str | None = secret()
-    app_password_file: str | None = None
     token: str | None = secret()
     token_file: str | None = None
     bearer_token: str | None = secret()
@@ -160,14 +160,6 @@ PUBLIC = frozenset({"auth", "username", "broker"}) | OIDC  # what everybody may 
 
 def has_login(settings: Mapping[str, Any]) -> bool:
     return not LOGINS.isdisjoint(settings)
-
-
-def is_loopback(host: str) -> bool:
-    """What is sent there does not leave this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def beside(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:

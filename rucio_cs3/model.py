@@ -164,4 +164,19 @@ class User:
     mail: str = ""
 
 
+@dataclass(frozen=True)
+class AppPassword:
+    """One that the user made for a program. `password` is known only to who has just made it."""
+
+    handle: str
+    label: str
+    paths: tuple[str, ...]
+    """what it opens: `/` is all that the user may do, and nothing at all is what it says"""
+    read_only: bool
+    created: float
+    used: float
+    expires: float | None = None
+    password: str = field(default="", repr=False)
+
+
 Target = Union[str, Ref, ResourceId, Info, tuple[ResourceId, str]]

@@ -12,7 +12,9 @@ LARGEST = 100_000  # bytes; no secret is longer
 
 
 def read_secret(file: str, what: str, *, strict: bool = False) -> str:
-    """The content without blanks around it. `strict` also asks that the file is ours, and for nobody else.
+    """The content without blanks around it. Its group may read it, because orchestrators mount secrets so.
+
+    `strict` is for places where anybody may have put the file: it has to be ours, and for nobody else.
 
     Raises:
         ConfigError: names the file, and what is wrong with it.
@@ -36,7 +38,7 @@ def read_secret(file: str, what: str, *, strict: bool = False) -> str:
 
 def _refuse_public(status: os.stat_result, file: str, what: str, *, strict: bool) -> None:
     if stat.S_ISREG(status.st_mode) and status.st_mode & (0o077 if strict else 0o007):
-        raise ConfigError(f"others can read {what} {file}", hint=f"chmod 600 {file}")
+        raise ConfigError(f"{what} {file} can be read or changed by others", hint=f"chmod o-rwx {file}")
     if strict and status.st_uid not in {os.getuid(), 0}:
         raise ConfigError(
             f"{what} {file} belongs to another user", hint="it may be a trap: look at it before you use it"

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from rucio_cs3.config import CREDENTIALS, PUBLIC, Config, beside, is_loopback
+from rucio_cs3.config import CREDENTIALS, PUBLIC, Config, beside
 from rucio_cs3.errors import ConfigError, InvalidName
+from rucio_cs3.loopback import is_loopback
 from rucio_cs3.model import Ref, ResourceId, relative
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ for name in [name for name in os.environ if name.startswith(("BEARER_TOKEN", "RU
     del os.environ[name]
 os.environ["RUCIO_CS3_CACHE"] = "off"  # a gateway on a port that another one had before would be shown its tokens
 
+
 @pytest.fixture(scope="session")
 def idp():
     """A real OpenID Connect provider, a tests.idp.idp.Idp."""

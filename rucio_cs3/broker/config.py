@@ -16,7 +16,6 @@ import dataclasses
 import difflib
 import os
 import re
-import stat
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +24,10 @@ from urllib.parse import urlsplit
 
 from rucio_cs3 import tls
 from rucio_cs3.broker.accounts import ACCOUNT, PLACEHOLDER, USER, Mapping
-from rucio_cs3.broker.loopback import is_loopback
 from rucio_cs3.config import Config
 from rucio_cs3.errors import ConfigError
+from rucio_cs3.loopback import is_loopback
+from rucio_cs3.private import read_secret
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,7 +78,7 @@ class Site:
 
     def secret(self) -> str:
         """Raises ConfigError when the file has gone, is empty, or others can read it."""
-        return self.machine_secret or _read_private(self.machine_secret_file or "", "machine_secret_file")
+        return self.machine_secret or read_secret(self.machine_secret_file or "", "machine_secret_file")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def load(file: str | os.PathLike[str] | None = None) -> BrokerConfig:
         raise ConfigError(f"{place} is not TOML: {error}") from None  # the error's context may hold a secret
     config = _broker(document, place)
     if any(site.machine_secret for site in config.sites.values()):
-        _read_private(place, "machine_secret stands in it, so configuration")
+        read_secret(place, "machine_secret stands in it, so configuration")
     return config
 
 
@@ -200,21 +200,6 @@ def _check_template(template: str, only: str, where: str) -> None:
         re.compile(only)
     except re.error as error:
         raise ConfigError(f"{where}: only = {only!r} is no regular expression: {error}") from error
-
-
-def _read_private(file: str, what: str) -> str:
-    """The text of a file that others cannot read; the group may, because orchestrators mount secrets so."""
-    try:
-        with Path(file).expanduser().open(encoding="utf-8") as opened:
-            if os.fstat(opened.fileno()).st_mode & stat.S_IRWXO:
-                raise ConfigError(f"{what} {file} can be read or changed by others", hint=f"chmod o-rwx {file}")
-            text = opened.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigError(f"cannot read {what} {file}: {reason}") from None
-    if not text:
-        raise ConfigError(f"{what} {file} is empty")
-    return text
 
 
 def _fill(kind: Callable[..., T], table: Any, where: str) -> T:

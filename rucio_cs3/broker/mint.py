@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rucio_cs3.broker.refusals import Refused
 from rucio_cs3.config import Config
-from rucio_cs3.credentials.sources import Login
-from rucio_cs3.credentials.tokens import claim
+from rucio_cs3.credentials import jwt
+from rucio_cs3.credentials.sources import Login, RevaToken
 from rucio_cs3.cs3.auth import Auth
 from rucio_cs3.cs3.channel import Channel
 from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, NotAuthenticated
@@ -30,12 +29,6 @@ REASONS = {
     "NOT_FOUND": "it does not know the user",
     "PERMISSION_DENIED": "it does not accept the broker's machine secret",
 }
-
-
-@dataclass(frozen=True)
-class RevaToken:
-    value: str = field(repr=False)
-    expires: int | None
 
 
 class Mint:
@@ -64,8 +57,7 @@ class Mint:
         except Cs3Error as error:
             log.warning("site %s: %s [%s]", self.gateway, type(error).__name__, error.status)
             raise self._unavailable("is not there, or cannot log in anybody; try again later") from None
-        expires = claim(value, "exp")
-        return RevaToken(value, None if expires is None else int(expires))
+        return RevaToken(value, jwt.expiry(value))
 
     def _login(self, user: str) -> str:
         value = self._connected().authenticate(Login("machine", user, self._site.secret()))

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from rucio_cs3.broker.config import load
-from rucio_cs3.broker.loopback import is_loopback
 from rucio_cs3.errors import ConfigError
+from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
     from rucio_cs3.broker.config import BrokerConfig

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import signal
@@ -24,6 +23,7 @@ from rucio_cs3.gateway import (
     Tls,
     load_users,
 )
+from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
     from rucio_cs3.gateway import User
@@ -68,7 +68,7 @@ def gateway(**options: Any) -> None:
 
 def _start(options: dict[str, Any]) -> Gateway:
     secret = options["machine_secret_file"]
-    if options["faults"] and not _is_loopback(options["host"]):
+    if options["faults"] and not is_loopback(options["host"]):
         raise click.ClickException(f"--faults are for this machine alone, and --host {options['host']} is not")
     try:
         return Gateway(
@@ -92,18 +92,11 @@ def _start(options: dict[str, Any]) -> Gateway:
 def _users(file: Path | None, host: str) -> tuple[User, ...]:
     if file:
         return load_users(file)
-    if not _is_loopback(host):
+    if not is_loopback(host):
         raise click.ClickException(
             f"--host {host} is not this machine alone, so the example users will not do: --users"
         )
     return DEMO_USERS
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _secret(file: Path) -> str:

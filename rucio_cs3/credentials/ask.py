@@ -9,8 +9,8 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 
 from rucio_cs3 import deadline
-from rucio_cs3.config import is_loopback
 from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, LoginRefused, ServerError, Unavailable
+from rucio_cs3.loopback import is_loopback
 from rucio_cs3.web import Pools, unheard
 
 if TYPE_CHECKING:

@@ -111,15 +111,15 @@ class Sources:
     def _filled(self, template: str | None) -> str | None:
         if template is None:
             return None
-        known = {"gateway": self.config.gateway, "host": self.config.host}
+        known = {"{gateway}": self.config.gateway, "{host}": self.config.host}
         if "{account}" in template:
-            known["account"] = self.caller.account
-        try:
-            return template.format(**known)
-        except (KeyError, IndexError, ValueError) as error:
-            raise ConfigError(
-                f"{template!r} cannot be filled in: {error}", hint=f"known are {', '.join(known)}"
-            ) from error
+            known["{account}"] = self.caller.account
+        filled = template
+        for name, value in known.items():
+            filled = filled.replace(name, value)
+        if "{" in filled or "}" in filled:
+            raise ConfigError(f"{template!r} cannot be filled in", hint="known are {gateway}, {host} and {account}")
+        return filled
 
     def subject(self) -> str:
         """The OIDC token of the user, wherever there is one."""

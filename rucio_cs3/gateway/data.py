@@ -16,10 +16,12 @@ from rucio_cs3.gateway import tus
 from rucio_cs3.gateway.endpoints import DATA, DATA_GATEWAY
 from rucio_cs3.gateway.exchange import Exchange
 from rucio_cs3.gateway.faults import BadFault, Fault, Struck
+from rucio_cs3.gateway.scopes import may_fetch
 from rucio_cs3.gateway.status import Refused
 from rucio_cs3.gateway.streams import BodyCut, Dropped
 
 if TYPE_CHECKING:
+    from rucio_cs3.gateway.login import Identity
     from rucio_cs3.gateway.namespace import Place
     from rucio_cs3.gateway.site import Site
     from rucio_cs3.gateway.users import User
@@ -106,20 +108,20 @@ class DataHandler(Exchange):
 
     def _caller(self) -> User:
         """Who calls, by any of the credentials that Reva's data server takes."""
-        user = self.site.tokens.user(self.headers.get("x-access-token", ""))
+        who = self.site.tokens.identity(self.headers.get("x-access-token", ""))
         kind, _, value = self.headers.get("Authorization", "").partition(" ")
-        if not user and value:
-            user = self._by_authorization(kind.lower(), value.strip())
-        if not user:
+        if not who and value:
+            who = self._by_authorization(kind.lower(), value.strip())
+        if not who or not may_fetch(who.scopes):
             raise Answered(HTTPStatus.UNAUTHORIZED)
-        return user
+        return who.user
 
-    def _by_authorization(self, kind: str, value: str) -> User | None:
+    def _by_authorization(self, kind: str, value: str) -> Identity | None:
         try:
             if kind == "basic":
                 username, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-                return self.site.login.user("basic", username, password)
-            return self.site.tokens.user(value) or self.site.login.user("bearer", "", value)
+                return self.site.login.identity("basic", username, password)
+            return self.site.tokens.identity(value) or self.site.login.identity("bearer", "", value)
         except (Refused, binascii.Error, UnicodeDecodeError):
             return None
 

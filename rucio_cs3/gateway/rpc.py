@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from rucio_cs3.gateway import lies
+from rucio_cs3.gateway import lies, scopes
 from rucio_cs3.gateway.service import METHODS, reference_of
 from rucio_cs3.gateway.status import Aborted, Refused, status
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 API = "/cs3.gateway.v1beta1.GatewayAPI/"
 TOKEN_KEY = "x-access-token"  # noqa: S105 - the only metadata that is looked at
-OPEN = {"Authenticate"}  # to who has no token yet
+OPEN = {"Authenticate", "GetAppPassword"}  # to who has no token yet
 STREAMS = {"ListContainerStream"}
 REFERENCES = ("ref", "source", "destination")
 
@@ -63,7 +63,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc comes without t
         self._site.calls.add("grpc", name, path)
         struck = self._site.faults.take("grpc", name, path)
         try:
-            user = self._caller(name, context, struck)
+            user = self._caller(name, request, context, struck)
             lies.strike(self._target(name, request, user), struck)
             reply = method.call(self._service, request, user)
         except Refused as refused:
@@ -76,17 +76,17 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc comes without t
             context.abort(grpc.StatusCode.UNAVAILABLE, "fault: connection closed")
         return reply
 
-    def _caller(self, name: str, context: Any, struck: Struck) -> User | None:
-        """Who calls; None where anybody may."""
+    def _caller(self, name: str, request: Any, context: Any, struck: Struck) -> User | None:
+        """Who calls; None where anybody may. That a token does not reach so far is not told from that it is bad."""
         if name in OPEN:
             return None
         token = dict(context.invocation_metadata()).get(TOKEN_KEY)
         if not token and not struck.get("token_not_found"):
             raise Aborted("UNAUTHENTICATED", "auth: core access token not found")
-        user = self._site.tokens.user(token or "")
-        if not user:
+        who = self._site.tokens.identity(token or "")
+        if not who or not scopes.may_call(who.scopes, name, request):
             lies.reject_token(name, struck)
-        return user
+        return who.user if who else None
 
     def _target(self, name: str, request: Any, user: User | None) -> lies.Target:
         references = [

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from rucio_cs3.gateway.apps import AppPasswords
 from rucio_cs3.gateway.behaviours import BEHAVIOURS, DEFAULT
 from rucio_cs3.gateway.calls import Calls
 from rucio_cs3.gateway.data import DataHandler
@@ -42,7 +43,13 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 WORKERS = 64  # calls at a time, including those that a fault keeps waiting
-ANY_SIZE = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
+OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_metadata_size", 16 << 20),  # a token may be long
+    ("grpc.absolute_max_metadata_size", 16 << 20),
+    ("grpc.so_reuseport", 0),
+]
 
 
 class CannotServe(Exception):
@@ -106,10 +113,11 @@ class Gateway:
         self.calls, self.faults = Calls(), Faults()
         self._cleanup = contextlib.ExitStack()
         known = Users(users)
-        login = Login(known, machine_secret, Issuer(oidc_issuer) if oidc_issuer else None)
         try:
             namespace = Namespace(Path(root), self.behaviour)
             tokens = Tokens(_prepare(namespace), known, lifetime=token_ttl)
+            issuer = Issuer(oidc_issuer) if oidc_issuer else None
+            login = Login(known, machine_secret, issuer, _app_passwords(namespace))
             self._site = self._assemble(namespace, known, login, tokens, quota)
             self.root = namespace.root
             pool = self._workers()
@@ -142,6 +150,7 @@ class Gateway:
             locks=Locks(),
             login=login,
             tokens=tokens,
+            app_passwords=login.app_passwords,
             calls=self.calls,
             faults=self.faults,
         )
@@ -154,7 +163,7 @@ class Gateway:
         return pool
 
     def _serve_grpc(self, host: str, port: int, tls: Tls | None, pool: ThreadPoolExecutor) -> str:
-        server = grpc.server(pool, options=ANY_SIZE)
+        server = grpc.server(pool, options=OPTIONS)
         server.add_generic_rpc_handlers([Door(self._site, Service(self._site, Endpoints(self._site, self.data_url)))])
         wanted = f"{host}:{port}"
         try:
@@ -190,6 +199,13 @@ def _prepare(namespace: Namespace) -> str:
         return stored_secret(namespace.state / "secret")
     except OSError as error:
         raise CannotServe(f"{namespace.root}: {_reason(error)}") from error
+
+
+def _app_passwords(namespace: Namespace) -> AppPasswords:
+    try:
+        return AppPasswords(namespace.state / "app-passwords.json")
+    except (OSError, ValueError) as error:
+        raise CannotServe(str(error)) from error
 
 
 def _reason(error: OSError | RuntimeError) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cs3.auth.applications.v1beta1 import applications_api_pb2 as applications
 from cs3.gateway.v1beta1 import gateway_api_pb2 as gateway
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as provider
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
 from rucio_cs3.gateway.namespace import is_relative
+from rucio_cs3.gateway.scopes import owns_home
 from rucio_cs3.gateway.status import Aborted, Refused
 
 if TYPE_CHECKING:
@@ -38,10 +40,10 @@ class Service:
     # Login
 
     def authenticate(self, request: Any, _: User) -> Any:
-        user = self._site.login.user(request.type, request.client_id, request.client_secret)
-        if request.type != "machine" and self._site.behaviour.home_per_user:
-            self._site.namespace.home(user).mkdir(exist_ok=True)
-        return gateway.AuthenticateResponse(token=self._site.tokens.mint(user), user=user.message())
+        who = self._site.login.identity(request.type, request.client_id, request.client_secret)
+        if request.type != "machine" and owns_home(who.scopes) and self._site.behaviour.home_per_user:
+            self._site.namespace.home(who.user).mkdir(exist_ok=True)
+        return gateway.AuthenticateResponse(token=self._site.tokens.mint(who), user=who.user.message())
 
     def who_am_i(self, request: Any, _: User) -> Any:
         user = self._site.tokens.user(request.token)
@@ -57,6 +59,27 @@ class Service:
             raise Refused("INTERNAL", "error creating home")
         self._site.namespace.home(user).mkdir(exist_ok=True)
         return provider.CreateHomeResponse()
+
+    # Application passwords
+
+    def generate_app_password(self, request: Any, user: User) -> Any:
+        made = self._site.app_passwords.generate(user.user_id, request)
+        return applications.GenerateAppPasswordResponse(app_password=made)
+
+    def list_app_passwords(self, _: Any, user: User) -> Any:
+        return applications.ListAppPasswordsResponse(app_passwords=self._site.app_passwords.of(user.user_id))
+
+    def invalidate_app_password(self, request: Any, user: User) -> Any:
+        """By the hash that the list shows. The password itself is nothing that we know."""
+        if not self._site.app_passwords.invalidate(user.user_id, request.password):
+            raise Refused("INTERNAL", "error invalidating app password")
+        return applications.InvalidateAppPasswordResponse()
+
+    def get_app_password(self, request: Any, _: User) -> Any:
+        found = self._site.app_passwords.find(request.user, request.password)
+        if not found:
+            raise Refused("INTERNAL", "error getting app password via username/password")
+        return applications.GetAppPasswordResponse(app_password=found)
 
     # Namespace
 
@@ -197,6 +220,15 @@ METHODS = {
     "InitiateFileDownload": Method(
         provider.InitiateFileDownloadRequest, gateway.InitiateFileDownloadResponse, Service.initiate_file_download
     ),
+    **{
+        name: Method(getattr(applications, f"{name}Request"), getattr(applications, f"{name}Response"), call)
+        for name, call in {
+            "GenerateAppPassword": Service.generate_app_password,
+            "ListAppPasswords": Service.list_app_passwords,
+            "InvalidateAppPassword": Service.invalidate_app_password,
+            "GetAppPassword": Service.get_app_password,
+        }.items()
+    },
     **{
         name: Method(getattr(provider, f"{name}Request"), getattr(provider, f"{name}Response"), call)
         for name, call in {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rucio_cs3.gateway.apps import AppPasswords
     from rucio_cs3.gateway.behaviours import Behaviour
     from rucio_cs3.gateway.calls import Calls
     from rucio_cs3.gateway.faults import Faults
@@ -27,5 +28,6 @@ class Site:
     locks: Locks
     login: Login
     tokens: Tokens
+    app_passwords: AppPasswords
     calls: Calls
     faults: Faults

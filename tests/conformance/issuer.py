@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hmac
 import json
 import threading
 import time
@@ -10,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
 @functools.cache
@@ -17,10 +20,37 @@ def key(name):
     return rsa.generate_private_key(65537, 2048)
 
 
+def part(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def rsa_signed(name):
+    def sign(data, signer):
+        algorithm = jwt.get_algorithm_by_name(name)
+        return algorithm.sign(data, signer)
+
+    return sign
+
+
+def nothing(data, signer):
+    return b""
+
+
+def keyed_with_what_is_public(data, signer):
+    """An old trick: who verifies with the public key as if it were a shared secret, takes it."""
+    public = signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return hmac.digest(public, data, "sha256")
+
+
+SIGN = {name: rsa_signed(name) for name in ("RS256", "RS512", "PS256")} | {"HS256": keyed_with_what_is_public}
+
+
 class Issuer:
     """Serves until stopped. `token` makes what a user would bring from it."""
 
     def __init__(self):
+        self.generation = 1
+        self.broken = {}  # pages that are served instead of the good ones
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, self))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -29,14 +59,26 @@ class Issuer:
         self.server.shutdown()
         self.server.server_close()
 
-    def token(self, subject, signed_by="own", **claims):
+    def rotate(self):
+        """Sign with another key from here on, and forget the one before."""
+        self.generation += 1
+
+    @property
+    def signer(self):
+        return f"own-{self.generation}"
+
+    def token(self, subject, signed_by="", algorithm="RS256", kid="", **claims):
+        """Claims that are None are left out, as is the `kid`."""
         now = int(time.time())
         known = {"iss": self.url, "sub": subject, "aud": "reva", "iat": now, "exp": now + 3600}
-        return jwt.encode({**known, **claims}, key(signed_by), "RS256", {"kid": "1"})
+        told = {name: value for name, value in {**known, **claims}.items() if value is not None}
+        header = {"alg": algorithm, "typ": "JWT", **({} if kid is None else {"kid": kid or self.signer})}
+        signed = b".".join(part(json.dumps(one).encode()) for one in (header, told))
+        return b".".join([signed, part(SIGN.get(algorithm, nothing)(signed, key(signed_by or self.signer)))]).decode()
 
     @property
     def pages(self):
-        public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key("own").public_key()))
+        public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key(self.signer).public_key()))
         endpoints = {f"{name}_endpoint": f"{self.url}/{name}" for name in ("authorization", "token", "userinfo")}
         return {
             "/.well-known/openid-configuration": {
@@ -45,7 +87,8 @@ class Issuer:
                 "id_token_signing_alg_values_supported": ["RS256"],
                 **endpoints,
             },
-            "/jwks": {"keys": [{**public, "kid": "1", "use": "sig", "alg": "RS256"}]},
+            "/jwks": {"keys": [{**public, "kid": self.signer, "use": "sig", "alg": "RS256"}]},
+            **self.broken,
         }
 
 

@@ -33,7 +33,7 @@ MACHINE_SECRET = "conformance-machine-secret"
 JWT_SECRET = "conformance-jwt-secret-of-32-bytes-and-more"
 TRANSFER_SECRET = "conformance-transfer-secret-of-32-bytes"
 START_SECONDS = 30
-PORTS = ("GRPC", "HTTP", "DATA", "MACHINE", "BEARER")
+PORTS = ("GRPC", "HTTP", "DATA", "MACHINE", "BEARER", "APPAUTH")
 
 
 @dataclass

@@ -12,7 +12,8 @@ from cs3.identity.user.v1beta1 import resources_pb2 as identity_pb2
 from tests.conformance.wire import Endpoint, answer_of
 
 DENIED, NOT_FOUND, UNAUTHENTICATED, INTERNAL = "PERMISSION_DENIED", "NOT_FOUND", "UNAUTHENTICATED", "INTERNAL"
-EXPIRED = {"exp": int(time.time()) - 60}
+NOW = int(time.time())
+EXPIRED = {"exp": NOW - 60}
 
 LOGINS = {
     "wrong password": ("basic", "einstein", "wrong", DENIED),
@@ -24,6 +25,11 @@ LOGINS = {
     "machine, by user id": ("machine", "userid:4c510ada-c86b-4815-8820-42cdf82c3d51", None, NOT_FOUND),
     "machine, unknown mail": ("machine", "mail:nobody@example.org", None, NOT_FOUND),
     "garbage for a bearer token": ("bearer", "", "garbage", UNAUTHENTICATED),
+    "garbage in three parts": ("bearer", "", "a.b.c", UNAUTHENTICATED),
+    "an empty bearer token": ("bearer", "", "", UNAUTHENTICATED),
+    "100 kB for a bearer token": ("bearer", "", "x" * 100_000, UNAUTHENTICATED),
+    "a bearer token of no letters": ("bearer", "", "\x00\u20ac.\U0001f600.\n", UNAUTHENTICATED),
+    "a list for a bearer token": ("bearer", "", "eyJhbGciOiJSUzI1NiJ9.W10.AAAA", UNAUTHENTICATED),
     "unknown type": ("unheard-of", "einstein", "relativity", INTERNAL),
 }
 
@@ -34,6 +40,33 @@ BEARERS = {
     "of an unknown user": ({"subject": "nobody"}, UNAUTHENTICATED),
     "good": ({"subject": "einstein"}, "OK"),
     "for another audience": ({"subject": "einstein", "aud": "other"}, "OK"),
+    "for several audiences": ({"subject": "einstein", "aud": ["a", "b"]}, "OK"),
+    "for no audience": ({"subject": "einstein", "aud": None}, "OK"),
+    "for an audience that is a number": ({"subject": "einstein", "aud": 5}, UNAUTHENTICATED),
+    "that never expires": ({"subject": "einstein", "exp": None}, UNAUTHENTICATED),
+    "that expires in words": ({"subject": "einstein", "exp": "tomorrow"}, UNAUTHENTICATED),
+    "that expires at a fraction of a second": ({"subject": "einstein", "exp": NOW + 3600.5}, "OK"),
+    "valid a little later": ({"subject": "einstein", "nbf": NOW + 200}, "OK"),
+    "valid much later": ({"subject": "einstein", "nbf": NOW + 3000}, UNAUTHENTICATED),
+    "issued in the future": ({"subject": "einstein", "iat": NOW + 3000}, "OK"),
+    "issued at no time": ({"subject": "einstein", "iat": None}, "OK"),
+    "of no issuer": ({"subject": "einstein", "iss": None}, UNAUTHENTICATED),
+    "of an issuer that is a number": ({"subject": "einstein", "iss": 5}, UNAUTHENTICATED),
+    "of no user": ({"subject": None}, UNAUTHENTICATED),
+    "of an empty user": ({"subject": ""}, UNAUTHENTICATED),
+    "of a user that is a number": ({"subject": 5}, UNAUTHENTICATED),
+    "of a user by mail": ({"subject": "einstein@example.org"}, UNAUTHENTICATED),
+    "named by its other claims only": ({"subject": None, "preferred_username": "einstein"}, UNAUTHENTICATED),
+    "whose id of its own is a number": ({"subject": "einstein", "jti": 5}, "OK"),
+    "without a key's name": ({"subject": "einstein", "kid": None}, "OK"),
+    "with another key's name": ({"subject": "einstein", "kid": "another"}, UNAUTHENTICATED),
+    "not signed": ({"subject": "einstein", "algorithm": "none"}, UNAUTHENTICATED),
+    "signed with what is public": ({"subject": "einstein", "algorithm": "HS256"}, UNAUTHENTICATED),
+    "signed as is not announced": ({"subject": "einstein", "algorithm": "RS512"}, UNAUTHENTICATED),
+    "signed otherwise than announced": ({"subject": "einstein", "algorithm": "PS256"}, UNAUTHENTICATED),
+    "signed in a way unheard of": ({"subject": "einstein", "algorithm": "XX1"}, UNAUTHENTICATED),
+    "of 100 kB": ({"subject": "einstein", "groups": "g" * 100_000}, "OK"),
+    "of 100 kB, and forged": ({"subject": "einstein", "signed_by": "forger", "g": "g" * 100_000}, UNAUTHENTICATED),
 }
 
 
@@ -107,12 +140,47 @@ def test_the_authorization_metadata_counts_for_nothing(bare, wire):
     assert aborted(bare, metadata=metadata)[0] == "UNAUTHENTICATED"
 
 
-@pytest.mark.parametrize("case", ["garbage", "expired", "of another site", "an OIDC token", "a transfer token"])
+def test_a_bearer_token_is_good_to_its_end_and_no_longer(storage, bare):
+    """Clocks may differ by minutes for the begin of its life, and not at all for the end."""
+    if not storage.issuer:
+        pytest.skip("it does not know our issuer")
+    for exp, code in ((NOW - 1, UNAUTHENTICATED), (int(time.time()) + 10, "OK")):
+        token = storage.issuer.token("einstein", exp=exp)
+        assert bare.code("Authenticate", type="bearer", client_secret=token) == code
+
+
+def test_an_issuer_may_change_its_key(storage, bare):
+    if not storage.issuer:
+        pytest.skip("it does not know our issuer")
+
+    def code(token):
+        return bare.code("Authenticate", type="bearer", client_secret=token)
+
+    old = storage.issuer.token("einstein")
+    assert code(old) == "OK"
+    storage.issuer.rotate()
+    assert code(old) == "OK"
+    assert code(storage.issuer.token("einstein")) == "OK"
+    assert code(old) == UNAUTHENTICATED
+
+
+def test_a_revas_token_for_another_audience_is_good(storage, wire):
+    if storage.jwt_secret is None:
+        pytest.skip("its secrets are not known")
+    for claims in ({"aud": ["other"]}, {"aud": "other"}, {"iat": NOW + 3000}, {"iss": "http://elsewhere"}):
+        assert wire.code("GetHome", metadata=(("x-access-token", storage.forge(wire.token, **claims)),)) == "OK"
+
+
+@pytest.mark.parametrize(
+    "case", ["garbage", "100 kB", "expired", "not yet valid", "of another site", "an OIDC token", "a transfer token"]
+)
 def test_a_bad_token_ends_the_call(storage, wire, stored, case):
     if storage.issuer is None or storage.jwt_secret is None:
         pytest.skip("its secrets are not known")
     bad = {
         "garbage": "garbage",
+        "100 kB": "x" * 100_000,
+        "not yet valid": storage.forge(wire.token, nbf=NOW + 3000),
         "expired": storage.forge(wire.token, **EXPIRED),
         "of another site": storage.forge(wire.token, "x" * 40),
         "an OIDC token": storage.issuer.token("einstein"),

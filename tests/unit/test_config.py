@@ -89,7 +89,7 @@ def test_secrets_come_from_files_read_each_time(tmp_path):
     with pytest.raises(ConfigError, match="longer than any secret"):
         config.secret_value("password")
     file.chmod(0o604)
-    with pytest.raises(ConfigError, match=r"others can read password_file .*secret; chmod 600"):
+    with pytest.raises(ConfigError, match=r"password_file .*secret can be read or changed by others; chmod o-rwx"):
         config.secret_value("password")
     file.unlink()
     with pytest.raises(ConfigError, match="No such file"):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from rucio_cs3 import Cs3Client
-from rucio_cs3.credentials.tokens import claim
+from rucio_cs3.credentials import jwt
 from rucio_cs3.gateway import Fault, silent_gateway
 from tests.unit.broker.conftest import SECRET, TOKEN
 
@@ -35,7 +35,7 @@ def test_a_token_that_works_as_the_mapped_user(broker, peer, gateway, account, u
     answer = broker.ask()
     assert (answer.status, set(answer.body)) == (200, {"token", "expires"})
     assert user_of(gateway, answer.body["token"]) == user
-    assert answer.body["expires"] == claim(answer.body["token"], "exp")
+    assert answer.body["expires"] == jwt.expiry(answer.body["token"])
     assert 590 <= answer.body["expires"] - time.time() <= 600
     assert answer.headers["Cache-Control"] == "no-store"
 
@@ -366,7 +366,7 @@ def test_what_only_a_mistake_of_ours_can_cause_is_told_without_its_text(broker, 
     def fail(*_):
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr("rucio_cs3.broker.mint.claim", fail)
+    monkeypatch.setattr("rucio_cs3.credentials.jwt.expiry", fail)
     answer = broker.ask()
     assert (answer.status, answer.body["code"]) == (500, "internal_error")
     assert answer.headers["X-Request-Id"] in answer.body["error"]

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 
 from rucio_cs3.broker.app import Broker
-from rucio_cs3.broker.loopback import is_loopback
+from rucio_cs3.loopback import is_loopback
 from tests.unit.broker.conftest import Caller, Handler, Server, served
 
 ELSEWHERE = "192.0.2.7"

@@ -11,6 +11,7 @@ import time
 import pytest
 import trustme
 
+from rucio_cs3.client import Cs3Client
 from tests.conformance.wire import Wire
 
 COMMAND = [sys.executable, "-c", "from rucio_cs3.cli import main; main()"]
@@ -61,6 +62,20 @@ def test_every_option(tmp_path):
         assert wire.ok("GetQuota", ref="/home").total_bytes == 10
         assert wire.code("Authenticate", type="machine", client_id="rucio", client_secret="machine-secret") == "OK"
         assert wire.http.request("GET", f"{ready['http']}/.faults").status == 200
+        wire.close()
+
+
+def test_tokens_of_two_seconds(tmp_path):
+    with running("--root", tmp_path, "--token-ttl", 2) as (_, ready):
+        wire = Wire(ready["grpc"]).login()
+        assert wire.code("GetHome") == "OK"
+        deadline = time.monotonic() + 5
+        while wire.code("GetHome") == "OK":
+            assert time.monotonic() < deadline
+        assert wire.login().code("GetHome") == "OK"
+        with Cs3Client(gateway=ready["grpc"], tls=False, username="einstein", password="relativity") as client:
+            while client.logins < 3:  # none of them is noticed
+                assert client.whoami().username == "einstein"
         wire.close()
 
 

@@ -114,9 +114,9 @@ def test_what_nobody_would_take_is_not_sent(value, words):
     assert not value or value not in str(caught.value)
 
 
-@pytest.mark.parametrize("value", [token(exp=time.time() - 30), token(nbf=time.time() + 30), token(exp="x"), "opaque"])
-def test_clocks_differ_and_not_all_tokens_tell(value):
-    assert bearer(value, "bearer_token").client_secret == value
+def test_clocks_differ_and_not_all_tokens_tell():
+    for value in (token(exp=time.time() - 30), token(nbf=time.time() + 30), token(exp="x"), "opaque"):
+        assert bearer(value, "bearer_token").client_secret == value
 
 
 COMMANDS = {
@@ -176,7 +176,7 @@ def test_wlcg_discovery_has_an_order(places, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "mode", "words"),
     [
-        (OIDC.encode(), 0o644, "others can read"),
+        (OIDC.encode(), 0o644, "can be read or changed by others"),
         (b"", 0o600, "is empty"),
         (b"\xff\xfe", 0o600, "not text"),
         (b"x" * 100_001, 0o600, "longer than any secret"),

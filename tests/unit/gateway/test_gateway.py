@@ -6,9 +6,30 @@ import time
 
 import jwt
 import pytest
+from cs3.auth.provider.v1beta1 import resources_pb2 as auth_pb2
 
 from rucio_cs3.gateway import Call, CannotServe, Gateway, User, namespace, silent_gateway
+from tests.conformance.issuer import Issuer
 from tests.conformance.wire import Wire, ref
+
+DISCOVERY = "/.well-known/openid-configuration"
+BROKEN_PAGES = [
+    (DISCOVERY, None),
+    (DISCOVERY, "<html>"),
+    (DISCOVERY, ["nonsense"]),
+    (DISCOVERY, {"issuer": "https://elsewhere.example.org", "jwks_uri": "https://elsewhere.example.org"}),
+    ("/jwks", None),
+    ("/jwks", {"keys": []}),
+    ("/jwks", {"keys": [{"kty": "unheard-of"}]}),
+    ("/jwks", ["nonsense"]),
+]
+
+
+@pytest.fixture
+def issuer():
+    issuer = Issuer()
+    yield issuer
+    issuer.stop()
 
 
 def test_calls_are_logged_with_their_paths(gateway, wire):
@@ -114,6 +135,43 @@ def test_tokens_and_uploads_survive_a_restart(serve):
     assert other.content("/f") == b"content"
 
 
+def test_application_passwords_survive_a_restart(serve):
+    gateway, wire = serve()
+    user = auth_pb2.Scope(role=auth_pb2.ROLE_OWNER)
+    made = wire.ok("GenerateAppPassword", label="mine", token_scope={"user": user}).app_password
+    kept = gateway.root / namespace.STATE / "app-passwords.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert made.password not in kept.read_text()
+    gateway.stop()
+    _, wire = serve()
+    login = {"type": "appauth", "client_id": "einstein", "client_secret": made.password}
+    assert wire.code("Authenticate", **login) == "OK"
+    [entry] = wire.ok("ListAppPasswords").app_passwords
+    assert (entry.label, entry.token_scope["user"], entry.ctime) == ("mine", user, made.ctime)
+    assert wire.code("InvalidateAppPassword", password=entry.password) == "OK"
+    assert wire.code("Authenticate", **login) == "UNAUTHENTICATED"
+
+
+def test_an_issuer_that_is_down_may_come_back(serve, issuer):
+    _, wire = serve(oidc_issuer=issuer.url)
+    login = {"type": "bearer", "client_secret": issuer.token("einstein")}
+    for page, content in BROKEN_PAGES:
+        issuer.broken = {page: content}
+        assert wire.code("Authenticate", **login) == "UNAUTHENTICATED", content
+    issuer.broken = {}
+    assert wire.code("Authenticate", **login) == "OK"
+    issuer.broken = {DISCOVERY: None, "/jwks": None}
+    assert wire.code("Authenticate", **login) == "OK"
+
+
+def test_an_issuer_that_announces_no_algorithm_is_taken_to_use_the_usual_one(serve, issuer):
+    issuer.broken = {DISCOVERY: {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/jwks"}}
+    _, wire = serve(oidc_issuer=issuer.url)
+    for algorithm, code in (("RS256", "OK"), ("RS512", "UNAUTHENTICATED")):
+        token = issuer.token("einstein", algorithm=algorithm)
+        assert wire.code("Authenticate", type="bearer", client_secret=token) == code
+
+
 def test_tokens_of_another_root_are_foreign(serve, tmp_path):
     _, wire = serve()
     _, other = serve(root=tmp_path / "other")
@@ -188,6 +246,15 @@ def test_a_missing_root(tmp_path):
 def test_a_root_that_cannot_be_written(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(CannotServe, match="Permission denied"):
+        Gateway(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{}}", "[1]", '[{"password": []}]', '{"a": 1}'])
+def test_application_passwords_that_cannot_be_read(tmp_path, text):
+    with Gateway(tmp_path) as gateway:
+        kept = gateway.root / namespace.STATE / "app-passwords.json"
+    kept.write_text(text)
+    with pytest.raises(CannotServe, match="not a list of application passwords"):
         Gateway(tmp_path)
 
 
