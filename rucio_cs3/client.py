@@ -112,14 +112,15 @@ class Cs3Client:
         *,
         overwrite: bool = False,
         temporary: bool = False,
+        root: Ref | None = None,
         checksums: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] | None = None,
         timeout: float | None = None,
     ) -> Uploaded:
-        """Store a local path, or what is left of an open binary file; missing folders are made.
+        """Store a local path, or what is left of an open binary file; missing folders are made, those below `root`.
 
         It appears under its name when it is whole and verified. `temporary` says that the name does not matter yet:
-        the caller will move it, and one call is saved.
+        the caller will `move` it, and one call is saved.
         """
         if isinstance(source, (str, os.PathLike)):
             found: AbstractContextManager[Any] = opened(os.fspath(source))
@@ -131,9 +132,15 @@ class Cs3Client:
                 target,
                 overwrite=overwrite,
                 temporary=temporary,
+                root=root,
                 checksums=checksums,
                 progress=progress,
             )
+
+    def move(self, old: Target, new: Target) -> None:
+        """Like files.move, for what was uploaded as `temporary`."""
+        self.files.move(old, new)
+        self._uploads.moved(Ref.of(old), Ref.of(new))
 
     def open_read(self, target: Target) -> io.BufferedReader:
         """A file object with seek and tell."""

@@ -31,6 +31,7 @@ AUTH_METHODS = (
     *("appauth", "broker", "machine", "basic"),
 )
 HIGHEST_PORT = 65535
+LONGEST_TIMEOUT = 86_400.0
 VERIFY_MODES = ("server", "readback")
 
 
@@ -106,8 +107,10 @@ class Config:
         if bool(self.client_cert) != bool(self.client_key):
             raise ConfigError("client_cert and client_key go together", hint="give both or neither")
         for name in ("connect_timeout", "call_timeout", "stall_timeout"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be more than 0 seconds", hint="nothing may wait without an end")
+            if not 0 < getattr(self, name) <= LONGEST_TIMEOUT:
+                raise ConfigError(
+                    f"{name} must be more than 0 seconds and at most a day", hint="nothing may wait without an end"
+                )
 
     @property
     def order(self) -> tuple[tuple[str, bool], ...]:

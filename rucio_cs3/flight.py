@@ -46,21 +46,20 @@ class Flight(Generic[T]):
     def _fetch(self, mine: Future[T], fetch: Callable[[], T]) -> T:
         try:
             result = fetch()
+            self._land()
+            mine.set_result(result)
         except Exception as error:
-            self._land(mine, None if deadline.is_over() else error)
+            if not deadline.is_over():
+                self._land()
+                mine.set_exception(error)
             raise
-        except BaseException:
-            self._land(mine, None)
-            raise
-        with self._lock:
-            self._under_way = None
-        mine.set_result(result)
-        return result
-
-    def _land(self, mine: Future[T], failure: Exception | None) -> None:
-        with self._lock:
-            self._under_way = None
-        if failure:
-            mine.set_exception(failure)
         else:
-            mine.cancel()
+            return result
+        finally:
+            if not mine.done():
+                self._land()
+                mine.cancel()
+
+    def _land(self) -> None:
+        with self._lock:
+            self._under_way = None

@@ -152,7 +152,8 @@ class Default(RSEProtocol):  # type: ignore[misc]
         try:
             with deadline.within(_seconds(transfer_timeout)):
                 temporary = below.endswith(TEMPORARY)
-                done = root.client.upload(local, root.ref(below), overwrite=True, temporary=temporary)
+                place = root.resolve()
+                done = root.client.upload(local, root.ref(below), overwrite=True, temporary=temporary, root=place)
         except errors.NotFound as gone:  # to Rucio it would be the local file that is missing
             raise errors.Unavailable(gone.message, path=gone.path, status=gone.status) from gone
         self.logger(logging.DEBUG, "wrote %d bytes to %s, %s", done.size, target, dict(done.checksums))
@@ -167,7 +168,7 @@ class Default(RSEProtocol):  # type: ignore[misc]
         """Never onto something that is there."""
         root = self._connected()
         old, new = root.ref(self._below(path)), root.ref(self._below(new_path))
-        root.ask(lambda: root.client.files.move(old, new))
+        root.ask(lambda: root.client.move(old, new))
 
     @translated
     def stat(self, path: str) -> dict[str, Any]:

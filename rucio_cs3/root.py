@@ -17,7 +17,9 @@ from rucio_cs3.errors import (
     InvalidRequest,
     NotDirectory,
     NotFound,
+    PermissionDenied,
     ServerError,
+    TokenRejected,
     Unavailable,
     Unsupported,
 )
@@ -59,17 +61,19 @@ class Root:
         """The id, which says more when something is wrong; the path where a driver cannot look up ids."""
         ref = Ref(id=self._look(self.place).id, label=str(self.place).rstrip("/"))
         try:
-            self._ref = ref if self.client.files.stat(ref).is_directory else self.place
-        except (NotFound, InvalidRequest, Unsupported):
-            self._ref = self.place
+            usable = self.client.files.stat(ref).is_directory
+        except (NotFound, InvalidRequest, Unsupported, PermissionDenied, TokenRejected):
+            usable = False  # a login may be limited to some paths, and to no ids
         except ServerError:  # what a driver without ids says, and what is said in passing
+            usable = False
             self._failed_by_id += 1
             if self._failed_by_id < PASSING:
                 return self.place
-            self._ref = self.place
-        if self._ref == self.place:
+        if not usable:
             log.warning("%s cannot be addressed by resource id, so its path is used", self)
-        return self._ref
+            ref = self.place
+        self._ref = ref
+        return ref
 
     def ref(self, below: str) -> Ref:
         """Raises InvalidName for a path that would leave the root."""
@@ -86,15 +90,19 @@ class Root:
         self.ask(lambda: self.client.files.delete(ref))
 
     def ask(self, question: Callable[[], T]) -> T:
-        """Call `question`, and let its NotFound out only if the root can be seen by the very login that was told so."""
-        for _ in range(2):
+        """Call `question`, and let its NotFound out only if it stays when the same login has seen the root."""
+        seen_by = None
+        for _ in range(3):
             logins = self.client.logins
             try:
                 return question()
             except NotFound as missing:
+                if seen_by == self.client.logins:
+                    raise
                 wrong = self._what_is_wrong()
-                if self.client.logins == logins:
-                    raise (wrong or missing) from missing
+                if wrong and self.client.logins == logins:
+                    raise wrong from missing
+                seen_by = self.client.logins
         raise Unavailable("logins do not last from one call to the next", path=str(self.place))
 
     def _what_is_wrong(self) -> Cs3Error | None:
@@ -126,7 +134,7 @@ class Root:
             return self.client.files.stat(ref)
         except NotFound:
             logins = self.client.logins
-            with contextlib.suppress(NotFound):
+            with contextlib.suppress(NotFound, PermissionDenied):
                 self.client.whoami()  # raises if it is the token and no other is to be had
             if self.client.logins == logins:
                 raise

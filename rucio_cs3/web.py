@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rucio_cs3.config import Config
 
+PIECE = 128 << 10  # bytes that have to go out within the stall timeout
 POOLED = 32  # connections kept per server
 
 
@@ -31,7 +32,7 @@ class Pools:
 
     def __init__(self, config: Config, stall: float) -> None:
         self._config = config
-        self._classes = _pool_classes(stall)
+        self._classes = pool_classes(stall)
         self._managers: dict[tuple[bool, str | None], urllib3.PoolManager] = {}
 
     def of(self, url: str) -> urllib3.PoolManager:
@@ -68,7 +69,7 @@ def _by_proxy(proxy: str, options: dict[str, Any]) -> urllib3.ProxyManager:
     return urllib3.ProxyManager(address, **options)
 
 
-def _pool_classes(stall: float) -> dict[str, Any]:
+def pool_classes(stall: float) -> dict[str, Any]:
     """urllib3's pools by scheme, with connections that give up after `stall` seconds without a byte."""
     plain = type("Plain", (_Timed, HTTPConnection), {"stall": stall})
     secure = type("Secure", (_Timed, HTTPSConnection), {"stall": stall})
@@ -117,9 +118,13 @@ class _Timed:
     response_class = _Response
 
     def send(self, data: Any) -> None:
-        if self.sock is not None:
+        """In pieces: the time is for each call, and a slow link is not a silent one."""
+        if self.sock is None or not isinstance(data, (bytes, bytearray, memoryview)):
+            super().send(data)  # type: ignore[misc]
+            return
+        for start in range(0, len(data), PIECE):
             self.sock.settimeout(deadline.at_most(self.stall))
-        super().send(data)  # type: ignore[misc]
+            super().send(memoryview(data)[start : start + PIECE])  # type: ignore[misc]
 
 
 _unheard: ContextVar[bool] = ContextVar("rucio_cs3_unheard", default=False)

@@ -110,7 +110,8 @@ class Tokens:
                 return kept
         reasons = "; ".join(f"{each.method}: {each.reason}" for each in self.tried)
         raise NoLogin(
-            f"no credentials for {self._gateway}: {reasons}", hint=f"see rucio-cs3 token explain {self._gateway}"
+            f"no credentials are set for {self._gateway}, and none are found: {reasons}",
+            hint="set username and password, or another login; rucio-cs3 token explain says what was tried",
         )
 
     def _note(self, source: Source, outcome: str, reason: str) -> None:

@@ -54,6 +54,7 @@ CONNECTION_HINTS = {
     "DNS resolution failed": "check the host name in gateway = host:port",
     "resolving": "check the host name in gateway = host:port",
     "Connection refused": "nothing listens there: check gateway = host:port and whether the site is up",
+    "Failed parsing HTTP/2": "what listens there does not speak gRPC: is it the site's HTTP port?",
     "Socket closed": "check that tls is set as the gateway speaks it",
     "Connection reset": "check that tls is set as the gateway speaks it",
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
     from rucio_cs3.cs3.channel import Channel
     from rucio_cs3.model import Info, Target
+
+
+log = logging.getLogger(__name__)
+WAY_BACK = (0.0, 0.2, 1.0, 3.0)  # seconds between attempts to undo
 
 
 @dataclass(frozen=True)
@@ -81,9 +87,9 @@ class Files:
             reply = self._channel.call("ListContainer", request, path=str(ref))
             for start in range(0, len(reply.infos), page_size):
                 yield [wire.info(entry) for entry in reply.infos[start : start + page_size]]
-            token = reply.next_page_token
-            if not token:
+            if reply.next_page_token in ("", token):
                 return
+            token = reply.next_page_token
 
     def mkdir(self, target: Target, *, parents: bool = False, exist_ok: bool = False) -> None:
         """Raises NotFound when the parent is missing, AlreadyExists, or NotDirectory when a file is in the way."""
@@ -139,13 +145,31 @@ class Files:
 
     def _swap(self, old: Ref, new: Ref) -> None:
         aside = new.parent / f".rucio-cs3-{secrets.token_hex(6)}.old"
-        self.rename(new, aside)
         try:
+            self.rename(new, aside)
             self.rename(old, new)
-        except BaseException:
-            self.rename(aside, new)
+        except BaseException as error:
+            self._step_back(aside, new, error)
             raise
-        self.delete(aside)
+        try:
+            self.delete(aside)
+        except Cs3Error as error:
+            log.warning("%s is in place, but what it replaced could not be removed: %s", new, error)
+
+    def _step_back(self, aside: Ref, new: Ref, cause: BaseException) -> None:
+        """Give the file its name back, if it has lost it."""
+        for pause in WAY_BACK:
+            time.sleep(pause)
+            try:
+                self.rename(aside, new)
+            except NotFound:  # it never went
+                return
+            except Cs3Error as error:
+                log.warning("%s is now called %s, and cannot be moved back: %s", new, aside, error)
+            else:
+                return
+        if isinstance(cause, Cs3Error):
+            cause.hint = f"the file that was there is now called {aside}: move it back"
 
     def rename(self, old: Ref, new: Ref, known: Info | None = None) -> None:
         """The bare call, for who knows that nothing is at `new`, or else what `old` is.
@@ -161,9 +185,15 @@ class Files:
         except Cs3Error:
             if self.exists(old):
                 raise
-            there = self.stat(new)
+            there = self._at_last(old, new)
             if known and (there.size, there.mtime, there.etag) != (known.size, known.mtime, known.etag):
                 raise
+
+    def _at_last(self, old: Ref, new: Ref) -> Info:
+        try:
+            return self.stat(new)
+        except NotFound as error:
+            raise NotFound("it is not there to be moved", path=str(old), status=error.status) from error
 
     def may_write(self, ref: Ref, *, overwrite: bool) -> bool:
         """False for a free name, True when a file stands there that may go.
@@ -183,7 +213,9 @@ class Files:
         return True
 
     def delete(self, target: Target, *, recursive: bool = False) -> None:
-        """Delete a file, or with `recursive` a folder and all in it. The root of a space or mount is never deleted.
+        """Delete a file, or with `recursive` a folder and all in it, but never the top of the tree or of a space.
+
+        A folder has to be named by path, or by an id and a path: an id alone may be that of a root.
 
         Raises:
             IsDirectory: it is a folder, and `recursive` is not given.

@@ -9,11 +9,11 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rucio_cs3.errors import ChecksumMismatch, IsDirectory, Processing, Unsupported, WrongContent
+from rucio_cs3.errors import ChecksumMismatch, IsDirectory, Processing, Unavailable, Unsupported, WrongContent
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.http import expect, map_failures
-from rucio_cs3.transfer.local import local_target
+from rucio_cs3.transfer.local import local_target, seekable
 from rucio_cs3.transfer.retry import DOWNLOAD, retry
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Downloads:
         with local_target(path):
             if place.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            if place.exists() and not place.is_file():
+                raise OSError(errno.EEXIST, "it is not a regular file: open it, and hand over the open file")
         part = place.with_name(f".rucio-cs3-{secrets.token_hex(6)}.part")
         try:
             with local_target(path), part.open("xb") as sink:
@@ -69,7 +71,7 @@ class Downloads:
         """
         ref = Ref.of(target)
         expected = verify.named(checksums or {})
-        begin = sink.tell() if sink.seekable() else None
+        begin = sink.tell() if seekable(sink) else None
         reached = 0
 
         def attempt(number: int) -> Info:
@@ -97,12 +99,14 @@ class Downloads:
         endpoint = self.endpoint(ref)
         path = str(ref)
         with self._servers.get(endpoint, path=path) as response:
+            if response.status == HTTPStatus.NOT_FOUND:
+                raise Unavailable("the data server does not find what the storage has just shown", path=path)
             expect(response, (HTTPStatus.OK,), path)
             verify.same_size(info.size, int(response.headers.get("Content-Length", info.size)), path, "the data server")
             for block in blocks(response, endpoint, path):
                 tally.add(block)
                 with local_target(str(getattr(sink, "name", "the target"))):
-                    sink.write(block)
+                    _write(sink, block)
         verify.same_size(info.size, tally.size, path, "what arrived")
         verify.same_checksums(tally.checksums, info.checksums, path, "the storage says")
         confirmed = info.checksums.keys() & tally.checksums.keys()
@@ -128,6 +132,16 @@ class Downloads:
         raise Unsupported(
             f"the site offers {names} for downloads, and we speak {' and '.join(PROTOCOLS)}", path=str(ref)
         )
+
+
+def _write(sink: BinaryIO, block: bytes) -> None:
+    """An unbuffered file takes what it has room for."""
+    rest = memoryview(block)
+    while rest:
+        count = sink.write(rest)
+        if not count:
+            raise BlockingIOError(errno.EAGAIN, "it takes no more")
+        rest = rest[count:]
 
 
 def blocks(response: Any, endpoint: Endpoint, path: str) -> Iterator[bytes]:

@@ -20,12 +20,12 @@ class Folders:
         self._files = files
         self._known: set[Ref] = set()
 
-    def ensure(self, folder: Ref) -> None:
-        """Make `folder` and what is missing above it: one call for each level below one that is known."""
-        if self._has(folder):
+    def ensure(self, folder: Ref, root: Ref | None = None) -> None:
+        """Make `folder` and what is missing above it, up to `root`: one call for each level below one that is known."""
+        if folder == root or self._has(folder):
             return
-        if any(self._has(above) for above in folder.ancestors()):
-            self.ensure(folder.parent)
+        if any(above == root or self._has(above) for above in folder.ancestors()):
+            self.ensure(folder.parent, root)
             self._make(folder)
         else:  # nobody may make the upper levels of a storage, so begin with the lowest
             self._files.mkdir(folder, parents=True, exist_ok=True)

@@ -62,7 +62,7 @@ def opened(path: str) -> Iterator[Source]:
 def rewindable(file: BinaryIO) -> Iterator[Source]:
     """An open file, from where it stands; a stream that cannot go back is kept on the side first."""
     name = str(getattr(file, "name", "the source"))
-    if file.seekable():
+    if seekable(file):
         begin = file.tell()
         rest = file.seek(0, os.SEEK_END) - begin
         yield Source(file, rest, begin, name)
@@ -72,6 +72,11 @@ def rewindable(file: BinaryIO) -> Iterator[Source]:
             while block := file.read(BLOCK):
                 kept.write(block)
         yield Source(kept, kept.tell(), 0, name)  # type: ignore[arg-type]
+
+
+def seekable(file: BinaryIO) -> bool:
+    """Before Python 3.11 a SpooledTemporaryFile does not say so."""
+    return file.seekable() if hasattr(file, "seekable") else hasattr(file, "seek")
 
 
 @contextlib.contextmanager

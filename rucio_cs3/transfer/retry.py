@@ -41,6 +41,7 @@ UPLOAD = (
     PreconditionFailed,  # the same, in the second line's words
 )
 FIRST_PAUSE = 0.2  # seconds, doubled each time
+LONGEST_PAUSE = 30.0
 
 
 def retry(operation: Callable[[int], T], on: tuple[type[Exception], ...], *, times: int, tokens: Tokens) -> T:
@@ -48,7 +49,7 @@ def retry(operation: Callable[[int], T], on: tuple[type[Exception], ...], *, tim
     token_renewed = False
     attempt = 0
     while True:
-        used = tokens.held
+        used = tokens.get()
         try:
             return operation(attempt)
         except TokenRejected:
@@ -59,5 +60,5 @@ def retry(operation: Callable[[int], T], on: tuple[type[Exception], ...], *, tim
         except on as error:
             if attempt >= times or isinstance(error, WrongContent):
                 raise
-            time.sleep(deadline.at_most(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5)))  # noqa: S311 - jitter
+            time.sleep(deadline.at_most(min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.5)))  # noqa: S311 - jitter
             attempt += 1

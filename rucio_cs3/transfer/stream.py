@@ -38,6 +38,8 @@ class RemoteFile(io.RawIOBase):
         self._response: Any = None
         self._responses = contextlib.ExitStack()
         self._etag: str | None = None
+        self._opened = False
+        self._replaced: Interrupted | None = None
 
     def readable(self) -> bool:
         return True
@@ -77,30 +79,34 @@ class RemoteFile(io.RawIOBase):
             self._read(min(BUFFER, self._position - self._streamed))
 
     def _open_at(self, offset: int) -> None:
-        again = self._response is not None
+        if self._replaced:
+            raise self._replaced
+        self._response = None
         self._responses.close()
         path = str(self._ref)
         self._endpoint = self._downloads.endpoint(self._ref)
-        self._response = self._get({"Range": f"bytes={offset}-"} if offset else {})
-        if self._response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        response = self._get({"Range": f"bytes={offset}-"} if offset else {})
+        if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             self._responses.close()
-            self._response = self._get({})
-        expect(self._response, (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT), path)
-        self._streamed = offset if self._response.status == HTTPStatus.PARTIAL_CONTENT else 0
-        self._same_content(path, again=again)
+            response = self._get({})
+        expect(response, (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT), path)
+        streamed = offset if response.status == HTTPStatus.PARTIAL_CONTENT else 0
+        self._same_content(response, streamed, path)
+        self._response, self._streamed, self._opened = response, streamed, True
 
     def _get(self, headers: dict[str, str]) -> Any:
         response = self._servers.get(self._endpoint, path=str(self._ref), headers=headers)
         return self._responses.enter_context(response)
 
-    def _same_content(self, path: str, *, again: bool) -> None:
+    def _same_content(self, response: Any, streamed: int, path: str) -> None:
         """Parts of two versions do not make a file; servers ignore If-Match, so we look ourselves."""
-        headers = self._response.headers
-        whole = int(headers.get("Content-Length", self.info.size - self._streamed)) == self.info.size - self._streamed
-        etag = headers.get("ETag")
-        same = etag == self._etag if etag and self._etag else not again or self._unchanged()
+        left = self.info.size - streamed
+        whole = int(response.headers.get("Content-Length", left)) == left
+        etag = response.headers.get("ETag")
+        same = etag == self._etag if etag and self._etag else not self._opened or self._unchanged()
         if not (whole and same):
-            raise Interrupted("the file was replaced while it was read", path=path)
+            self._replaced = Interrupted("the file was replaced while it was read", path=path)
+            raise self._replaced
         self._etag = etag
 
     def _unchanged(self) -> bool:
@@ -109,8 +115,10 @@ class RemoteFile(io.RawIOBase):
         return (now.etag, now.size, now.mtime) == (self.info.etag, self.info.size, self.info.mtime)
 
     def _read(self, size: int) -> bytes:
+        response, self._response = self._response, None
         with map_failures(self._endpoint.url, str(self._ref)):
-            block: bytes = self._response.read(size)
+            block: bytes = response.read(size)
+        self._response = response  # one that failed is not read on
         if not block:
             raise Interrupted(f"it ended after {self._streamed} of {self.info.size} bytes", path=str(self._ref))
         self._streamed += len(block)

@@ -13,7 +13,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rucio_cs3 import deadline
-from rucio_cs3.errors import Cs3Error, NotFound, NotStored, Processing, Unsupported, WrongContent
+from rucio_cs3.errors import (
+    Cs3Error,
+    Interrupted,
+    NotFound,
+    NotStored,
+    Processing,
+    Unavailable,
+    Unsupported,
+    WrongContent,
+)
 from rucio_cs3.model import Ref, Uploaded
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.retry import UPLOAD, retry
@@ -47,6 +56,7 @@ class Uploads:
         self._tokens = tokens
         self._folders = folders
         self._downloads = downloads
+        self._doubtful: dict[Ref, Info | None] = {}  # names that a cut upload may yet overwrite, and what is there
 
     def put(
         self,
@@ -55,10 +65,13 @@ class Uploads:
         *,
         overwrite: bool = False,
         temporary: bool = False,
+        root: Ref | None = None,
         checksums: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Uploaded:
         """Upload `source`. With `temporary`, `target` itself is a name that does not matter, and the move is saved.
+
+        Missing folders are made, but not `root` nor what is above it.
 
         Raises:
             AlreadyExists: `target` is there and `overwrite` is not given.
@@ -67,10 +80,11 @@ class Uploads:
         """
         ref = Ref.of(target)
         expected = verify.named(checksums or {})
-        self._files.may_write(ref, overwrite=overwrite)
+        if not self._files.may_write(ref, overwrite=overwrite) and root is not None and root.id is None:
+            self._see(root)
 
         def attempt(number: int) -> Uploaded:
-            self._folders.ensure(ref.parent)
+            self._folders.ensure(ref.parent, root)
             # Not a second time under the same name: the server may yet commit the first, cut one there.
             direct = temporary and number == 0 and source.size > 0
             staging = ref if direct else ref.parent / f".rucio-cs3-{secrets.token_hex(6)}.part"
@@ -82,10 +96,31 @@ class Uploads:
             except BaseException:
                 self._folders.forget(ref.parent)
                 self._discard(staging, late=tally.size > 0)
+                if direct and tally.size:
+                    self._doubtful[ref] = None
                 raise
+            if ref in self._doubtful:
+                self._doubtful[ref] = written
             return Uploaded(ref, tally.size, tally.checksums)
 
         return retry(attempt, UPLOAD, times=self._config.retries, tokens=self._tokens)
+
+    def moved(self, old: Ref, new: Ref) -> None:
+        """See that what was moved is what was verified, where a cut upload could yet be committed over it."""
+        known = self._doubtful.pop(old, None)
+        if known is None:
+            return
+        there = self._files.stat(new)
+        if (there.size, there.mtime, there.etag) != (known.size, known.mtime, known.etag):
+            self._discard(new, late=False)
+            raise Interrupted("an earlier upload, cut on its way, was committed over this one", path=str(old))
+
+    def _see(self, root: Ref) -> None:
+        """Drivers that know no ids would make a root that is missing, such as one that is not mounted."""
+        try:
+            self._files.stat(root)
+        except NotFound as error:
+            raise Unavailable("the root folder is not there", path=str(root), status=error.status) from error
 
     def _settle(self, staging: Ref, final: Ref, written: Info, *, overwrite: bool) -> None:
         """Give the file its name, if that is still free or may be taken."""

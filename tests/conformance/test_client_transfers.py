@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import random
+import tempfile
 import zlib
 
 import pytest
@@ -377,3 +378,162 @@ def test_a_move_that_failed_is_not_taken_for_done(client, folder, stored, refusi
         client.upload(io.BytesIO(b"new"), path, overwrite=True)
     refusing.clear()
     assert client.files.stat(path).size == len(data)
+
+
+@pytest.fixture
+def moves(refusing):
+    """Say how each of the Moves of an overwrite ends: to the name, aside, to the name again, and back again."""
+
+    def script(*endings):
+        for number, status in enumerate(endings):
+            if status:
+                refusing.add(Fault("grpc:Move", "status", status=status, skip=number, times=1))
+
+    return script
+
+
+def test_what_stepped_aside_is_brought_back_at_last(client, folder, stored, moves):
+    path, data = stored
+    moves("ALREADY_EXISTS", None, "PERMISSION_DENIED", "INTERNAL", "UNAVAILABLE")
+    with pytest.raises(errors.PermissionDenied):
+        client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    assert names(client, folder) == ["stored"]
+    assert client.files.stat(path).size == len(data)
+
+
+def test_what_cannot_be_brought_back_is_named(client, folder, stored, moves, monkeypatch):
+    path, _ = stored
+    monkeypatch.setattr("rucio_cs3.cs3.files.WAY_BACK", (0, 0))
+    moves("ALREADY_EXISTS", None, *["PERMISSION_DENIED"] * 3)
+    with pytest.raises(errors.PermissionDenied) as caught:
+        client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    [left] = names(client, folder)
+    assert left.endswith(".old")
+    assert f"{folder}/{left}: move it back" in str(caught.value)
+
+
+def test_a_replaced_file_that_cannot_be_removed_is_no_failure(client, folder, stored, moves, refusing, caplog):
+    path, _ = stored
+    moves("ALREADY_EXISTS")
+    refusing.add(Fault("grpc:Delete", "status", status="PERMISSION_DENIED"))
+    client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    assert client.files.stat(path).size == 3
+    assert "could not be removed" in caplog.text
+
+
+def test_moving_what_is_not_there_names_it(client, folder):
+    with pytest.raises(errors.NotFound, match="missing"):
+        client.files.move(f"{folder}/missing", f"{folder}/new")
+
+
+class Narrow(io.RawIOBase):
+    """An unbuffered file takes what it has room for."""
+
+    def __init__(self, most):
+        self.most = most
+        self.taken = b""
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        block = bytes(data[: self.most])
+        self.taken += block
+        return len(block)
+
+
+def test_a_sink_that_takes_little_gets_all(client, stored):
+    path, data = stored
+    sink = Narrow(100_000)
+    client.download(path, sink)
+    assert sink.taken == data
+
+
+def test_a_sink_that_takes_nothing_is_a_failure(client, stored):
+    path, _ = stored
+    with pytest.raises(errors.LocalTargetError, match="takes no more"):
+        client.download(path, Narrow(0))
+
+
+def test_a_special_file_is_not_replaced(client, stored, tmp_path):
+    path, _ = stored
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(errors.LocalTargetError, match="not a regular file"):
+        client.download(path, tmp_path / "fifo")
+    assert (tmp_path / "fifo").is_fifo()
+
+
+def test_spooled_files_go_both_ways(client, folder):
+    with tempfile.SpooledTemporaryFile() as file:
+        file.write(b"content")
+        file.seek(0)
+        client.upload(file, f"{folder}/f")
+        file.seek(0)
+        client.download(f"{folder}/f", file)
+        file.seek(0)
+        assert file.read() == b"content"
+
+
+def test_a_data_server_that_cannot_find_a_file_is_asked_again(client, stored, refusing):
+    """Its 404 is no proof: the storage has just shown the file."""
+    path, data = stored
+    refusing.add(Fault("http:GET", "status", status="404", times=1))
+    sink = io.BytesIO()
+    client.download(path, sink)
+    assert sink.getvalue() == data
+    refusing.add(Fault("http:GET", "status", status="404"))
+    with pytest.raises(errors.Unavailable, match="does not find what the storage has just shown"):
+        client.download(path, io.BytesIO())
+
+
+@pytest.mark.parametrize("status", ["500", "503", "404"])
+def test_a_file_object_is_not_spoilt_by_a_failure(client, stored, refusing, status):
+    path, data = stored
+    with client.open_read(path) as file:
+        refusing.add(Fault("http:GET", "status", status=status, times=1))
+        with pytest.raises(errors.Cs3Error):
+            file.read(10)
+        assert file.read(10) == data[:10]
+        file.seek(2 * MIB)
+        refusing.add(Fault("http:GET", "status", status=status, times=1))
+        with pytest.raises(errors.Cs3Error):
+            file.read(10)
+        assert file.read() == data[2 * MIB :]
+
+
+def test_a_file_object_that_was_cut_reads_on(client, stored, refusing, storage):
+    path, data = stored
+    refusing.add(Fault("http:GET", "cut", after=2 * MIB, times=1))
+    with client.open_read(path) as file:
+        with pytest.raises(errors.Interrupted):
+            file.read()
+        file.seek(0)
+        assert file.read() == data
+
+
+def test_a_replaced_file_stays_replaced(client, stored):
+    path, data = stored
+    with client.open_read(path) as file:
+        assert file.read(10) == data[:10]
+        client.upload(io.BytesIO(bytes(len(data))), path, overwrite=True)
+        for _ in range(3):
+            file.seek(2 * MIB)
+            with pytest.raises(errors.Interrupted, match="replaced while it was read"):
+                file.read(10)
+
+
+def test_a_cut_upload_that_is_committed_late_is_noticed(client, folder, refusing, storage):
+    """Under a name that does not matter yet, over the second upload, which was verified."""
+    if storage.facts.killed_upload_breaks_user:
+        pytest.skip("there nothing works after a cut: see hazard 9")
+    temporary, final = f"{folder}/f.rucio.upload", f"{folder}/f"
+    refusing.add(Fault("http:PUT", "cut", after=MIB, times=1))
+    client.upload(io.BytesIO(some(3 * MIB)), temporary, overwrite=True, temporary=True)
+    with storage.client() as late:
+        late.upload(io.BytesIO(some(MIB)), temporary, overwrite=True)
+    with pytest.raises(errors.Interrupted, match="committed over this one"):
+        client.move(temporary, final)
+    assert names(client, folder) == []
+    client.upload(io.BytesIO(some(3 * MIB)), temporary, overwrite=True, temporary=True)
+    client.move(temporary, final)
+    assert client.files.stat(final).size == 3 * MIB

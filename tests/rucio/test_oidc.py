@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import jwt
 import pytest
+from rucio.common.exception import Duplicate
 
 from demo.process import BIN, run
 from demo.storage import LOGIN, Gateway
@@ -59,7 +61,8 @@ def oidc(idp, idpsecrets, front, client, rse):
     known = {"client_id": RUCIO.id, "client_secret": RUCIO.secret, "issuer": idp.url, "redirect_uris": redirects}
     idpsecrets.write_text(json.dumps({"idp": {**known, "SCIM": known}}))
     for user in USERS:
-        client.add_account(user, "USER", f"{user}@example.org")
+        with contextlib.suppress(Duplicate):  # other tests know her as well
+            client.add_account(user, "USER", f"{user}@example.org")
         client.add_identity(user, f"SUB={user}, ISS={idp.url}", "OIDC", f"{user}@example.org", default=True)
         client.add_scope(user, f"user.{user}")
         client.set_local_account_limit(user, rse, -1)

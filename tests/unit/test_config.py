@@ -38,6 +38,8 @@ def test_no_secret_is_shown():
         ({"gateway": "host:1", "tls": "perhaps"}, "tls: 'perhaps' is not true or false"),
         ({"gateway": "host:1", "call_timeout": "soon"}, "'soon' is not a number of seconds"),
         ({"gateway": "host:1", "call_timeout": 0}, "more than 0"),
+        ({"gateway": "host:1", "call_timeout": "inf"}, "at most a day"),
+        ({"gateway": "host:1", "stall_timeout": "nan"}, "at most a day"),
         ({"gateway": "host:1", "retries": "x"}, "not a whole number"),
         ({"gateway": "host:1", "username": 5}, "5 is not text"),
         ({"gateway": "host:1", "auth": "magic"}, "use one of: token, bearer, rucio, exchange"),

@@ -23,6 +23,7 @@ from rucio_cs3.cs3.files import Endpoint
 from rucio_cs3.errors import from_cs3
 from rucio_cs3.gateway import Fault, Gateway, Tls
 from rucio_cs3.transfer.http import DataServers, expect
+from rucio_cs3.web import pool_classes
 
 LOGIN = {"username": "einstein", "password": "relativity"}
 QUICK = {"call_timeout": 2, "connect_timeout": 1, "stall_timeout": 0.5}
@@ -251,6 +252,30 @@ def test_no_token_goes_out_in_the_clear(eavesdropper, serve, pki):
         with pytest.raises(errors.Unsupported, match="without TLS"), reading:
             pass
     assert heard == []
+
+
+def test_a_slow_link_is_not_a_silent_one():
+    """The whole block takes longer than the stall timeout, but some bytes always get through."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)
+    connection = pool_classes(0.5)["http"].ConnectionCls("127.0.0.1")
+    connection.sock = ours
+    taken = []
+
+    def dawdle():
+        while block := theirs.recv(32 << 10):
+            taken.append(len(block))
+            threading.Event().wait(0.03)
+
+    thread = threading.Thread(target=dawdle)
+    thread.start()
+    began = time.monotonic()
+    connection.send(bytes(1 << 20))
+    assert time.monotonic() - began > 0.5
+    connection.close()
+    thread.join()
+    theirs.close()
+    assert sum(taken) == 1 << 20
 
 
 def test_no_address_of_a_data_server_is_logged(plain, caplog):

@@ -133,3 +133,19 @@ def test_threads_that_meet_a_silent_site_fail_together(pool, action):
             found = [pool.submit(act) for _ in range(THREADS)]
             assert all(isinstance(one.exception(30), errors.Cs3Error) for one in found)
             assert time.monotonic() - began < 4
+
+
+def test_an_interrupt_at_the_worst_moment_leaves_nobody_waiting(pool):
+    """Between the fetch and telling of it."""
+    flight, fetch = Flight(), Fetch()
+    first = pool.submit(pytest.raises, KeyboardInterrupt, flight.share, fetch)
+    assert fetch.begun.wait(10)
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    flight._under_way.set_result = interrupted
+    other = waiting(flight, lambda: "fetched again", pool, 1)[0]
+    fetch.end.set()
+    first.result(10)
+    assert other.result(10) == "fetched again"
