@@ -7,6 +7,8 @@ import hashlib
 import itertools
 import json
 import os
+import socket
+import ssl
 import urllib.request
 import zlib
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ import trustme
 
 pytest.importorskip("rucio", reason="pip install rucio-cs3[demo]")
 
+from demo.process import BIN, Child
 from demo.sandbox import Sandbox
 from demo.storage import LOGIN, Gateway
 
@@ -78,6 +81,51 @@ def sandbox(gateway, idpsecrets) -> Iterator[Sandbox]:
     with Sandbox(config=config, environ=environ) as sandbox:
         sandbox.client().add_scope("root", SCOPE)
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory) -> Path:
+    """A folder with those of a server, of jdoe whom Rucio knows, and of a stranger, with their authority ca.pem."""
+    folder = tmp_path_factory.mktemp("certificates")
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(folder / "ca.pem")
+    for name, issued in {
+        "server": ca.issue_cert("127.0.0.1", "localhost"),
+        "jdoe": ca.issue_cert("jdoe@example.org", common_name="jdoe"),
+        "stranger": ca.issue_cert("x@example.org", common_name="stranger"),
+    }.items():
+        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+        issued.private_key_pem.write_to_path(folder / f"{name}.key")
+        (folder / f"{name}.key").chmod(0o600)  # Rucio's client insists
+    return folder
+
+
+@pytest.fixture(scope="session")
+def secure_rucio(sandbox, certificates) -> Iterator[str]:
+    """The same Rucio once more, behind TLS that asks for certificates: its https address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        tls = [
+            "--certfile",
+            certificates / "server.pem",
+            "--keyfile",
+            certificates / "server.key",
+            "--ca-certs",
+            certificates / "ca.pem",
+        ]
+        argv = [BIN / "gunicorn", "--bind", f"fd://{listening.fileno()}", *tls, "--cert-reqs", ssl.CERT_OPTIONAL]
+        environ = sandbox.operator.environ
+        server = Child(
+            [*map(str, argv), "x509_rucio:application"],
+            log=certificates / "secure-rucio.log",
+            env={**environ, "PYTHONPATH": os.pathsep.join([str(HERE / "wsgi"), environ.get("PYTHONPATH", "")])},
+            pass_fds=[listening.fileno()],
+            cwd=certificates,
+        )
+        url = f"https://localhost:{listening.getsockname()[1]}"
+    try:
+        yield url
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

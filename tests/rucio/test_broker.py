@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
-import socket
 import ssl
-import subprocess
-import sys
 from datetime import datetime, timedelta, timezone
 from http.client import HTTPConnection, HTTPSConnection
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,52 +14,14 @@ import sqlalchemy
 import trustme
 from rucio.common.exception import Duplicate
 
-from demo.process import BIN, Child
 from demo.sandbox import PASSWORD, USERNAME
 from demo.storage import Gateway
 from rucio_cs3 import Cs3Client
+from tests.rucio.broker import Broker
 
 SECRET = "machine-secret-of-the-site"
 DN = "CN=jdoe"
 CONTENT = b"some bytes\n"
-WSGI = Path(__file__).parent / "wsgi"
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pki")
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(folder / "ca.pem")
-    for name, issued in {
-        "server": ca.issue_cert("127.0.0.1", "localhost"),
-        "jdoe": ca.issue_cert("jdoe@example.org", common_name="jdoe"),
-        "stranger": ca.issue_cert("x@example.org", common_name="stranger"),
-    }.items():
-        issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
-        issued.private_key_pem.write_to_path(folder / f"{name}.key")
-        (folder / f"{name}.key").chmod(0o600)  # Rucio's client insists
-    return folder
-
-
-@pytest.fixture(scope="module")
-def secure_rucio(sandbox, pki):
-    """The same Rucio once more, behind TLS that asks for certificates: its https address."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        tls = ["--certfile", pki / "server.pem", "--keyfile", pki / "server.key", "--ca-certs", pki / "ca.pem"]
-        argv = [BIN / "gunicorn", "--bind", f"fd://{listening.fileno()}", *tls, "--cert-reqs", ssl.CERT_OPTIONAL]
-        environ = sandbox.operator.environ
-        server = Child(
-            [*map(str, argv), "x509_rucio:application"],
-            log=pki / "secure-rucio.log",
-            env={**environ, "PYTHONPATH": os.pathsep.join([str(WSGI), environ.get("PYTHONPATH", "")])},
-            pass_fds=[listening.fileno()],
-            cwd=pki,
-        )
-        url = f"https://localhost:{listening.getsockname()[1]}"
-    try:
-        yield url
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -75,53 +31,6 @@ def storage(tmp_path_factory):
     (folder / "secret").chmod(0o600)
     with Gateway(folder, "--machine-secret-file", str(folder / "secret")) as gateway:
         yield gateway
-
-
-class Broker:
-    """The command as operators run it."""
-
-    def __init__(self, folder, storage, rucio, more=""):
-        config = folder / "broker.toml"
-        config.write_text(f"""
-            [rucio]
-            {rucio}
-            [limits]
-            timeout = 5.0
-            {more}
-            [sites."{storage.grpc}"]
-            machine_secret_file = "{storage.folder / "secret"}"
-            tls = false
-            accounts = {{ root = "einstein" }}
-            template = "{{account}}"
-            only = "marie|ghost"
-            [sites."127.0.0.1:1"]
-            machine_secret_file = "{storage.folder / "secret"}"
-            tls = false
-            accounts = {{ root = "einstein" }}
-        """)
-        argv = [sys.executable, "-c", "from rucio_cs3.cli import main; main()", "broker", "--config", str(config)]
-        self.audit = folder / "audit.log"
-        self.child = Child(
-            [*argv, "--bind", "127.0.0.1:0"],
-            log=self.audit,
-            env=os.environ,
-            stderr=subprocess.PIPE,
-        )
-        said = self.child.process.stderr.readline().decode()
-        assert "Serving" in said, said + self.child.process.stderr.read().decode()
-        self.port = int(re.search(r"http://127\.0\.0\.1:(\d+)", said)[1])
-        self.site = storage.grpc
-
-    def stop(self):
-        self.child.stop()
-        self.child.process.stderr.close()
-
-    def ask(self, token, site=None):
-        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
-            body = json.dumps({"site": site or self.site})
-            connection.request("POST", "/token", body, {"X-Rucio-Auth-Token": token})
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +57,8 @@ def accounts(client):
         with contextlib.suppress(Duplicate):  # other tests know her as well
             client.add_account(account, "USER", f"{account}@example.org")
         client.add_identity(account, account, "USERPASS", f"{account}@example.org", password=f"{account}-password")
-    client.add_identity("marie", DN, "X509", "marie@example.org")
+    with contextlib.suppress(Duplicate):
+        client.add_identity("marie", DN, "X509", "marie@example.org")
 
 
 def get(url, headers, **options):
@@ -194,23 +104,27 @@ def test_the_token_of_rucios_own_client(broker, client, storage):
     assert works_as(storage, answer["token"]) == "einstein"
 
 
-def test_a_certificate_login_becomes_a_reva_token(start_broker, sandbox, secure_rucio, pki, storage, accounts):
+def test_a_certificate_login_becomes_a_reva_token(start_broker, sandbox, secure_rucio, certificates, storage, accounts):
     """By Rucio's own command, to a Rucio over TLS, which the broker too asks over TLS."""
-    token_file = pki / "token"
-    files = {"ca_cert": pki / "ca.pem", "client_cert": pki / "jdoe.pem", "client_key": pki / "jdoe.key"}
+    token_file = certificates / "token"
+    files = {
+        "ca_cert": certificates / "ca.pem",
+        "client_cert": certificates / "jdoe.pem",
+        "client_key": certificates / "jdoe.key",
+    }
     login = {"auth_type": "x509", "account": "marie", "auth_token_file_path": token_file, **files}
     hosts = {"rucio_host": secure_rucio, "auth_host": secure_rucio}
     said = sandbox.rucio("whoami", config={"client": {**hosts, **login}}).stdout
     assert "ACTIVE" in said, said
-    broker = start_broker(f'host = "{secure_rucio}"\nca = "{pki / "ca.pem"}"')
+    broker = start_broker(f'host = "{secure_rucio}"\nca = "{certificates / "ca.pem"}"')
     status, answer = broker.ask(token_file.read_text())
     assert status == 200, answer
     assert works_as(storage, answer["token"]) == "marie"
 
 
-def test_a_certificate_that_rucio_does_not_know_gets_no_token(secure_rucio, pki, accounts):
-    context = ssl.create_default_context(cafile=pki / "ca.pem")
-    context.load_cert_chain(pki / "stranger.pem", pki / "stranger.key")
+def test_a_certificate_that_rucio_does_not_know_gets_no_token(secure_rucio, certificates, accounts):
+    context = ssl.create_default_context(cafile=certificates / "ca.pem")
+    context.load_cert_chain(certificates / "stranger.pem", certificates / "stranger.key")
     assert get(f"{secure_rucio}/auth/x509", {"X-Rucio-Account": "marie"}, context=context)[0] == 401
 
 

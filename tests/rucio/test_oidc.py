@@ -67,7 +67,8 @@ def oidc(idp, idpsecrets, front, client, rse):
         client.add_scope(user, f"user.{user}")
         client.set_local_account_limit(user, rse, -1)
         # with Rucio's generic permissions nobody else can say that an upload is complete; it means nothing at the site
-        client.add_account_attribute(user, "admin", "True")
+        with contextlib.suppress(Duplicate):
+            client.add_account_attribute(user, "admin", "True")
     return idp
 
 
