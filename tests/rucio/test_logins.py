@@ -273,6 +273,19 @@ def test_the_reaper_with(sandbox, homes, idp, rse, local, doomed, tmp_path, meth
     assert not any(name.startswith(local.name) for name in homes.files()["einstein"]), said
 
 
+@pytest.mark.parametrize("method", ["machine", "appauth"])
+def test_the_dark_reaper_with(sandbox, homes, idp, rse, client, tmp_path, method):
+    """It deletes what nobody has registered. Rucio 41 cannot be told for which RSEs: --rses ends in a TypeError."""
+    name = f"dark-{uuid.uuid4().hex}"
+    dark = homes.gateway.root / "einstein" / FOLDER / "lost" / name
+    dark.parent.mkdir(exist_ok=True)
+    dark.write_bytes(CONTENT)
+    client.quarantine_replicas([{"path": f"/lost/{name}", "scope": "test", "name": name}], rse=rse)
+    login = {f"cs3:{rse}": SETTINGS[method](homes, idp, tmp_path)}
+    said = sandbox.daemon("dark-reaper", config={"cs3": NO_LOGIN, **login}).stdout
+    assert not dark.exists(), said
+
+
 def test_the_reaper_with_rse_accounts_for_two_sites(sandbox, homes, idp, add_rse, local, doomed, client, tmp_path):
     """Each RSE has its own login, in the file where Rucio's daemons look for such."""
     rses = add_rse("ONE"), add_rse("TWO")
