@@ -48,6 +48,7 @@ def serve(config: BrokerConfig, listening: int, settings: dict[str, Any], tell: 
         "graceful_timeout": 5,
         "loglevel": "warning",
         "when_ready": lambda _: tell(),
+        "worker_int": lambda _: os._exit(0),  # Ctrl-C: gunicorn's own way out of its threads hangs now and then
         **_metrics_of_all(settings["workers"]),
     }
     Server(config, {**fixed, **settings}).run()
