@@ -164,7 +164,7 @@ class Gateway:
 
     def _serve_grpc(self, host: str, port: int, tls: Tls | None, pool: ThreadPoolExecutor) -> str:
         server = grpc.server(pool, options=OPTIONS)
-        server.add_generic_rpc_handlers([Door(self._site, Service(self._site, Endpoints(self._site, self.data_url)))])
+        server.add_generic_rpc_handlers([Door(self._site, self._service)])
         wanted = f"{host}:{port}"
         try:
             with socket.create_server((host, port)):  # grpc would not say what is wrong
@@ -185,9 +185,13 @@ class Gateway:
         self._cleanup.callback(server.server_close)
         if tls:
             server.secure(tls.for_http())
+        url = f"{'https' if tls else 'http'}://{host}:{server.server_port}"
+        endpoints = Endpoints(self._site, url)
+        self._service = Service(self._site, endpoints)
+        handler.endpoints, handler.service = endpoints, self._service  # type: ignore[attr-defined]
         server.start()
         self._cleanup.callback(server.stop)
-        return f"{'https' if tls else 'http'}://{host}:{server.server_port}"
+        return url
 
 
 def _prepare(namespace: Namespace) -> str:
