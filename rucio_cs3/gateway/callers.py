@@ -6,10 +6,10 @@ import base64
 import binascii
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from rucio_cs3.gateway.exchange import Answered
-from rucio_cs3.gateway.scopes import may_fetch
+from rucio_cs3.gateway.scopes import may_enter
 from rucio_cs3.gateway.status import Refused
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ def identify(exchange: Exchange, site: Site) -> Identity:
     Raises:
         Answered: 401. What would help is said to those only who brought nothing.
     """
-    bearer = _bearer(exchange)
+    bearer, path = _bearer(exchange), unquote(urlsplit(exchange.path).path)
     for token in (exchange.headers.get("X-Access-Token", ""), bearer):
         who = site.tokens.identity(token)
-        if who and may_fetch(who.scopes):
+        if who and may_enter(who.scopes, path):
             return who
     kind, *login = _basic(exchange) or ("bearer", "", bearer)
     if not login[-1] and kind == "bearer":
@@ -36,7 +36,7 @@ def identify(exchange: Exchange, site: Site) -> Identity:
         who = site.sign_in(kind, *login)
     except Refused as refused:
         raise Answered(HTTPStatus.UNAUTHORIZED) from refused
-    if not may_fetch(who.scopes):
+    if not may_enter(who.scopes, path):
         raise Answered(HTTPStatus.UNAUTHORIZED)
     exchange.always["X-Access-Token"] = site.tokens.mint(who)
     return who
