@@ -33,6 +33,7 @@ class Site:
     app_passwords: AppPasswords
     calls: Calls
     faults: Faults
+    webdav_namespace: str  # the CS3 path that the WebDAV door opens on
 
     def sign_in(self, kind: str, client_id: str, secret: str) -> Identity:
         """Who it is, with a home made at the first login where users have homes. Raises Refused."""

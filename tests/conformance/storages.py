@@ -167,7 +167,7 @@ class Fleet(contextlib.ExitStack):
             user=einstein.username,
             password=einstein.password,
             home=gateway.behaviour.mount,
-            dav=f"{gateway.data_url}{DAV}",
+            dav=gateway.webdav_url,
             gateway=gateway,
             issuer=self.issuer,
             machine_secret=MACHINE_SECRET,
