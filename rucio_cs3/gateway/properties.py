@@ -152,22 +152,31 @@ def _checksums(info: Any) -> str | None:
     return f"<oc:checksum>{text(':'.join(found))}</oc:checksum>" if found else None
 
 
+def _parent_id(info: Any) -> str | None:
+    parent = info.parent_id
+    return text(f"{parent.storage_id}${parent.space_id}") if info.HasField("parent_id") else None
+
+
+def _http_date(info: Any) -> str | None:
+    return formatdate(info.mtime.seconds, usegmt=True) if info.HasField("mtime") else None
+
+
 def _permissions(info: Any) -> str:
     return "RDNVCK" if is_folder(info) else "RDNVWO"
 
 
 # What an element holds, by name; None where there is no such property.
 KNOWN: dict[Name, Callable[[Any, User], str | None]] = {
-    (OC, "id"): lambda info, _: text(file_id(info)),
-    (OC, "fileid"): lambda info, _: text(file_id(info)),
-    (OC, "file-parent"): lambda info, _: text(f"{info.parent_id.storage_id}${info.parent_id.space_id}"),
-    (DAV, "getetag"): lambda info, _: text(info.etag),
+    (OC, "id"): lambda info, _: text(file_id(info)) if info.HasField("id") else None,
+    (OC, "fileid"): lambda info, _: text(file_id(info)) if info.HasField("id") else None,
+    (OC, "file-parent"): lambda info, _: _parent_id(info),
+    (DAV, "getetag"): lambda info, _: text(info.etag) or None,
     (OC, "permissions"): lambda info, _: _permissions(info),
     (DAV, "resourcetype"): lambda info, _: "<d:collection/>" if is_folder(info) else "",
     (OC, "size"): lambda info, _: str(info.size),
     (DAV, "getcontentlength"): lambda info, _: None if is_folder(info) else str(info.size),
     (DAV, "getcontenttype"): lambda info, _: None if is_folder(info) else text(info.mime_type),
-    (DAV, "getlastmodified"): lambda info, _: formatdate(info.mtime.seconds, usegmt=True),
+    (DAV, "getlastmodified"): lambda info, _: _http_date(info),
     (OC, "checksums"): lambda info, _: _checksums(info),
     (DAV, "quota-used-bytes"): lambda info, _: str(info.size) if is_folder(info) else None,
     (DAV, "quota-available-bytes"): lambda info, _: "-2" if is_folder(info) else None,  # unknown
