@@ -38,7 +38,7 @@ class Gateway(Resource):
         child = Child(
             [
                 *(str(BIN / "rucio-cs3"), "gateway", "--root", str(self.root), "--json"),
-                *("--port", "0", "--http-port", "0", *self.options),
+                *("--port", "0", "--http-port", "0", "--webdav-namespace", HOME, *self.options),
             ],
             log=self.folder / "gateway.log",
             env=os.environ,

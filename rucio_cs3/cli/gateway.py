@@ -55,6 +55,7 @@ EPILOG = "\b\nKinds of faults that --faults lets be set, by PUT of a list of the
     "--token-ttl", default=86400.0, show_default=True, type=click.FloatRange(0, min_open=True), metavar="SECONDS"
 )
 @click.option("--quota", type=click.IntRange(0), metavar="BYTES", help="Else there is as much room as on the disk.")
+@click.option("--webdav-namespace", metavar="PATH", help="The CS3 path that WebDAV opens on; else the whole storage.")
 @click.option("--faults", is_flag=True, help="Let anybody on this machine break things, at /.faults on the HTTP port.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens in one line of JSON.")
 def gateway(**options: Any) -> None:
@@ -84,6 +85,7 @@ def _start(options: dict[str, Any]) -> Gateway:
             http_port=options["http_port"],
             quota=options["quota"],
             offer_faults=options["faults"],
+            webdav_namespace=options["webdav_namespace"],
         )
     except (CannotServe, BadUsers) as error:
         raise click.ClickException(str(error)) from error
@@ -122,6 +124,7 @@ def _tell_human(serving: Gateway, options: dict[str, Any]) -> None:
     console.print(f"Serving [bold]{escape(str(serving.root))}[/bold] as {serving.behaviour.name}")
     console.print(f"  gRPC   [bold]{serving.address}[/bold]{' with TLS' if options['tls_cert'] else ''}")
     console.print(f"  HTTP   {serving.data_url}")
+    console.print(f"  WebDAV {serving.webdav_url}")
     console.print(f"  path   {serving.behaviour.mount}")
     if not options["users"]:
         console.print(f"  login  {', '.join(f'{user.username}/{user.password}' for user in DEMO_USERS)}")

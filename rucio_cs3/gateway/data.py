@@ -1,9 +1,7 @@
-"""The HTTP side: the data server, and the data gateway in front of it where it is not exposed."""
+"""The HTTP side: the data server, the data gateway in front of it where it is not exposed, and the way to WebDAV."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import posixpath
 from http import HTTPStatus
@@ -12,41 +10,44 @@ from urllib.parse import unquote, urlsplit
 
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
-from rucio_cs3.gateway import tus
+from rucio_cs3.gateway import tus, webdav
+from rucio_cs3.gateway.callers import identify
 from rucio_cs3.gateway.endpoints import DATA, DATA_GATEWAY
-from rucio_cs3.gateway.exchange import Exchange
+from rucio_cs3.gateway.exchange import Answered, Exchange
 from rucio_cs3.gateway.faults import BadFault, Fault, Struck
-from rucio_cs3.gateway.scopes import may_fetch
-from rucio_cs3.gateway.status import Refused
+from rucio_cs3.gateway.status import Aborted, Refused
 from rucio_cs3.gateway.streams import BodyCut, Dropped
 
 if TYPE_CHECKING:
-    from rucio_cs3.gateway.login import Identity
+    from collections.abc import Iterable
+
+    from rucio_cs3.gateway.endpoints import Endpoints
     from rucio_cs3.gateway.namespace import Place
+    from rucio_cs3.gateway.service import Service
     from rucio_cs3.gateway.site import Site
     from rucio_cs3.gateway.users import User
 
 FAULTS = "/.faults"
 FORWARDED = {"HEAD", "GET", "PUT", "PATCH"}
-HTTP_OF = {"NOT_FOUND": 404, "PERMISSION_DENIED": 403, "INSUFFICIENT_STORAGE": 507}
+HTTP_OF = {
+    "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "FAILED_PRECONDITION": 409,
+    "UNIMPLEMENTED": 501,
+    "INSUFFICIENT_STORAGE": 507,
+}
 STRIKES = {"status": 0, "full": 507, "token_expired": 401, "no_permission": 404, "storage_down": 500}
 UNIT = "bytes="
 
 
-class Answered(Exception):
-    """The request is done with: this is the answer."""
-
-    def __init__(self, code: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
-        super().__init__(code)
-        self.code = code
-        self.headers = headers
-        self.body = body
-
-
 class DataHandler(Exchange):
-    """`site` and `offers_faults` are set on a subclass for each server."""
+    """What is declared here is set on a subclass for each server."""
 
     site: Site
+    service: Service
+    endpoints: Endpoints
     offers_faults: bool
 
     def handle_one_request(self) -> None:
@@ -64,16 +65,23 @@ class DataHandler(Exchange):
             self.answer(answered.code, answered.headers, answered.body)
         except Refused as refused:
             self.answer(HTTP_OF.get(refused.code, 500))
+        except Aborted:
+            self.answer(HTTPStatus.INTERNAL_SERVER_ERROR)
         except Dropped as dropped:
             self.drop(reset=dropped.reset)
         except BodyCut:
             self.close_connection = True
 
     do_GET = do_HEAD = do_PUT = do_PATCH = do_POST = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - http.server's names
+    do_PROPFIND = do_PROPPATCH = do_MKCOL = do_COPY = do_MOVE = _serve  # noqa: N815
+    do_LOCK = do_UNLOCK = do_REPORT = do_SEARCH = _serve  # noqa: N815
 
     def _route(self) -> None:
         path = urlsplit(self.path).path
-        if path == FAULTS and self.offers_faults:
+        door = webdav.find(path)
+        if door:
+            webdav.WebDav(self, door).serve()
+        elif path == FAULTS and self.offers_faults:
             self._serve_faults()
         elif self.site.behaviour.exposes_data_server and path.startswith(f"{DATA}/"):
             self._provide(path)
@@ -98,32 +106,13 @@ class DataHandler(Exchange):
         if protocol == "tus":
             self._tus(what)
             return
-        user = self._caller()
+        user = identify(self, self.site).user
         if self.command in ("GET", "HEAD") and protocol in ("simple", "spaces"):
             self._download(self._place(protocol, what, user), user)
         elif self.command == "PUT" and protocol == "simple":
             self._upload(unquote(what), user)
         else:
             raise Answered(HTTPStatus.NOT_IMPLEMENTED)
-
-    def _caller(self) -> User:
-        """Who calls, by any of the credentials that Reva's data server takes."""
-        who = self.site.tokens.identity(self.headers.get("x-access-token", ""))
-        kind, _, value = self.headers.get("Authorization", "").partition(" ")
-        if not who and value:
-            who = self._by_authorization(kind.lower(), value.strip())
-        if not who or not may_fetch(who.scopes):
-            raise Answered(HTTPStatus.UNAUTHORIZED)
-        return who.user
-
-    def _by_authorization(self, kind: str, value: str) -> Identity | None:
-        try:
-            if kind == "basic":
-                username, _, password = base64.b64decode(value, validate=True).decode().partition(":")
-                return self.site.login.identity("basic", username, password)
-            return self.site.tokens.identity(value) or self.site.login.identity("bearer", "", value)
-        except (Refused, binascii.Error, UnicodeDecodeError):
-            return None
 
     def _place(self, protocol: str, what: str, user: User) -> Place:
         if protocol == "simple":
@@ -133,7 +122,7 @@ class DataHandler(Exchange):
         where = storage.ResourceId(storage_id=storage_id, opaque_id=opaque_id)
         return self.site.namespace.resolve(storage.Reference(resource_id=where, path=f"./{below}"), user)
 
-    def _strike(self, path: str) -> Struck:
+    def strike(self, path: str) -> Struck:
         """Log the request, and let the faults act that come before it."""
         self.site.calls.add("http", self.command, path)
         struck = self.site.faults.take("http", self.command, path)
@@ -148,74 +137,81 @@ class DataHandler(Exchange):
         return struck
 
     def _download(self, place: Place, user: User) -> None:
-        struck = self._strike(self.site.namespace.path(place))
+        struck = self.strike(self.site.namespace.path(place))
         self.site.in_place.refuse_broken(user)
         info = self.site.storage.stat(place, user)
-        self._refuse_ranges(info.size)
+        refused = self.refuses_range(info.size)
+        if refused is not None:
+            raise Answered(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, refused)
         with self.site.storage.open(place) as file:
             self.send_file(file, info.size, {"Content-Type": info.mime_type or "application/octet-stream"}, struck)
 
-    def _refuse_ranges(self, size: int) -> None:
-        """Ranges are understood, and never served."""
+    def refuses_range(self, size: int) -> dict[str, str] | None:
+        """The headers of a refusal, as ranges are understood and never served; None for what is no range."""
         wanted = self.headers.get("Range", "")
         if not size or not wanted.startswith(UNIT) or "-" not in wanted:
-            return
-        headers = {"Accept-Ranges": "bytes"}
+            return None
         try:
             starts = [_start(part.strip(), size) for part in wanted[len(UNIT) :].split(",") if part.strip()]
         except ValueError:
-            headers = {}
-        else:
-            if all(start >= size for start in starts):
-                headers = {"Content-Range": f"bytes */{size}"}
-        raise Answered(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers)
+            return {}
+        beyond = all(start >= size for start in starts)
+        return {"Content-Range": f"bytes */{size}"} if beyond else {"Accept-Ranges": "bytes"}
 
     def _upload(self, what: str, user: User) -> None:
-        if self.site.behaviour.stages_uploads:
-            code = self._staged(what)
-        else:
-            place = self.site.namespace.place(posixpath.normpath("/" + what), user)
-            struck = self._strike(self.site.namespace.path(place))
-            self._check_room()
-            self.site.in_place.write(place, user, self.blocks(struck))
-            code = self._done(struck)
+        struck = self.strike(self._path_of(what, user))
+        code = self.receive(what, user, self.blocks(struck), self.length or 0)
+        self.done(struck)
         raise Answered(code)
 
-    def _staged(self, upload_id: str) -> int:
+    def receive(self, what: str, user: User, blocks: Iterable[bytes], length: int) -> int:
+        """Take the content of an upload that was announced; the HTTP status."""
+        if self.site.behaviour.stages_uploads:
+            return self._staged(what, blocks, length)
+        self._check_room(length)
+        self.site.in_place.write(self._in_place(what, user), user, blocks)
+        return HTTPStatus.OK
+
+    def _path_of(self, what: str, user: User) -> str:
+        if not self.site.behaviour.stages_uploads:
+            return self.site.namespace.path(self._in_place(what, user))
+        upload = self.site.uploads.find(what)
+        return self.site.uploads.path(upload) if upload else ""
+
+    def _in_place(self, what: str, user: User) -> Place:
+        return self.site.namespace.place(posixpath.normpath("/" + what), user)
+
+    def _staged(self, upload_id: str, blocks: Iterable[bytes], length: int) -> int:
         """Whatever arrives becomes the file: too much, too little, or what came before the connection broke."""
         uploads = self.site.uploads
         upload = uploads.find(upload_id)
-        struck = self._strike(uploads.path(upload) if upload else "")
         if not upload:
             raise Refused("INTERNAL", "error retrieving upload")
-        self._check_room()
+        self._check_room(length)
         try:
-            uploads.append(upload, self.blocks(struck))
+            uploads.append(upload, blocks)
         except BodyCut:
             if self.site.behaviour.keeps_killed_uploads:
                 uploads.finish(upload)
             raise
-        whole = uploads.finish(upload)
-        self._done(struck)
-        return HTTPStatus.OK if whole else HTTPStatus.PARTIAL_CONTENT
+        return HTTPStatus.OK if uploads.finish(upload) else HTTPStatus.PARTIAL_CONTENT
 
-    def _check_room(self) -> None:
-        if not self.site.storage.has_room(self.length or 0):
+    def _check_room(self, length: int) -> None:
+        if not self.site.storage.has_room(length):
             raise Refused("INSUFFICIENT_STORAGE", "insufficient storage")
 
     @staticmethod
-    def _done(struck: Struck) -> int:
-        """The answer after the deed, unless it is to be lost."""
+    def done(struck: Struck) -> None:
+        """Go on to the answer after the deed, unless it is to be lost."""
         if struck.get("no_answer"):
             raise Dropped(reset=False)
-        return HTTPStatus.OK
 
     def _tus(self, upload_id: str) -> None:
         uploads = self.site.uploads
         upload = uploads.find(upload_id)
-        struck = self._strike(uploads.path(upload) if upload else "")
+        struck = self.strike(uploads.path(upload) if upload else "")
         reply = tus.serve(self, uploads, upload, struck, behind_gateway=not self.site.behaviour.exposes_data_server)
-        self._done(struck)
+        self.done(struck)
         raise Answered(reply.code, reply.headers)
 
     def _serve_faults(self) -> None:

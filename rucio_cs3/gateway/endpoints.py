@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import random
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from cs3.gateway.v1beta1 import resources_pb2 as gateway
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
@@ -61,6 +61,12 @@ class Endpoints:
             below = self._site.namespace.resolve(reference, user).below
         url, token = self._address(protocol, below)
         return [gateway.FileDownloadProtocol(protocol=protocol, download_endpoint=url, token=token)]
+
+    def upload_target(self, protocols: list[Any]) -> str:
+        """What the data server knows an upload by, from what `for_upload` told: to be given to its `receive`."""
+        [simple] = [one for one in protocols if one.protocol == "simple"]
+        url = self._site.tokens.transfer_target(simple.token) if simple.token else simple.upload_endpoint
+        return unquote(urlsplit(url or "").path[len(f"{DATA}/simple/") :])
 
     def _address(self, protocol: str, below: str) -> tuple[str, str]:
         target = f"{DATA}/{protocol}{quote(clean(below))}"

@@ -22,6 +22,16 @@ NO_LINGER = struct.pack("ii", 1, 0)
 CHUNK_SIZE = re.compile(rb"\s*([0-9a-fA-F]+)\s*(?:;.*)?\r?\n")
 
 
+class Answered(Exception):
+    """The request is done with: this is the answer."""
+
+    def __init__(self, code: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
+        super().__init__(code)
+        self.code = code
+        self.headers = headers
+        self.body = body
+
+
 class Exchange(BaseHTTPRequestHandler):
     """One connection. What is asked is answered once, by `answer` or `send_file`."""
 
@@ -31,6 +41,7 @@ class Exchange(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     unread: int | None  # bytes of the body still to come; None when it comes in chunks
     expects_continue: bool
+    always: dict[str, str]  # headers of the answer, whatever it will be
 
     def log_message(self, *_: Any) -> None:
         """Say nothing: the gateway has its own log of calls."""
@@ -45,6 +56,7 @@ class Exchange(BaseHTTPRequestHandler):
         told = self.headers.get("Content-Length", "0")
         self.unread = None if chunked else int(told) if told.isdigit() else 0
         self.expects_continue = self.headers.get("Expect", "").lower() == "100-continue"
+        self.always = {}
 
     @property
     def length(self) -> int | None:
@@ -63,7 +75,7 @@ class Exchange(BaseHTTPRequestHandler):
     def answer(self, code: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
         self._drain()
         self.send_response(code)
-        for name, value in (headers or {}).items():
+        for name, value in {**self.always, **(headers or {})}.items():
             self.send_header(name, value)
         if code != 204:  # noqa: PLR2004 - No Content has no length either
             self.send_header("Content-Length", str(len(body)))
@@ -73,10 +85,10 @@ class Exchange(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def send_file(self, file: BinaryIO, size: int, headers: dict[str, str], struck: Struck) -> None:
+    def send_file(self, file: BinaryIO, size: int, headers: dict[str, str], struck: Struck, *, code: int = 200) -> None:
         """`size` bytes, or fewer and a broken connection when the file has fewer."""
-        self.send_response(200)
-        for name, value in headers.items():
+        self.send_response(code)
+        for name, value in {**self.always, **headers}.items():
             self.send_header(name, value)
         told = told_length(size, struck)
         self.send_header("Content-Length", str(told))

@@ -25,6 +25,7 @@ OWNER: Scopes = {
 }
 BOUNDLESS = ("user", "machine")  # beginnings of names, as all of them
 BOUND = "resourceinfo"
+ENTRANCES = ("/data",)  # and what begins so, as the data gateway does
 EDITORS = {auth.ROLE_OWNER, auth.ROLE_EDITOR, auth.ROLE_UPLOADER}
 NIL = "runtime error: invalid memory address or nil pointer dereference"
 
@@ -45,10 +46,11 @@ def may_call(scopes: Scopes, method: str, request: Any) -> bool:
     )
 
 
-def may_fetch(scopes: Scopes) -> bool:
-    """At the data server, where a narrow scope is not asked for its path."""
+def may_enter(scopes: Scopes, url_path: str) -> bool:
+    """Over HTTP: a narrow scope opens the data server, where it is not asked for its path, and no other door."""
     return any(
-        name.startswith(BOUNDLESS) or (name.startswith(BOUND) and _resource(scope) is not None)
+        name.startswith(BOUNDLESS)
+        or (name.startswith(BOUND) and url_path.startswith(ENTRANCES) and _resource(scope) is not None)
         for name, scope in scopes.items()
     )
 

@@ -23,7 +23,7 @@ from rucio_cs3.gateway.faults import Faults
 from rucio_cs3.gateway.locks import Locks
 from rucio_cs3.gateway.login import Login
 from rucio_cs3.gateway.metadata import Metadata
-from rucio_cs3.gateway.namespace import Namespace
+from rucio_cs3.gateway.namespace import Namespace, clean
 from rucio_cs3.gateway.oidc import Issuer
 from rucio_cs3.gateway.resources import Describer
 from rucio_cs3.gateway.rpc import Door
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from rucio_cs3.gateway.users import User
 
+WEBDAV = "/remote.php/webdav"
 LOOPBACK = "127.0.0.1"
 WORKERS = 64  # calls at a time, including those that a fault keeps waiting
 OPTIONS = [
@@ -87,7 +88,8 @@ class Gateway:
         with Gateway(tmp_path) as gateway:
             client = Cs3Client(gateway=gateway.address, tls=False, username="einstein", password="relativity")
 
-    `calls` says what was asked, `faults` lets things go wrong.
+    `calls` says what was asked, `faults` lets things go wrong. The WebDAV door at `webdav_url` opens on the CS3 path
+    `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted.
 
     Raises:
         CannotServe: the root, an address or a certificate cannot be used.
@@ -108,6 +110,7 @@ class Gateway:
         http_port: int = 0,
         quota: int | None = None,
         offer_faults: bool = False,
+        webdav_namespace: str | None = None,
     ) -> None:
         self.behaviour = BEHAVIOURS[behave]
         self.calls, self.faults = Calls(), Faults()
@@ -118,10 +121,12 @@ class Gateway:
             tokens = Tokens(_prepare(namespace), known, lifetime=token_ttl)
             issuer = Issuer(oidc_issuer) if oidc_issuer else None
             login = Login(known, machine_secret, issuer, _app_passwords(namespace))
-            self._site = self._assemble(namespace, known, login, tokens, quota)
+            opens_on = clean(webdav_namespace or self.behaviour.mount)
+            self._site = self._assemble(namespace, known, login, tokens, quota, opens_on)
             self.root = namespace.root
             pool = self._workers()
             self.data_url = self._serve_http(host, http_port, tls, offer_faults=offer_faults)
+            self.webdav_url = f"{self.data_url}{WEBDAV}"
             self.address = self._serve_grpc(host, grpc_port, tls, pool)
         except BaseException:
             self.stop()
@@ -137,7 +142,9 @@ class Gateway:
         """Break every connection, let go of whoever a fault keeps waiting, and free the ports."""
         self._cleanup.close()
 
-    def _assemble(self, namespace: Namespace, users: Users, login: Login, tokens: Tokens, quota: int | None) -> Site:
+    def _assemble(
+        self, namespace: Namespace, users: Users, login: Login, tokens: Tokens, quota: int | None, opens_on: str
+    ) -> Site:
         metadata = Metadata(namespace.state / "metadata.db")
         self._cleanup.callback(metadata.close)
         storage = Storage(namespace, Describer(namespace, metadata), metadata, quota)
@@ -153,6 +160,7 @@ class Gateway:
             app_passwords=login.app_passwords,
             calls=self.calls,
             faults=self.faults,
+            webdav_namespace=opens_on,
         )
 
     def _workers(self) -> ThreadPoolExecutor:
@@ -164,7 +172,7 @@ class Gateway:
 
     def _serve_grpc(self, host: str, port: int, tls: Tls | None, pool: ThreadPoolExecutor) -> str:
         server = grpc.server(pool, options=OPTIONS)
-        server.add_generic_rpc_handlers([Door(self._site, Service(self._site, Endpoints(self._site, self.data_url)))])
+        server.add_generic_rpc_handlers([Door(self._site, self._service)])
         wanted = f"{host}:{port}"
         try:
             with socket.create_server((host, port)):  # grpc would not say what is wrong
@@ -185,9 +193,13 @@ class Gateway:
         self._cleanup.callback(server.server_close)
         if tls:
             server.secure(tls.for_http())
+        url = f"{'https' if tls else 'http'}://{host}:{server.server_port}"
+        endpoints = Endpoints(self._site, url)
+        self._service = Service(self._site, endpoints)
+        handler.endpoints, handler.service = endpoints, self._service  # type: ignore[attr-defined]
         server.start()
         self._cleanup.callback(server.stop)
-        return f"{'https' if tls else 'http'}://{host}:{server.server_port}"
+        return url
 
 
 def _prepare(namespace: Namespace) -> str:

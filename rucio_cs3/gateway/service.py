@@ -10,7 +10,6 @@ from cs3.storage.provider.v1beta1 import provider_api_pb2 as provider
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
 from rucio_cs3.gateway.namespace import is_relative
-from rucio_cs3.gateway.scopes import owns_home
 from rucio_cs3.gateway.status import Aborted, Refused
 
 if TYPE_CHECKING:
@@ -40,9 +39,7 @@ class Service:
     # Login
 
     def authenticate(self, request: Any, _: User) -> Any:
-        who = self._site.login.identity(request.type, request.client_id, request.client_secret)
-        if request.type != "machine" and owns_home(who.scopes) and self._site.behaviour.home_per_user:
-            self._site.namespace.home(who.user).mkdir(exist_ok=True)
+        who = self._site.sign_in(request.type, request.client_id, request.client_secret)
         return gateway.AuthenticateResponse(token=self._site.tokens.mint(who), user=who.user.message())
 
     def who_am_i(self, request: Any, _: User) -> Any:

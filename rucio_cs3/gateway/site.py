@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rucio_cs3.gateway.scopes import owns_home
+
 if TYPE_CHECKING:
     from rucio_cs3.gateway.apps import AppPasswords
     from rucio_cs3.gateway.behaviours import Behaviour
     from rucio_cs3.gateway.calls import Calls
     from rucio_cs3.gateway.faults import Faults
     from rucio_cs3.gateway.locks import Locks
-    from rucio_cs3.gateway.login import Login
+    from rucio_cs3.gateway.login import Identity, Login
     from rucio_cs3.gateway.namespace import Namespace
     from rucio_cs3.gateway.storage import Storage
     from rucio_cs3.gateway.tokens import Tokens
@@ -31,3 +33,11 @@ class Site:
     app_passwords: AppPasswords
     calls: Calls
     faults: Faults
+    webdav_namespace: str  # the CS3 path that the WebDAV door opens on
+
+    def sign_in(self, kind: str, client_id: str, secret: str) -> Identity:
+        """Who it is, with a home made at the first login where users have homes. Raises Refused."""
+        who = self.login.identity(kind, client_id, secret)
+        if kind != "machine" and owns_home(who.scopes) and self.behaviour.home_per_user:
+            self.namespace.home(who.user).mkdir(exist_ok=True)
+        return who

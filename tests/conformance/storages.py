@@ -33,6 +33,7 @@ MACHINE_SECRET = "conformance-machine-secret"
 JWT_SECRET = "conformance-jwt-secret-of-32-bytes-and-more"
 TRANSFER_SECRET = "conformance-transfer-secret-of-32-bytes"
 START_SECONDS = 30
+DAV = "/remote.php/webdav"
 PORTS = ("GRPC", "HTTP", "DATA", "MACHINE", "BEARER", "APPAUTH")
 
 
@@ -42,7 +43,8 @@ class Storage:
 
     `behaviour` says what to expect of it: one of the names in rucio_cs3.gateway.BEHAVIOURS. `home` is an absolute CS3
     path where the user may write. `gateway` is the embedded one, None for a real Reva; `issuer` is None where no OIDC
-    issuer of ours is known, and the secrets are None where we cannot know them.
+    issuer of ours is known, and the secrets are None where we cannot know them. `dav` is where the WebDAV door opens on
+    the mount, None where there is none.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Storage:
     user: str
     password: str
     home: str
+    dav: str | None = None
     gateway: Gateway | None = None
     issuer: object | None = None
     machine_secret: str | None = None
@@ -164,6 +167,7 @@ class Fleet(contextlib.ExitStack):
             user=einstein.username,
             password=einstein.password,
             home=gateway.behaviour.mount,
+            dav=gateway.webdav_url,
             gateway=gateway,
             issuer=self.issuer,
             machine_secret=MACHINE_SECRET,
@@ -175,7 +179,7 @@ class Fleet(contextlib.ExitStack):
     def _revad(self, program: Path, name: str) -> Storage:
         behaviour = name[len("real-") :]
         folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
-        address = self.enter_context(revad(program, behaviour, folder, self.issuer.url))
+        address, dav = self.enter_context(revad(program, behaviour, folder, self.issuer.url))
         return Storage(
             name=name,
             behaviour=behaviour,
@@ -183,6 +187,7 @@ class Fleet(contextlib.ExitStack):
             user="einstein",
             password="relativity",
             home=BEHAVIOURS[behaviour].mount,
+            dav=dav,
             issuer=self.issuer,
             machine_secret=MACHINE_SECRET,
             jwt_secret=JWT_SECRET,
@@ -209,7 +214,10 @@ def described(told: str) -> Storage:
 
 @contextlib.contextmanager
 def revad(program: Path, behaviour: str, folder: Path, issuer: str):
-    """A real daemon with our configuration on free ports, until the end of the block. Yields the gateway's address."""
+    """A real daemon with our configuration on free ports, until the end of the block.
+
+    Yields the addresses of the gateway and of the WebDAV door.
+    """
     (folder / "data").mkdir()
     for path in (folder, folder / "data"):
         path.chmod(0o777)  # its cephmount driver works with the users' own uids
@@ -220,6 +228,7 @@ def revad(program: Path, behaviour: str, folder: Path, issuer: str):
         "USERS": str(HERE / "reva" / ("users-ceph.json" if behaviour == "reva-ceph" else "users.json")),
         "GROUPS": str(HERE / "reva" / "groups.json"),
         "ISSUER": issuer,
+        "MOUNT": BEHAVIOURS[behaviour].mount,
         "MACHINE_SECRET": MACHINE_SECRET,
         "JWT_SECRET": JWT_SECRET,
         "TRANSFER_SECRET": TRANSFER_SECRET,
@@ -241,7 +250,7 @@ def revad(program: Path, behaviour: str, folder: Path, issuer: str):
         )
     try:
         wait_for_ports(daemon, [int(ports[name]) for name in ("GRPC", "HTTP", "DATA")], log)
-        yield f"127.0.0.1:{ports['GRPC']}"
+        yield f"127.0.0.1:{ports['GRPC']}", f"http://127.0.0.1:{ports['HTTP']}{DAV}"
     finally:
         daemon.send_signal(signal.SIGKILL)  # it has nothing to save, and takes its time otherwise
         daemon.wait()

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import shutil
+import subprocess
 import zlib
 
 import pytest
+
+from demo.storage import LOGIN
 
 CONTENTS = {
     "one byte": b"\0",
@@ -23,6 +27,19 @@ def test_a_new_file_is_stored_and_registered(site, make_file, new_name, content)
     assert "Successfully uploaded" in said
     assert list(site.stored().values()) == [content]
     assert (replica["state"], replica["bytes"], replica["adler32"]) == ("AVAILABLE", len(content), adler32(content))
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_address_in_the_catalogue_is_opened_by_others(site, make_file, new_name, tmp_path):
+    """The gateway speaks plain HTTP here, so davs is http."""
+    site.upload(make_file("local", CONTENTS["larger than any one read"]), "--lfn", new_name)
+    [[pfn]] = site.replica(new_name)["rses"].values()
+    login = tmp_path / "login"
+    login.write_text(f'user = "{LOGIN["username"]}:{LOGIN["password"]}"\n')
+    fetched = tmp_path / "fetched"
+    command = ["curl", "-sSf", "--noproxy", "*", "-K", login, "-o", fetched, pfn.replace("davs://", "http://", 1)]
+    subprocess.run(command, check=True, timeout=60)
+    assert fetched.read_bytes() == CONTENTS["larger than any one read"]
 
 
 def test_files_of_one_dataset(site, make_file, new_name, client):

@@ -96,12 +96,13 @@ def test_tls(tmp_path):
 def test_what_it_says_to_people(tmp_path):
     argv = [*COMMAND, "gateway", *FREE, "--root", str(tmp_path)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        said = [process.stdout.readline() for _ in range(6)]
+        said = [process.stdout.readline() for _ in range(7)]
         process.terminate()
         assert process.wait(10) == 0
     text = "".join(said)
     for words in (f"Serving {tmp_path} as reva-local", "gRPC   127.0.0.1:", "HTTP   http://127.0.0.1:", "Ctrl-C"):
         assert words in text
+    assert "/remote.php/webdav\n" in text
     assert "einstein/relativity" in text
 
 
