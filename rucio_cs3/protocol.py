@@ -20,11 +20,11 @@ from rucio.rse.protocols.protocol import RSEProtocol
 
 from rucio_cs3 import deadline, errors
 from rucio_cs3.config import from_environment
-from rucio_cs3.credentials import caller
+from rucio_cs3.credentials.caller import RucioLogin, caller
 from rucio_cs3.rse import Rse, path_to_pfn, pfn_to_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rucio_cs3.model import Info
     from rucio_cs3.root import Root
@@ -118,7 +118,7 @@ class Default(RSEProtocol):  # type: ignore[misc]
         from rucio_cs3 import root  # noqa: PLC0415 - brings gRPC, which the server and the reaper's planning can spare
 
         rse = rse_of(self.rse, self.attributes)
-        self._root = root.shared(rse.config, rse.root, caller.caller(self.auth_token, _rucio_login))
+        self._root = root.shared(rse.config, rse.root, caller(self.auth_token, _rucio_login))
         self._root.resolve()
 
     def close(self) -> None:
@@ -210,16 +210,28 @@ def rse_of(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Rse:
     return Rse.of(name, entry, special, (from_environment(os.environ), _section("cs3")))
 
 
-def _rucio_login() -> tuple[str, str]:
-    """Account and token of the login to Rucio that this process is configured for, of whatever kind it is."""
-    from rucio.client.baseclient import BaseClient  # noqa: PLC0415 - daemons have none
+def _rucio_login() -> RucioLogin:
+    """The login to Rucio that this process is configured for, of whatever kind it is."""
+    from rucio.client.accountclient import AccountClient  # noqa: PLC0415 - daemons have none
 
+    with _no_login("nobody is logged in to Rucio here"):
+        client = AccountClient()
+        account = client.account or client.whoami()["account"]
+
+    def renew() -> str:
+        with _no_login("the login to Rucio cannot be renewed"):
+            client.whoami()  # if it is told that the token is over, the client logs in again
+            return str(client.auth_token)
+
+    return RucioLogin(str(account), str(client.auth_token), f"{client.host} {client.vo}", renew)
+
+
+@contextlib.contextmanager
+def _no_login(what: str) -> Iterator[None]:
     try:
-        client = BaseClient()
-    except exception.RucioException as error:
-        reason = " ".join(str(error).split())
-        raise errors.NoLogin(f"nobody is logged in to Rucio here: {reason}") from error
-    return str(client.account), str(client.auth_token)
+        yield
+    except (exception.RucioException, OSError) as error:  # requests' own are among the latter
+        raise errors.NoLogin(f"{what}: {' '.join(str(error).split())}") from error
 
 
 def _seconds(timeout: float | None) -> float | None:
