@@ -268,7 +268,8 @@ def _broker(on: Sources) -> Source:
         shown = on.caller.rucio_token()
         site, headers = {"site": on.config.gateway}, {"X-Rucio-Auth-Token": shown}
         found = on.services.post_json(f"{url}/token", f"broker {url}", site, headers, hidden=(shown,))
-        return RevaToken(str(found.get("token", "")), jwt.number(found, "expires"))
+        token = found.get("token")
+        return RevaToken(token if isinstance(token, str) else "", jwt.number(found, "expires"))
 
     who = f"broker {on.config.broker}"
     return Source("broker", who, lambda: _whole(on.given("broker"), on.caller.identity), obtain)
