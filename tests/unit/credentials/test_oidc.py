@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
@@ -21,7 +22,7 @@ from rucio_cs3.credentials.caller import caller as caller_of
 from rucio_cs3.credentials.logins import Logins
 from rucio_cs3.credentials.sources import Sources
 from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin, NotAuthenticated, Unavailable
-from rucio_cs3.gateway import DEMO_USERS, Gateway, User
+from rucio_cs3.gateway import DEMO_USERS, Fault, Gateway, User
 from tests.idp.idp import PEOPLE, RUCIO
 from tests.unit.broker.conftest import served
 
@@ -183,6 +184,22 @@ def test_no_refresh_token_is_burnt(site, idp, private, cache):
     clients = [site("refresh", app=PEOPLE, refresh_token_file=file, **settings) for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:
         assert {user.username for user in pool.map(Cs3Client.whoami, clients)} == {"einstein"}
+
+
+def test_who_comes_when_the_refresh_token_has_changed_and_nothing_is_kept_yet_waits_too(site, idp, gateway, private):
+    settings = {"app": PEOPLE, "refresh_token_file": private(idp.login("einstein")["refresh_token"])}
+    before = logins(gateway)
+    gateway.faults.add(Fault("grpc:Authenticate", "stall", times=1))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(site("refresh", **settings).whoami)
+        while logins(gateway) == before:
+            assert not first.done()
+        second = pool.submit(site("refresh", **settings).whoami)
+        with pytest.raises(FutureTimeoutError):
+            second.result(1)
+        gateway.faults.release()
+        assert first.result(30) == second.result(30)
+    assert logins(gateway) == before + 1
 
 
 def test_a_next_refresh_token_that_cannot_be_written_is_told(site, idp):
