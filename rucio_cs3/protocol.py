@@ -24,7 +24,7 @@ from rucio_cs3.credentials.caller import RucioLogin, caller
 from rucio_cs3.rse import Rse, path_to_pfn, pfn_to_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from rucio_cs3.model import Info
     from rucio_cs3.root import Root
@@ -34,6 +34,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 TEMPORARY = ".rucio.upload"  # Rucio's suffix for a name it will rename when it has verified the file
 RUCIO_CHECKSUMS = ("adler32", "md5")
 RSE_ACCOUNTS = "rse-accounts.cfg"
+RUCIO_SECONDS = 30  # for an answer of Rucio's server; its client would wait for ten minutes
 
 # The first class that fits decides. What the reaper must not take for "deleted" may never become SourceNotFound.
 RUCIO_EXCEPTIONS: tuple[tuple[type[Exception], type[Exception]], ...] = (
@@ -214,24 +215,27 @@ def _rucio_login() -> RucioLogin:
     """The login to Rucio that this process is configured for, of whatever kind it is."""
     from rucio.client.accountclient import AccountClient  # noqa: PLC0415 - daemons have none
 
-    with _no_login("nobody is logged in to Rucio here"):
-        client = AccountClient()
+    try:
+        client = AccountClient(timeout=RUCIO_SECONDS)
         account = client.account or client.whoami()["account"]
+    except (exception.RucioException, OSError) as error:  # requests' own are among the latter
+        raise errors.NoLogin(f"nobody is logged in to Rucio here: {_one_line(error)}") from error
 
     def renew() -> str:
-        with _no_login("the login to Rucio cannot be renewed"):
-            client.whoami()  # if it is told that the token is over, the client logs in again
-            return str(client.auth_token)
+        """If it is told that the token is over, the client logs in again."""
+        try:
+            client.whoami()
+        except exception.CannotAuthenticate as error:
+            raise errors.LoginRefused(f"Rucio at {client.host} refuses the login: {_one_line(error)}") from error
+        except (exception.RucioException, OSError) as error:
+            raise errors.Unavailable(f"Rucio at {client.host} does not renew the login: {_one_line(error)}") from error
+        return str(client.auth_token)
 
     return RucioLogin(str(account), str(client.auth_token), f"{client.host} {client.vo}", renew)
 
 
-@contextlib.contextmanager
-def _no_login(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (exception.RucioException, OSError) as error:  # requests' own are among the latter
-        raise errors.NoLogin(f"{what}: {' '.join(str(error).split())}") from error
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _seconds(timeout: float | None) -> float | None:

@@ -40,6 +40,11 @@ class Caller:
         self._jwt = token if jwt.is_jwt(token) else None
 
     @property
+    def shown(self) -> str | None:
+        """The newest token that it was made with. Whether it is good has to be seen: its claims are anybody's word."""
+        return self._jwt
+
+    @property
     def account(self) -> str:
         """The Rucio account. Raises NoLogin where nobody is logged in to Rucio."""
         return self._login().account

@@ -40,12 +40,20 @@ class Tokens:
     """One caller at a time logs in; the others wait and take its token, or its failure."""
 
     def __init__(
-        self, gateway: str, sources: Callable[[], Sequence[Source]], authenticate: Callable[[Login], str], store: Store
+        self,
+        gateway: str,
+        sources: Callable[[], Sequence[Source]],
+        authenticate: Callable[[Login], str],
+        store: Store,
+        shown: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """What one who shows something else than before gets, has to be obtained with that."""
         self._gateway = gateway
         self._sources = sources
         self._authenticate = authenticate
         self._store = store
+        self._shown = shown
+        self._obtained_with: str | None = None
         self._lock = threading.Lock()
         self._login: Flight[str] = Flight()
         self._token: str | None = None
@@ -93,14 +101,17 @@ class Tokens:
 
     def _in_force(self) -> str | None:
         with self._lock:
-            return self._token if time.time() < self._renew_at else None
+            current = time.time() < self._renew_at and self._obtained_with == self._shown()
+            return self._token if current else None
 
     def _renew(self) -> str:
         token = self._in_force()  # somebody may have been faster
         if token is None:
+            shown = self._shown()
             kept = self._obtain()
             token = kept.token
             with self._lock:
+                self._obtained_with = shown
                 self._token, self._renew_at = token, _end_of(kept)
         return token
 

@@ -331,3 +331,18 @@ def test_a_rucio_token_that_is_over_is_renewed_for_the_broker(brokered):
     token.write_text("over")
     done = subprocess.run([sys.executable, "-c", ask], env=home.environ, capture_output=True, text=True, check=False)
     assert done.stdout == "root over True\n", done.stderr
+
+
+def test_a_rucio_that_has_gone_is_told(brokered):
+    _, home, token = brokered
+    token.write_text("token")
+    gone = {"client": {"rucio_host": "http://127.0.0.1:1", "request_retries": 1}}
+    ask = (
+        "from rucio_cs3.protocol import _rucio_login, errors\n"
+        "try:\n _rucio_login().renew()\n"
+        "except errors.Unavailable as error:\n print(error)"
+    )
+    environ = home.with_config(gone).environ
+    done = subprocess.run([sys.executable, "-c", ask], env=environ, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("Rucio at http://127.0.0.1:1 does not renew the login: "), done.stderr
+    assert len(done.stdout.splitlines()) == 1

@@ -99,6 +99,20 @@ def test_the_oidc_login_to_rucio(site, idp):
     assert [each.method for each in client.tried if each.outcome == "won"] == ["rucio"]
 
 
+def test_a_forged_token_gets_nothing_of_whose_name_is_on_it(site, idp):
+    """Who shares connections by a name that nobody has verified yet has to show the site that it is theirs."""
+    good = idp.login("einstein")["access_token"]
+    head, claims, _ = good.split(".")
+    caller = rucio_login(good)
+    client = site("rucio", caller)
+    assert client.whoami().username == "einstein"
+    assert rucio_login(f"{head}.{claims}.{'x' * 342}") is caller
+    with pytest.raises(NotAuthenticated):
+        client.whoami()
+    assert rucio_login(good) is caller
+    assert client.whoami().username == "einstein"
+
+
 def test_exchange(site, idp, gateway):
     caller = rucio_login(idp.login("marie", "openid profile storage.read:/")["access_token"])
     client = site("exchange", caller, audience="site-of-{account}", scope="storage.read:/")
