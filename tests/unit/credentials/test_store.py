@@ -311,6 +311,13 @@ def share(store, obtain, identity="me"):
     return store.share(identity, lambda: identity, lambda _: True, obtain)
 
 
+def came_before(monkeypatch):
+    """The first look at the clock is that of somebody who began to wait ten seconds ago."""
+    now = time.time
+    looks = iter([now() - 10])
+    monkeypatch.setattr(time, "time", lambda: next(looks, None) or now())
+
+
 def test_a_failure_is_shared_by_those_who_waited_and_by_nobody_else(folder, monkeypatch):
     store = Store(folder)
     error = DeadlineExceeded("silent", path="/p", status="HTTP 504", hint="wait")
@@ -320,11 +327,20 @@ def test_a_failure_is_shared_by_those_who_waited_and_by_nobody_else(folder, monk
 
     with pytest.raises(DeadlineExceeded):
         share(store, fail(error), "she")
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now - 10)  # who began to wait before that
+    came_before(monkeypatch)
     with pytest.raises(DeadlineExceeded) as caught:
         share(store, kept, "she")
     assert vars(caught.value) == vars(error)
+
+
+def test_a_failure_from_the_future_is_none(folder, monkeypatch):
+    """The clock was wrong then, or is now."""
+    store = Store(folder)
+    with pytest.raises(ConfigError):
+        share(store, fail(ConfigError("x")))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 10_000)
+    assert share(store, kept).token == "t"
 
 
 def kinds(kind=Cs3Error):
@@ -336,8 +352,7 @@ def test_every_failure_can_be_shared(folder, monkeypatch, kind):
     store = Store(folder)
     with pytest.raises(kind):
         share(store, fail(kind("why")))
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now - 10)
+    came_before(monkeypatch)
     with pytest.raises(Cs3Error, match="why") as caught:
         share(store, kept)
     assert type(caught.value) is kind
