@@ -54,7 +54,11 @@ class Cs3Client:
         self.auth = Auth(self._channel)
         self._sources = Sources(self.config, caller)
         tokens = self._tokens = self._channel.tokens = Tokens(
-            self.config.gateway, self._sources.in_order, self.auth.authenticate, Store(folder_of(self.config))
+            self.config.gateway,
+            self._sources.in_order,
+            self.auth.authenticate,
+            Store(folder_of(self.config)),
+            lambda: caller.shown,
         )
         self.files = Files(self._channel)
         self.apps = Apps(self._channel, self.files)

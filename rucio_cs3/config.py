@@ -12,8 +12,10 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from rucio_cs3.errors import ConfigError
+from rucio_cs3.loopback import is_loopback
 from rucio_cs3.private import read_secret
 
 if sys.version_info >= (3, 11):
@@ -102,6 +104,8 @@ class Config:
         for method, _ in self.order:
             _one_of("auth", method, AUTH_METHODS)
         _one_of("verify", self.verify, VERIFY_MODES)
+        for name in ("issuer", "broker"):
+            _refuse_plaintext(name, getattr(self, name))
         if not self.tls and (self.ca or self.client_cert):
             raise ConfigError("ca and client_cert mean nothing with tls = false", hint="remove them, or set tls = true")
         if bool(self.client_cert) != bool(self.client_key):
@@ -159,6 +163,8 @@ LOGINS = frozenset({"token_command", *SECRETS, *(f"{name}_file" for name in SECR
 OIDC = frozenset({"issuer", "client_id", "scope", "audience"})
 CREDENTIALS = LOGINS | OIDC | {"auth", "username", "accounts", "broker", "client_cert", "client_key"}
 PUBLIC = frozenset({"auth", "username", "broker"}) | OIDC  # what everybody may know of them
+LOCAL = (CREDENTIALS - PUBLIC) | {"cache"}  # what nobody may say for others
+FOR_ISSUER = frozenset({"client_secret", "client_secret_file", "refresh_token", "refresh_token_file"})
 
 
 def has_login(settings: Mapping[str, Any]) -> bool:
@@ -223,6 +229,22 @@ _CONVERTERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "int": (int, "a whole number"),
     "str": (_text, "text"),
 }
+
+
+def _refuse_plaintext(name: str, url: str | None) -> None:
+    """Secrets go to these addresses. They are shown, so they hold none."""
+    try:
+        parts = urlsplit(url or "https://nobody")
+        host, secret = parts.hostname or "", parts.password or parts.username
+    except ValueError:
+        raise ConfigError(f"{name} is no URL", hint="for example https://login.example.org") from None
+    if secret:
+        raise ConfigError(f"{name} holds a user name or a password, and is shown to people", hint="remove it there")
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
+        raise ConfigError(
+            f"{name} = {url!r} is not an https:// address, and no secret is sent in the clear",
+            hint="for example https://login.example.org",
+        )
 
 
 def _one_of(name: str, value: str | None, allowed: tuple[str | None, ...]) -> None:

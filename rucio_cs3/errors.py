@@ -85,7 +85,7 @@ class NotAuthenticated(Cs3Error, PermissionError):
 
 class TokenRejected(NotAuthenticated):
     code = "token_rejected"
-    default_hint = "the token has expired or was made for another site: get a new one"
+    default_hint = "the token has expired, was made for another site, or is limited to less than this: get another one"
 
 
 class LoginRefused(NotAuthenticated):

@@ -19,14 +19,17 @@ def read_secret(file: str, what: str, *, strict: bool = False) -> str:
     Raises:
         ConfigError: names the file, and what is wrong with it.
     """
-    path = Path(file).expanduser()
     try:
-        with path.open("rb") as opened:
+        path = Path(file).expanduser()
+        flags = os.O_NOFOLLOW | os.O_NONBLOCK if strict else 0
+        with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as opened:
             _refuse_public(os.fstat(opened.fileno()), file, what, strict=strict)
             content = opened.read(LARGEST + 1)
         value = content.decode("utf-8").strip()
     except OSError as error:
         raise ConfigError(f"cannot read {what} {file}: {error.strerror}") from error
+    except RuntimeError:
+        raise ConfigError(f"cannot read {what} {file}: there is no home") from None
     except UnicodeDecodeError:
         raise ConfigError(f"cannot read {what} {file}: it is not text") from None
     if not value:
@@ -37,6 +40,8 @@ def read_secret(file: str, what: str, *, strict: bool = False) -> str:
 
 
 def _refuse_public(status: os.stat_result, file: str, what: str, *, strict: bool) -> None:
+    if strict and not stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"{what} {file} is not a file")
     if stat.S_ISREG(status.st_mode) and status.st_mode & (0o077 if strict else 0o007):
         raise ConfigError(f"{what} {file} can be read or changed by others", hint=f"chmod o-rwx {file}")
     if strict and status.st_uid not in {os.getuid(), 0}:

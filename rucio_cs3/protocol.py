@@ -20,7 +20,7 @@ from rucio.rse.protocols.protocol import RSEProtocol
 
 from rucio_cs3 import deadline, errors
 from rucio_cs3.config import from_environment
-from rucio_cs3.credentials import caller
+from rucio_cs3.credentials.caller import RucioLogin, caller
 from rucio_cs3.rse import Rse, path_to_pfn, pfn_to_path
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 TEMPORARY = ".rucio.upload"  # Rucio's suffix for a name it will rename when it has verified the file
 RUCIO_CHECKSUMS = ("adler32", "md5")
 RSE_ACCOUNTS = "rse-accounts.cfg"
+RUCIO_SECONDS = 30  # for an answer of Rucio's server; its client would wait for ten minutes
 
 # The first class that fits decides. What the reaper must not take for "deleted" may never become SourceNotFound.
 RUCIO_EXCEPTIONS: tuple[tuple[type[Exception], type[Exception]], ...] = (
@@ -118,7 +119,7 @@ class Default(RSEProtocol):  # type: ignore[misc]
         from rucio_cs3 import root  # noqa: PLC0415 - brings gRPC, which the server and the reaper's planning can spare
 
         rse = rse_of(self.rse, self.attributes)
-        self._root = root.shared(rse.config, rse.root, caller.caller(self.auth_token, _rucio_login))
+        self._root = root.shared(rse.config, rse.root, caller(self.auth_token, _rucio_login))
         self._root.resolve()
 
     def close(self) -> None:
@@ -211,16 +212,31 @@ def rse_of(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Rse:
     return Rse.of(name, entry, special, (from_environment(os.environ), _section("cs3")))
 
 
-def _rucio_login() -> tuple[str, str]:
-    """Account and token of the login to Rucio that this process is configured for, of whatever kind it is."""
-    from rucio.client.baseclient import BaseClient  # noqa: PLC0415 - daemons have none
+def _rucio_login() -> RucioLogin:
+    """The login to Rucio that this process is configured for, of whatever kind it is."""
+    from rucio.client.accountclient import AccountClient  # noqa: PLC0415 - daemons have none
 
     try:
-        client = BaseClient()
-    except exception.RucioException as error:
-        reason = " ".join(str(error).split())
-        raise errors.NoLogin(f"nobody is logged in to Rucio here: {reason}") from error
-    return str(client.account), str(client.auth_token)
+        client = AccountClient(timeout=RUCIO_SECONDS)
+        account = client.account or client.whoami()["account"]
+    except (exception.RucioException, OSError) as error:  # requests' own are among the latter
+        raise errors.NoLogin(f"nobody is logged in to Rucio here: {_one_line(error)}") from error
+
+    def renew() -> str:
+        """If it is told that the token is over, the client logs in again."""
+        try:
+            client.whoami()
+        except exception.CannotAuthenticate as error:
+            raise errors.LoginRefused(f"Rucio at {client.host} refuses the login: {_one_line(error)}") from error
+        except (exception.RucioException, OSError) as error:
+            raise errors.Unavailable(f"Rucio at {client.host} does not renew the login: {_one_line(error)}") from error
+        return str(client.auth_token)
+
+    return RucioLogin(str(account), str(client.auth_token), f"{client.host} {client.vo}", renew)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _seconds(timeout: float | None) -> float | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from rucio_cs3.config import CREDENTIALS, PUBLIC, Config, beside
+from rucio_cs3.config import FOR_ISSUER, LOCAL, SECRETS, Config, beside
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.loopback import is_loopback
 from rucio_cs3.model import Ref, ResourceId, relative
@@ -50,6 +50,7 @@ class Rse:
             attributes.setdefault("gateway", f"{entry['hostname']}:{entry['port']}")
         attributes.setdefault("tls", entry["scheme"] != "cs3")
         attributes |= special
+        general = tuple(general)
         if "gateway" not in attributes:
             raise ConfigError(f"RSE {name}: no gateway is given", hint='set it in extended_attributes: {"cs3": {...}}')
         for settings in general:
@@ -59,6 +60,7 @@ class Rse:
         config = Config.of(attributes, f"RSE {name}")
         if not config.tls:
             _refuse_plaintext(name, config.gateway, (special, *general))
+        _refuse_foreign_issuer(name, config, (special, *general))
         return cls(name, config, _root(name, _slashed(entry["prefix"]), place))
 
 
@@ -96,10 +98,11 @@ def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     for key in PLACE:
         if not isinstance(cs3.get(key, ""), str):
             raise ConfigError(f"RSE {name}: {key} in extended_attributes is not text")
-    for key in cs3.keys() & (CREDENTIALS - PUBLIC):
+    for key in sorted(cs3.keys() & LOCAL):
+        change = ", and change it" if key in SECRETS else ""
         raise ConfigError(
-            f"RSE {name}: extended_attributes hold {key}, and everybody can read them",
-            hint=f"move it to section [cs3:{name}] of rucio.cfg, and change it",
+            f"RSE {name}: extended_attributes hold {key}, and everybody can read them, and others change them",
+            hint=f"move it to section [cs3:{name}] of rucio.cfg{change}",
         )
     return dict(cs3)
 
@@ -112,6 +115,17 @@ def _refuse_plaintext(name: str, gateway: str, ours: Iterable[Mapping[str, Any]]
             f"RSE {name} asks for plaintext to {gateway}, and a login is not sent in the clear because an RSE says so",
             hint=f"if you mean it, set tls = false in section [cs3:{name}] of rucio.cfg",
         )
+
+
+def _refuse_foreign_issuer(name: str, config: Config, ours: Iterable[Mapping[str, Any]]) -> None:
+    """Whoever may edit an RSE must not thereby have our secrets sent to a provider of his own."""
+    for settings in ours:
+        secret = next((key for key in sorted(FOR_ISSUER & settings.keys()) if getattr(config, key)), None)
+        if secret and config.issuer and settings.get("issuer") != config.issuer:
+            raise ConfigError(
+                f"RSE {name} says that issuer is {config.issuer}: {secret} is not sent there because an RSE says so",
+                hint=f"if you mean it, set issuer beside {secret}, in section [cs3:{name}] of rucio.cfg",
+            )
 
 
 def _root(name: str, prefix: str, place: Mapping[str, str]) -> Ref:

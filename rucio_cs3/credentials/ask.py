@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -14,12 +16,33 @@ from rucio_cs3.loopback import is_loopback
 from rucio_cs3.web import Pools, unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rucio_cs3.config import Config
 
 LARGEST = 1 << 20  # bytes of an answer
-CLIENT_ERROR, SERVER_ERROR = 400, 500
+SHOWN = 200  # characters of a reason
+SECRET_FIELDS = ("refresh_token", "subject_token", "device_code")
+LONG = 8  # characters from which on a part of a secret is one too
+
+# What a service says when it refuses -> what to do. The first are from RFC 6749, 8628 and 8693, the rest our broker's.
+REMEDIES = {
+    "invalid_client": "check client_id and client_secret",
+    "unauthorized_client": "let the provider's operator allow this grant for client_id",
+    "unsupported_grant_type": "the provider does not offer this way to get a token: use another method",
+    "invalid_grant": "what was shown has expired or was used before: log in again, or replace refresh_token",
+    "invalid_scope": "check scope",
+    "invalid_target": "check audience",
+    "rucio_token_refused": "log in to Rucio again, and check that the broker is for the same Rucio",
+    "account_not_mapped": "ask the operator of the broker",
+    "unknown_site": "check gateway, and broker",
+    "not_found": "check the address of the broker",
+    "plaintext_refused": "set broker to its https:// address",
+    "rate_limited": "wait before you try again",
+    "site_refused": "ask the operator of the broker",
+}
+SILENCE = (urllib3.exceptions.TimeoutError, TimeoutError)
+PASSING = {429: Unavailable, 502: Unavailable, 503: Unavailable, 504: DeadlineExceeded}
 
 
 class Services:
@@ -33,26 +56,43 @@ class Services:
         self._pools.close()
 
     def get(self, url: str, who: str) -> dict[str, Any]:
-        return self._ask("GET", url, who, {}, None)
+        return self._ask("GET", url, who, {}, None, ())
 
     def post_form(
-        self, url: str, who: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        who: str,
+        form: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        hidden: Sequence[str] = (),
     ) -> dict[str, Any]:
+        """`hidden` is what no error may show, beside the fields known to be secret."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._ask("POST", url, who, {**kind, **(headers or {})}, urlencode(form).encode())
+        secret = [*hidden, *(form[name] for name in SECRET_FIELDS if name in form)]
+        return self._ask("POST", url, who, {**kind, **(headers or {})}, urlencode(form).encode(), secret)
 
     def post_json(
-        self, url: str, who: str, value: Mapping[str, Any], headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        who: str,
+        value: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+        hidden: Sequence[str] = (),
     ) -> dict[str, Any]:
         kind = {"Content-Type": "application/json"}
-        return self._ask("POST", url, who, {**kind, **(headers or {})}, json.dumps(value).encode())
+        return self._ask("POST", url, who, {**kind, **(headers or {})}, json.dumps(value).encode(), hidden)
 
-    def _ask(self, method: str, url: str, who: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        who: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        hidden: Sequence[str],
+    ) -> dict[str, Any]:
         """`who` names the service in errors, of which there is one for each way in which it can fail."""
-        _refuse_plaintext(url, who)
-        timeout = urllib3.Timeout(
-            connect=deadline.at_most(self._config.connect_timeout), read=deadline.at_most(self._config.call_timeout)
-        )
+        refuse_plaintext(url, who)
         try:
             with deadline.within(self._config.connect_timeout + self._config.call_timeout), unheard():
                 answer = self._pools.of(url).urlopen(
@@ -60,45 +100,73 @@ class Services:
                     url,
                     body=body,
                     headers={"Accept": "application/json", **headers},
-                    timeout=timeout,
+                    timeout=self._timeout(),
                     retries=False,
                     redirect=False,
                     preload_content=False,
                 )
                 content = answer.read(LARGEST + 1)
-                answer.release_conn()
+                if len(content) > LARGEST:
+                    answer.close()  # what is left of it must not be taken for the next answer
         except Cs3Error:
             raise
         except urllib3.exceptions.SSLError as error:
             raise Unavailable(f"TLS with {who} failed: {error}", hint="check ca, and its certificate") from error
-        except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
-            raise DeadlineExceeded(f"{who} went silent") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            # urllib3 1.26 takes a refused connection for a kind of timeout
+            if isinstance(error, SILENCE) and not isinstance(error, urllib3.exceptions.NewConnectionError):
+                raise DeadlineExceeded(f"{who} went silent", hint="try again, or raise call_timeout") from error
             raise Unavailable(f"{who} cannot be reached", hint="check its address and whether it is up") from error
-        return _understood(answer.status, content, who)
+        return _understood(answer.status, content, who, hidden)
+
+    def _timeout(self) -> urllib3.Timeout:
+        return urllib3.Timeout(
+            connect=deadline.at_most(self._config.connect_timeout), read=deadline.at_most(self._config.call_timeout)
+        )
 
 
-def _understood(status: int, content: bytes, who: str) -> dict[str, Any]:
+def _understood(status: int, content: bytes, who: str, hidden: Sequence[str]) -> dict[str, Any]:
     try:
         said = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
-    if status < CLIENT_ERROR and isinstance(said, dict):
+    if not isinstance(said, dict):
+        raise PASSING.get(status, ServerError)(
+            f"{who} does not answer as one does: it is no JSON", status=f"HTTP {status}", hint="check its address"
+        )
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return said
-    known = said if isinstance(said, dict) else {}
-    reason = " ".join(str(known.get("error_description") or known.get("error") or "").split())[:200]
-    if CLIENT_ERROR <= status < SERVER_ERROR:
-        refused = LoginRefused(f"{who} refuses: {reason or 'it does not say why'}", status=f"HTTP {status}")
-        refused.reason = str(known.get("code") or known.get("error") or "")
-        raise refused
-    raise ServerError(
-        f"{who} does not answer in JSON" if said is None else f"{who} fails: {reason}", status=f"HTTP {status}"
-    )
+    code = str(said.get("code") or said.get("error") or "")
+    reason = _without(hidden, str(said.get("error_description") or said.get("error") or "it does not say why"))
+    if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = PASSING.get(status, ServerError)
+        raise kind(f"{who} fails: {reason}", status=f"HTTP {status}", hint=REMEDIES.get(code))
+    if status < HTTPStatus.BAD_REQUEST:
+        raise ConfigError(f"{who} redirects, and secrets go only where the settings say", status=f"HTTP {status}")
+    refused = LoginRefused(f"{who} refuses: {reason}", status=f"HTTP {status}", hint=REMEDIES.get(code))
+    refused.reason = code
+    raise refused
 
 
-def _refuse_plaintext(url: str, who: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
+def _without(hidden: Sequence[str], reason: str) -> str:
+    """Some services repeat what they were shown, whole or in part."""
+
+    def shown(word: re.Match[str]) -> str:
+        return "…" if any(word[0] in secret or secret in word[0] for secret in hidden if secret) else word[0]
+
+    return re.sub(rf"[^\s\"'<>(),;]{{{LONG},}}", shown, " ".join(reason.split()))[:SHOWN]
+
+
+def refuse_plaintext(url: str, who: str) -> None:
+    """Raises ConfigError for an address where others could listen, or that is none."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        raise ConfigError(f"{who} is not at an address") from None
+    if parts.scheme == "https" and host:
         return
-    if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
-        raise ConfigError(f"{who} is not at an https:// address: {parts.scheme}://{parts.hostname or ''}")
+    if parts.scheme != "http" or not is_loopback(host):
+        raise ConfigError(
+            f"{who} is not at an https:// address: {parts.scheme}://{host}", hint="no secret is sent in the clear"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rucio_cs3.credentials import jwt
@@ -12,10 +13,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+@dataclass(frozen=True)
+class RucioLogin:
+    """What the Rucio client knows, and how it finds out whether its token still counts."""
+
+    account: str
+    token: str = field(repr=False)
+    server: str = ""
+    """whose account it is"""
+    renew: Callable[[], str] | None = field(default=None, repr=False)
+    """the same token, or a new one if Rucio does not take it any more"""
+
+
 class Caller:
     """The tokens of a login change, the caller stays: whoever shares its connections gets the newest."""
 
-    def __init__(self, key: str = "", fetch: Callable[[], tuple[str, str]] | None = None) -> None:
+    def __init__(self, key: str = "", fetch: Callable[[], RucioLogin] | None = None) -> None:
         self.key = key
         self._fetch = fetch
         self._jwt: str | None = None
@@ -27,29 +40,40 @@ class Caller:
         self._jwt = token if jwt.is_jwt(token) else None
 
     @property
+    def shown(self) -> str | None:
+        """The newest token that it was made with. Whether it is good has to be seen: its claims are anybody's word."""
+        return self._jwt
+
+    @property
     def account(self) -> str:
         """The Rucio account. Raises NoLogin where nobody is logged in to Rucio."""
-        return self._login()[0]
+        return self._login().account
 
     @property
     def identity(self) -> str:
-        """What stays when the token changes. Raises NoLogin."""
-        return self.key if self._jwt else f"account {self.account}"
+        """Secret for who shows a token that anybody could write, else what stays when it changes. Raises NoLogin."""
+        if self._jwt:
+            return self._jwt
+        login = self._login()
+        return f"{login.account} at {login.server}"
 
     def rucio_token(self) -> str:
         """What Rucio's server takes."""
-        return self._jwt or self._login()[1]
+        if self._jwt:
+            return self._jwt
+        login = self._login()
+        return login.renew() if login.renew else login.token
 
     def oidc_token(self) -> str:
         """The same, if somebody else than Rucio can check it too."""
         token = self._jwt
         if token is None and self._fetch:
-            token = self._login()[1]
+            token = self._login().token
         if not jwt.is_jwt(token):
             raise NoLogin("the login to Rucio is not by OIDC" if token else "nobody is logged in to Rucio here")
         return str(token)
 
-    def _login(self) -> tuple[str, str]:
+    def _login(self) -> RucioLogin:
         if self._fetch is None:
             raise NoLogin("nobody is logged in to Rucio here")
         return self._fetch()
@@ -60,7 +84,7 @@ _known: dict[str, Caller] = {}
 _lock = threading.Lock()
 
 
-def caller(token: str | None, fetch: Callable[[], tuple[str, str]]) -> Caller:
+def caller(token: str | None, fetch: Callable[[], RucioLogin]) -> Caller:
     """The process's one object for who holds `token`; `fetch` finds account and token of a login of another kind."""
     known = jwt.claims(token) if jwt.is_jwt(token) else {}
     key = f"{known.get('sub', '')} of {known.get('iss', '')}" if known else "the login of this process"

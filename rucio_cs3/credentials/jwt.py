@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PARTS = 3  # header, claims, signature
+END_OF_TIME = 1e11  # seconds; some five thousand years from now, and calendars end later
 
 
 def is_jwt(token: str | None) -> bool:
@@ -30,9 +31,10 @@ def expiry(token: str | None) -> float | None:
 
 def number(known: Mapping[str, Any], name: str) -> float | None:
     try:
-        return float(known[name])
-    except (KeyError, TypeError, ValueError):
+        value = float(known[name])
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    return value if abs(value) < END_OF_TIME else None
 
 
 def _decoded(token: str | None, part: int) -> dict[str, Any]:
@@ -41,6 +43,6 @@ def _decoded(token: str | None, part: int) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(base64.urlsafe_b64decode(parts[part] + "=" * (-len(parts[part]) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

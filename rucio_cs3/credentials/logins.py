@@ -11,25 +11,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.credentials import jwt
-from rucio_cs3.credentials.store import write_private
+from rucio_cs3.credentials.store import Lock, at_home, write_private, write_private_text
 from rucio_cs3.errors import ConfigError, NoLogin, NotAuthenticated
 from rucio_cs3.private import read_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.oidc import Provider
 
 AGAIN = "log in again: rucio-cs3 token login"
 
 
+MARGIN = 60.0  # seconds that a token should last, to be worth using
+
+
 class Logins:
     """One file each, that only the user can read."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        base = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
-        self._folder = folder or base / "rucio-cs3" / "logins"
+        base = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
+        self._folder = folder or at_home(base / "rucio-cs3" / "logins")
 
     def path(self, provider: Provider) -> Path:
+        """Raises NoLogin for a user without a home."""
+        if self._folder is None:
+            raise NoLogin("there is no home to keep a login in", hint="set HOME or XDG_DATA_HOME")
         name = hashlib.sha256(provider.identity.encode()).hexdigest()[:32]
         return self._folder / f"{name}.json"
 
@@ -42,9 +50,12 @@ class Logins:
 
     def keep(self, provider: Provider, tokens: dict[str, Any]) -> Path:
         path = self.path(provider)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = {name: tokens[name] for name in ("access_token", "refresh_token") if tokens.get(name)}
-        write_private(path, {"issuer": provider.issuer, "client_id": provider.client_id, **known})
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_private(path, {"issuer": provider.issuer, "client_id": provider.client_id, **known})
+        except OSError as error:
+            raise ConfigError(f"cannot keep the login in {path}: {error.strerror}") from error
         return path
 
     def forget(self, provider: Provider) -> bool:
@@ -56,41 +67,67 @@ class Logins:
 
     def access_token(self, provider: Provider) -> str:
         """The one that is kept while it lasts, then a refreshed one."""
-        try:
-            kept = dict(json.loads(self.find(provider)))
-        except ValueError as error:
-            raise ConfigError(f"cannot read the login in {self.path(provider)}", hint=AGAIN) from error
-        known = kept.get("access_token")
-        if isinstance(known, str) and (jwt.expiry(known) or 0) > time.time() + 60:
-            return known
-        if not kept.get("refresh_token"):
-            raise NotAuthenticated(f"your login at {provider.issuer} is over, and it cannot be renewed", hint=AGAIN)
-        try:
-            token, following = provider.refresh(kept["refresh_token"])
-        except NotAuthenticated as refused:
-            refused.hint = AGAIN
-            raise
-        self.keep(provider, {"access_token": token, "refresh_token": following})
-        return token
+        with _in_turn(self.path(provider)):
+            try:
+                kept = dict(json.loads(self.find(provider)))
+            except (ValueError, TypeError) as error:
+                if isinstance(error, ConfigError):
+                    raise
+                raise ConfigError(f"cannot read the login in {self.path(provider)}", hint=AGAIN) from error
+            known = kept.get("access_token")
+            if isinstance(known, str) and (jwt.expiry(known) or 0) > time.time() + MARGIN:
+                return known
+            if not kept.get("refresh_token"):
+                raise NotAuthenticated(f"your login at {provider.issuer} is over, and it cannot be renewed", hint=AGAIN)
+            try:
+                token, following = provider.refresh(str(kept["refresh_token"]))
+            except NotAuthenticated as refused:
+                refused.hint = AGAIN
+                raise
+            self.keep(provider, {"access_token": token, "refresh_token": following})
+            return token
 
     @staticmethod
-    def keep_refresh_token(config: Config, following: str) -> None:
-        """Providers that rotate refresh tokens take each of them once."""
-        if following == config.secret_value("refresh_token"):
-            return
+    def refresh(provider: Provider, config: Config) -> str:
+        """An access token for the refresh token in the settings."""
+        with _in_turn(_file_of(config)):
+            known = config.secret_value("refresh_token") or ""
+            token, following = provider.refresh(known)
+            if following != known:
+                _keep_refresh_token(config, following)
+            return token
+
+
+def _file_of(config: Config) -> Path | None:
+    """The real one, where the setting names a link to it."""
+    given = None if config.refresh_token is not None else config.refresh_token_file
+    return Path(given).expanduser().resolve() if given else None
+
+
+def _in_turn(file: Path | None) -> contextlib.AbstractContextManager[Any]:
+    """A refresh token may be good for one use: who comes second must see what the first has left."""
+    return _locked(file.with_name(f".{file.name}.lock")) if file else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with Lock(path) as lock:
+        lock.wait()
+        yield
+
+
+def _keep_refresh_token(config: Config, following: str) -> None:
+    file = _file_of(config)
+    if file is None:
+        reason = "refresh_token is given outright"
+    else:
         try:
-            _replace(Path(config.refresh_token_file or ""), following)
+            write_private_text(file, following)
         except OSError as error:
-            raise ConfigError(
-                f"{config.issuer} gave a new refresh token, and the old one cannot be replaced: {error.strerror}",
-                hint="give it as refresh_token_file, in a folder that can be written to",
-            ) from error
-
-
-def _replace(file: Path, text: str) -> None:
-    path = file.expanduser()
-    draft = path.with_name(f".{path.name}.new") if path.name else path
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(fd, "w", encoding="ascii") as sink:  # noqa: PTH123 - a file descriptor
-        sink.write(text)
-    draft.replace(path)
+            reason = str(error.strerror)
+        else:
+            return
+    raise ConfigError(
+        f"OIDC provider {config.issuer} gave a new refresh token, and the old one cannot be replaced: {reason}",
+        hint="give it as refresh_token_file, in a folder that can be written to",
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from rucio_cs3 import deadline
+from rucio_cs3.credentials import jwt
 from rucio_cs3.errors import ConfigError, DeadlineExceeded, LoginRefused, ServerError, Unsupported
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ DISCOVERY = "/.well-known/openid-configuration"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
-POLL = 5.0  # seconds, unless the provider says otherwise
+POLL, PATIENCE = 5.0, 600.0  # seconds, unless the provider says otherwise
+SHORTEST_POLL = 1.0
 
 
 class Provider:
@@ -46,7 +48,7 @@ class Provider:
     @property
     def identity(self) -> str:
         """What tells the tokens got here from others."""
-        return " ".join([self.issuer, self.client_id, *self._wanted.values()])
+        return "\0".join([self.issuer, self.client_id, *(f"{name}={value}" for name, value in self._wanted.items())])
 
     def client_credentials(self) -> str:
         return self._access_token({"grant_type": "client_credentials"})
@@ -63,14 +65,15 @@ class Provider:
 
     def begin_device(self) -> dict[str, Any]:
         """RFC 8628: what to show to the person, and what to wait with."""
-        form = {**self._wanted, **self._public()}
-        url = self._endpoint("device_authorization_endpoint")
-        return self._services.post_form(url, self._name, form, self._authorisation())
+        begun = self._post("device_authorization_endpoint", self._wanted)
+        if not all(isinstance(begun.get(name), str) for name in ("device_code", "user_code", "verification_uri")):
+            raise ServerError(f"{self._name} does not say how to log in")
+        return begun
 
     def await_device(self, begun: Mapping[str, Any]) -> dict[str, Any]:
         """The tokens, once the person has agreed. Raises LoginRefused if she has not, DeadlineExceeded if too late."""
-        pause = float(begun.get("interval", POLL))
-        end = time.monotonic() + float(begun.get("expires_in", 600))
+        pause = max(jwt.number(begun, "interval") or POLL, SHORTEST_POLL)
+        end = time.monotonic() + (jwt.number(begun, "expires_in") or PATIENCE)
         while time.monotonic() < end:
             time.sleep(deadline.at_most(pause))
             try:
@@ -89,21 +92,19 @@ class Provider:
         return str(self._token(form)["access_token"])
 
     def _token(self, form: Mapping[str, str], wanted: Mapping[str, str] | None = None) -> dict[str, Any]:
-        whole = {**form, **(self._wanted if wanted is None else wanted), **self._public()}
-        found = self._services.post_form(self._endpoint("token_endpoint"), self._name, whole, self._authorisation())
+        found = self._post("token_endpoint", {**form, **(self._wanted if wanted is None else wanted)})
         if not isinstance(found.get("access_token"), str):
             raise ServerError(f"{self._name} answers without an access token")
         return found
 
-    def _public(self) -> dict[str, str]:
-        return {} if self._secret() else {"client_id": self.client_id}
-
-    def _authorisation(self) -> dict[str, str]:
+    def _post(self, endpoint: str, form: Mapping[str, str]) -> dict[str, Any]:
+        """As this client, which shows its secret, or its name if it has none."""
         secret = self._secret()
         if not secret:
-            return {}
+            return self._services.post_form(self._endpoint(endpoint), self._name, {**form, "client_id": self.client_id})
         pair = f"{quote(self.client_id, safe='')}:{quote(secret, safe='')}"  # RFC 6749, 2.3.1
-        return {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+        basic = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+        return self._services.post_form(self._endpoint(endpoint), self._name, form, basic, hidden=(secret,))
 
     def _endpoint(self, name: str) -> str:
         if self._endpoints is None:

@@ -58,6 +58,8 @@ class Source:
     """whether what it gives is worth keeping between runs"""
     goes_on: bool = False
     """whether the next one is tried when it fails"""
+    place: str = ""
+    """what stays of its identity, for a login that changes when it is used"""
 
 
 class Sources:
@@ -121,20 +123,17 @@ class Sources:
             raise ConfigError(f"{template!r} cannot be filled in", hint="known are {gateway}, {host} and {account}")
         return filled
 
-    def subject(self) -> str:
-        """The OIDC token of the user, wherever there is one."""
+    def subject(self) -> Source:
+        """Where the OIDC token of the user is, of all places."""
         reasons = []
-        places: tuple[Callable[[], str], ...] = (
-            lambda: self.secret("bearer_token"),
-            self.caller.oidc_token,
-            self.by_command,
-            wlcg.discover,
-        )
-        for find in places:
+        for make in (_bearer, _rucio, _command, _wlcg):
+            source = make(self)
             try:
-                return find()
+                source.identity()
             except NoLogin as nothing:
                 reasons.append(nothing.message)
+            else:
+                return source
         raise NoLogin(f"there is no OIDC token to exchange: {'; '.join(reasons)}")
 
     def by_command(self) -> str:
@@ -170,6 +169,11 @@ def bearer(token: str, origin: str) -> Login:
     if begins is not None and begins - LEEWAY > time.time():
         raise NotAuthenticated(f"{origin} is not valid before {_clock(begins)}", hint="check the clock")
     return Login("bearer", "", token)
+
+
+def _whole(*parts: str) -> str:
+    """Parts that cannot be mistaken for others when they stand together."""
+    return "\0".join(parts)
 
 
 def _clock(seconds: float) -> str:
@@ -217,18 +221,21 @@ def _client_credentials(on: Sources) -> Source:
     def obtain() -> Login:
         return bearer(on.provider().client_credentials(), "the token of the OIDC client")
 
-    who = f"OIDC client {on.config.client_id}"
-    return Source("client_credentials", who, lambda: f"{on.provider().identity} {on.secret('client_secret')}", obtain)
+    def identity() -> str:
+        return _whole(on.provider().identity, on.secret("client_secret"))
+
+    return Source("client_credentials", f"OIDC client {on.config.client_id}", identity, obtain)
 
 
 def _refresh(on: Sources) -> Source:
     def obtain() -> Login:
-        token, following = on.provider().refresh(on.secret("refresh_token"))
-        on.logins.keep_refresh_token(on.config, following)
-        return bearer(token, "the refreshed token")
+        return bearer(on.logins.refresh(on.provider(), on.config), "the refreshed token")
+
+    def identity() -> str:
+        return _whole(on.provider().identity, on.secret("refresh_token"))
 
     who = f"a refresh token of OIDC client {on.config.client_id}"
-    return Source("refresh", who, lambda: f"{on.provider().identity} {on.secret('refresh_token')}", obtain)
+    return Source("refresh", who, identity, obtain, place=on.config.refresh_token_file or "")
 
 
 def _login(on: Sources) -> Source:
@@ -236,29 +243,36 @@ def _login(on: Sources) -> Source:
         return bearer(on.logins.access_token(on.provider()), "the token of your login")
 
     def identity() -> str:
-        return f"{on.provider().identity} {on.logins.find(on.provider())}"
+        provider = on.provider()
+        return _whole(provider.identity, on.logins.find(provider))
 
-    return Source("login", "your login by rucio-cs3 token login", identity, obtain)
+    return Source("login", "your login by rucio-cs3 token login", identity, obtain, place="login")
 
 
 def _exchange(on: Sources) -> Source:
     def obtain() -> Login:
-        subject = bearer(on.subject(), "the token to exchange").client_secret
-        return bearer(on.provider().exchange(subject), "the token got in exchange")
+        subject = on.subject().obtain()
+        assert isinstance(subject, Login)
+        return bearer(on.provider().exchange(subject.client_secret), "the token got in exchange")
 
-    who = f"an OIDC token exchanged at {on.config.issuer}"
-    return Source("exchange", who, lambda: f"{on.provider().identity} {on.subject()}", obtain)
+    def identity() -> str:
+        provider, subject = on.provider(), on.subject()
+        return _whole(provider.identity, subject.method, subject.identity())
+
+    return Source("exchange", f"an OIDC token exchanged at {on.config.issuer}", identity, obtain)
 
 
 def _broker(on: Sources) -> Source:
     def obtain() -> RevaToken:
         url = on.given("broker").rstrip("/")
-        headers = {"X-Rucio-Auth-Token": on.caller.rucio_token()}
-        found = on.services.post_json(f"{url}/token", f"broker {url}", {"site": on.config.gateway}, headers)
-        return RevaToken(str(found.get("token", "")), jwt.number(found, "expires"))
+        shown = on.caller.rucio_token()
+        site, headers = {"site": on.config.gateway}, {"X-Rucio-Auth-Token": shown}
+        found = on.services.post_json(f"{url}/token", f"broker {url}", site, headers, hidden=(shown,))
+        token = found.get("token")
+        return RevaToken(token if isinstance(token, str) else "", jwt.number(found, "expires"))
 
     who = f"broker {on.config.broker}"
-    return Source("broker", who, lambda: f"{on.given('broker')} {on.caller.identity}", obtain)
+    return Source("broker", who, lambda: _whole(on.given("broker"), on.caller.identity), obtain)
 
 
 def _by_name(method: str, name: str, what: str) -> Callable[[Sources], Source]:
@@ -271,7 +285,7 @@ def _by_name(method: str, name: str, what: str) -> Callable[[Sources], Source]:
 
         def identity() -> str:
             known = login()
-            return f"{known.client_id} {known.client_secret}"
+            return _whole(known.client_id, known.client_secret)
 
         return Source(method, f"{what} {on.config.username or 'the Rucio account'}", identity, login)
 

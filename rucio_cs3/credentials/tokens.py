@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rucio_cs3.credentials import jwt
 from rucio_cs3.credentials.sources import RevaToken
 from rucio_cs3.credentials.store import Kept
-from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin
+from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin, ServerError
 from rucio_cs3.flight import Flight
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rucio_cs3.credentials.sources import Login, Source
     from rucio_cs3.credentials.store import Store
 
+LEEWAY = 60.0  # seconds by which clocks may differ
+DOUBT = 60.0  # seconds in which a site does not take back a token that it has just given
 RENEWAL_MARGIN = 60.0  # seconds before exp, at most a tenth of the token's life: clocks differ, and a call takes time
 TOKEN = re.compile(r"[!-~]{1,65536}")
 
@@ -38,18 +40,27 @@ class Tokens:
     """One caller at a time logs in; the others wait and take its token, or its failure."""
 
     def __init__(
-        self, gateway: str, sources: Callable[[], Sequence[Source]], authenticate: Callable[[Login], str], store: Store
+        self,
+        gateway: str,
+        sources: Callable[[], Sequence[Source]],
+        authenticate: Callable[[Login], str],
+        store: Store,
+        shown: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """What one who shows something else than before gets, has to be obtained with that."""
         self._gateway = gateway
         self._sources = sources
         self._authenticate = authenticate
         self._store = store
+        self._shown = shown
+        self._obtained_with: str | None = None
         self._lock = threading.Lock()
         self._login: Flight[str] = Flight()
         self._token: str | None = None
         self._refused: str | None = None
         self._latest: str | None = None
         self._renew_at = 0.0
+        self._replacement: tuple[str | None, float] = None, 0.0
         self.logins = 0
         self.tried: list[Tried] = []
 
@@ -72,88 +83,118 @@ class Tokens:
                 self._token, self._refused = None, refused
 
     def renewed(self, refused: str) -> str | None:
-        """Another token than the `refused` one, or None when the source has no other."""
+        """Another token than the `refused` one, or None when the source has no other, or when none would help.
+
+        Gateways refuse in the same words what a token does not cover, such as a limited application password's: one
+        that has just replaced another is no better for being replaced again.
+        """
+        replacement, until = self._replacement
+        if refused == replacement and time.monotonic() < until and not _is_old(refused):
+            return None
         logins = self.logins
         self.forget(refused)
         token = self.get()
-        return None if token == refused and self.logins == logins else token
+        if token == refused and self.logins == logins:
+            return None
+        self._replacement = token, time.monotonic() + DOUBT
+        return token
 
     def _in_force(self) -> str | None:
         with self._lock:
-            return self._token if time.time() < self._renew_at else None
+            current = time.time() < self._renew_at and self._obtained_with == self._shown()
+            return self._token if current else None
 
     def _renew(self) -> str:
         token = self._in_force()  # somebody may have been faster
         if token is None:
+            shown = self._shown()
             kept = self._obtain()
             token = kept.token
             with self._lock:
-                self._token, self._renew_at = token, _renewal_time(kept.expires)
+                self._obtained_with = shown
+                self._token, self._renew_at = token, _end_of(kept)
         return token
 
     def _obtain(self) -> Kept:
         """Ask one source after the other, as far as the order says."""
         sources = self._sources()
-        self.tried = []
-        for number, source in enumerate(sources):
-            try:
-                kept = self._from(source)
-            except Cs3Error as error:
-                nothing = isinstance(error, NoLogin)
-                self._note(source, "nothing" if nothing else "failed", str(error))
-                if not (nothing or source.goes_on) or len(sources) == 1:
-                    self._note_rest(sources[number + 1 :])
-                    raise
-            else:
-                self._note(source, "won", "")
-                self._note_rest(sources[number + 1 :])
-                return kept
-        reasons = "; ".join(f"{each.method}: {each.reason}" for each in self.tried)
-        raise NoLogin(
-            f"no credentials are set for {self._gateway}, and none are found: {reasons}",
+        tried: list[Tried] = []
+        failure: Cs3Error | None = None
+        try:
+            for source in sources:
+                try:
+                    kept = self._from(source)
+                except Cs3Error as error:
+                    nothing = isinstance(error, NoLogin)
+                    tried.append(
+                        Tried(source.method, source.description, "nothing" if nothing else "failed", str(error))
+                    )
+                    if not (nothing or source.goes_on) or len(sources) == 1:
+                        raise
+                    failure = failure if nothing else error
+                else:
+                    tried.append(Tried(source.method, source.description, "won"))
+                    return kept
+        finally:
+            rest = sources[len(tried) :]
+            self.tried = tried + [Tried(source.method, source.description, "not tried") for source in rest]
+        reasons = "; ".join(f"{each.method}: {each.reason}" for each in tried)
+        kind = type(failure) if failure else NoLogin  # what may pass is no wrong setting
+        raise kind(
+            f"no credentials are set for {self._gateway}, and none are found: {reasons}"
+            if kind is NoLogin
+            else f"no login for {self._gateway} works: {reasons}",
             hint="set username and password, or another login; rucio-cs3 token explain says what was tried",
         )
 
-    def _note(self, source: Source, outcome: str, reason: str) -> None:
-        self.tried.append(Tried(source.method, source.description, outcome, reason))
-
-    def _note_rest(self, sources: Sequence[Source]) -> None:
-        for source in sources:
-            self._note(source, "not tried", "")
-
     def _from(self, source: Source) -> Kept:
         """The token kept by an earlier login of this source, or a new one."""
-        identity = source.identity()
-        if not source.kept:
-            return self._new(source)
-        with self._store.slot(self._gateway, source.method, identity) as slot:
-            kept = slot.read()
-            if kept is None or kept.token == self._refused or time.time() >= _renewal_time(kept.expires):
-                kept = self._new(source)
-                slot.write(kept)
-            else:
-                self._count(kept.token)
-            return kept
+        kept = self._shared(source) if source.kept else self._new(source)
+        self._count(kept.token)
+        return kept
+
+    def _shared(self, source: Source) -> Kept:
+        def whole(identity: str) -> str:
+            return f"{self._gateway}\0{source.method}\0{identity}"
+
+        identity = source.identity()  # who has none is not asked
+        place = whole(source.place or identity)
+        return self._store.share(place, lambda: whole(source.identity()), self._is_good, lambda: self._new(source))
+
+    def _is_good(self, kept: Kept) -> bool:
+        return kept.token != self._refused and time.time() < _end_of(kept)
 
     def _new(self, source: Source) -> Kept:
         credential = source.obtain()
         if isinstance(credential, RevaToken):
-            if not TOKEN.fullmatch(credential.value):
-                raise ConfigError(f"{source.description} is no token: it is empty or not all printable ASCII")
-            self._count(credential.value)
             token, expires = credential.value, credential.expires
+            if not TOKEN.fullmatch(token):
+                raise ConfigError(f"{source.description} is no token: it is empty or not all printable ASCII")
         else:
-            self.logins += 1
             token, expires = self._authenticate(credential), None
-            self._latest = token
-        return Kept(token, expires or jwt.expiry(token), self._gateway, source.method, source.description)
+            if not TOKEN.fullmatch(token):
+                raise ServerError(f"gateway {self._gateway} answers a login with what is no token")
+            self._count(token, anew=True)
+        expires = expires or jwt.expiry(token)
+        return Kept(token, expires, _renewal_time(expires), self._gateway, source.method, source.description)
 
-    def _count(self, token: str) -> None:
-        self.logins += token != self._latest
+    def _count(self, token: str, *, anew: bool = False) -> None:
+        """A login that brings the same token is one all the same: the site has taken it for good again."""
+        self.logins += anew or token != self._latest
         self._latest = token
 
 
-def _renewal_time(expires: float | None) -> float:
-    """Never, for a token that does not tell, or that is new and looks old: then only a refusal says that it is over."""
+def _is_old(token: str) -> bool:
+    """Also one that ends so soon that by the site's clock it may be over."""
+    expires = jwt.expiry(token)
+    return expires is not None and expires - LEEWAY < time.time()
+
+
+def _renewal_time(expires: float | None) -> float | None:
+    """None for a token that does not tell, or that is new and looks old: then only a refusal says that it is over."""
     life = (expires or 0) - time.time()
-    return time.time() + life - min(RENEWAL_MARGIN, life / 10) if life > 0 else float("inf")
+    return time.time() + life - min(RENEWAL_MARGIN, life / 10) if life > 0 else None
+
+
+def _end_of(kept: Kept) -> float:
+    return float("inf") if kept.renew is None else kept.renew

@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from cs3.gateway.v1beta1 import gateway_api_pb2 as gateway
 
+from rucio_cs3.credentials import jwt
 from rucio_cs3.errors import NotAuthenticated, NotFound, PermissionDenied, ServerError
 from rucio_cs3.model import User
 
 if TYPE_CHECKING:
     from rucio_cs3.credentials.sources import Login
     from rucio_cs3.cs3.channel import Channel
+
+
+CLAIMS = {"iss": "issuer", "aud": "audience", "sub": "subject"}
+REMEDIES = {
+    "machine": "check machine_secret, and whether the site knows the user",
+    "appauth": "the application password may be over or revoked: make a new one at the site",
+}
 
 
 class Auth:
@@ -40,6 +48,7 @@ class Auth:
         return NotAuthenticated(
             f"gateway {self._channel.address} refused the {login.type} login{who}: {refused.message}",
             status=refused.status,
+            hint=_remedy(login),
         )
 
     def whoami(self) -> User:
@@ -50,3 +59,14 @@ class Auth:
 
         user = self._channel.as_user(ask).user
         return User(user.username, user.id.opaque_id, user.id.idp, user.display_name, user.mail)
+
+
+def _remedy(login: Login) -> str | None:
+    """Reva never says what was wrong with a login; a token does, to who knows what the site looks at."""
+    if login.type != "bearer":
+        return REMEDIES.get(login.type)
+    known = jwt.claims(login.client_secret)
+    if not known:
+        return "it is no JWT, so nobody can say here whose it is: get another one"
+    said = ", ".join(f"{meaning} {known.get(name)!r}" for name, meaning in CLAIMS.items())
+    return f"the token has {said}: the site must know all three"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import ssl
+import subprocess
+import sys
+import uuid
 from datetime import datetime, timedelta, timezone
 from http.client import HTTPConnection, HTTPSConnection
 from urllib.parse import urlsplit
@@ -14,8 +17,9 @@ import sqlalchemy
 import trustme
 from rucio.common.exception import Duplicate
 
+from demo.process import BIN, run
 from demo.sandbox import PASSWORD, USERNAME
-from demo.storage import Gateway
+from demo.storage import LOGIN, Gateway
 from rucio_cs3 import Cs3Client
 from tests.rucio.broker import Broker
 
@@ -214,3 +218,50 @@ def test_the_audit_log_says_who_and_no_secret(start_broker, sandbox, accounts):
     assert (refused["code"], refused["account"]) == ("rucio_token_refused", None)
     for secret in (token[-32:], answer["token"], SECRET):
         assert secret not in text
+
+
+@pytest.fixture
+def brokered(broker, sandbox, storage, client):
+    """An RSE that names the broker, and Rucio's user with a password and no credentials for the site."""
+    (storage.home / "rse").mkdir(exist_ok=True)
+    name = f"BROKERED-{uuid.uuid4().hex[:8]}".upper()
+    client.add_rse(name)
+    entry = storage.davs("rse")
+    entry.extended_attributes["cs3"]["broker"] = f"http://127.0.0.1:{broker.port}"
+    client.add_protocol(name, {key: value for key, value in vars(entry).items() if value is not None})
+    client.set_local_account_limit("root", name, -1)
+    token = sandbox.folder / f"token-{uuid.uuid4()}"
+    changes = {"client": {"auth_token_file_path": token}, "cs3": dict.fromkeys([*LOGIN, "gateway"])}
+    return name, sandbox.user.with_config(changes), token
+
+
+def test_a_password_login_to_rucio_leads_to_an_upload(brokered, storage, tmp_path):
+    rse, home, _ = brokered
+    file = tmp_path / f"file-{uuid.uuid4().hex}"
+    file.write_bytes(CONTENT)
+    said = run([BIN / "rucio", "upload", "--rse", rse, "--scope", "test", file], env=home.environ, cwd=tmp_path).stdout
+    found = list(storage.root.rglob(file.name))
+    assert [path.read_bytes() for path in found] == [CONTENT], said
+
+
+def test_a_rucio_token_that_is_over_is_renewed_for_the_broker(brokered):
+    _, home, token = brokered
+    ask = "from rucio_cs3.protocol import _rucio_login as l; x = l(); print(x.account, x.token, x.renew() != x.token)"
+    token.write_text("over")
+    done = subprocess.run([sys.executable, "-c", ask], env=home.environ, capture_output=True, text=True, check=False)
+    assert done.stdout == "root over True\n", done.stderr
+
+
+def test_a_rucio_that_has_gone_is_told(brokered):
+    _, home, token = brokered
+    token.write_text("token")
+    gone = {"client": {"rucio_host": "http://127.0.0.1:1", "request_retries": 1}}
+    ask = (
+        "from rucio_cs3.protocol import _rucio_login, errors\n"
+        "try:\n _rucio_login().renew()\n"
+        "except errors.Unavailable as error:\n print(error)"
+    )
+    environ = home.with_config(gone).environ
+    done = subprocess.run([sys.executable, "-c", ask], env=environ, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("Rucio at http://127.0.0.1:1 does not renew the login: "), done.stderr
+    assert len(done.stdout.splitlines()) == 1

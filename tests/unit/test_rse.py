@@ -102,6 +102,13 @@ def test_a_native_entry_names_the_gateway_itself(scheme, tls):
         (with_cs3(password="x"), "extended_attributes hold password"),
         (with_cs3(password_file="/home/user/.ssh/id_rsa"), "extended_attributes hold password_file"),
         (with_cs3(client_key="x"), "extended_attributes hold client_key"),
+        (with_cs3(token_command="sh x"), "extended_attributes hold token_command"),
+        (with_cs3(accounts="root: einstein"), "extended_attributes hold accounts"),
+        (with_cs3(client_secret="x"), "extended_attributes hold client_secret"),
+        (with_cs3(refresh_token_file="x"), "extended_attributes hold refresh_token_file"),
+        (with_cs3(cache="/tmp/everybodys"), "extended_attributes hold cache"),
+        (with_cs3(broker="http://broker.example.org"), "not an https:// address"),
+        (with_cs3(issuer="http://login.example.org"), "not an https:// address"),
         (with_cs3(gatewy="x:1"), "did you mean 'gateway'"),
         (with_cs3(webdav_root=7), "webdav_root"),
         (with_cs3(space="nonsense"), "resource id"),
@@ -159,3 +166,34 @@ def test_a_login_comes_from_the_strongest_place_only(special, general, won):
     config = Rse.of("R", DAVS, special, general).config
     logins = ("password", "token", "token_file")
     assert [name for name in logins if getattr(config, name)] == [won]
+
+
+ISSUER, EVIL = "https://login.example.org", "https://evil.example.org"
+
+
+@pytest.mark.parametrize("secret", ["client_secret", "client_secret_file", "refresh_token", "refresh_token_file"])
+def test_our_secret_goes_to_no_provider_because_an_rse_names_it(secret):
+    """Neither to one where we name none, nor to one that stands in front of ours."""
+    entry = with_cs3(issuer=EVIL, client_id="c")
+    words = f"RSE R says that issuer is {EVIL}: {secret} is not sent there because an RSE says so; if you mean it"
+    for special, general in [
+        ({secret: "x"}, ()),
+        ({}, [{"gateway": HERE, secret: "x"}]),
+        ({}, [{"gateway": HERE, secret: "x", "issuer": ISSUER, "client_id": "c"}]),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            Rse.of("R", entry, special, general)
+        assert words in str(caught.value)
+    assert Rse.of("R", entry, {secret: "x", "issuer": ISSUER}).config.issuer == ISSUER
+    assert Rse.of("R", entry, {secret: "x", "issuer": EVIL}).config.issuer == EVIL
+    assert Rse.of("R", with_cs3(issuer=ISSUER), {}, [{"gateway": HERE, secret: "x", "issuer": ISSUER}])
+    assert Rse.of("R", entry, {}, [{"gateway": "elsewhere:1", secret: "x", "issuer": ISSUER}]).config.issuer == EVIL
+
+
+def test_an_rse_may_name_a_provider_to_whom_we_show_no_secret():
+    assert Rse.of("R", with_cs3(issuer=ISSUER, client_id="c", audience="{host}"), {}).config.issuer == ISSUER
+
+
+def test_an_rse_may_name_a_broker():
+    assert Rse.of("R", with_cs3(broker="https://broker.example.org"), {}).config.broker == "https://broker.example.org"
+    assert Rse.of("R", with_cs3(broker="http://127.0.0.1:8080"), {}).config.broker == "http://127.0.0.1:8080"

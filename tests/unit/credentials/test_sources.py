@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from rucio_cs3.config import Config
-from rucio_cs3.credentials.caller import NOBODY, Caller
+from rucio_cs3.credentials.caller import NOBODY, Caller, RucioLogin
 from rucio_cs3.credentials.sources import LARGEST, Login, RevaToken, Sources, bearer
 from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, NoLogin, NotAuthenticated
 
@@ -25,7 +25,7 @@ def sources(caller=NOBODY, **settings):
 
 
 def rucio_login(token=OIDC):
-    return Caller("einstein", lambda: ("jdoe", token))
+    return Caller("einstein", lambda: RucioLogin("jdoe", token))
 
 
 @pytest.mark.parametrize(
