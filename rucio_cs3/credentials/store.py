@@ -42,10 +42,15 @@ class Kept:
 
 
 def folder_of(config: Config) -> Path | None:
-    if config.cache == "off":
+    return folder(config.cache)
+
+
+def folder(cache: str | None) -> Path | None:
+    """What the setting means."""
+    if cache == "off":
         return None
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(config.cache or Path(base, "rucio-cs3", "tokens")).expanduser()
+    return Path(cache or Path(base, "rucio-cs3", "tokens")).expanduser()
 
 
 class Store:
@@ -72,6 +77,15 @@ class Store:
             kept = Slot(path).read()
             if kept:
                 yield path, kept
+
+    def forget(self, gateway: str | None = None) -> int:
+        """Remove the tokens for a gateway, or all; returns how many there were."""
+        gone = 0
+        for path, kept in self.all():
+            if gateway in {None, kept.gateway}:
+                path.unlink(missing_ok=True)
+                gone += 1
+        return gone
 
     def _usable(self) -> Path | None:
         if self._folder is None:

@@ -32,6 +32,9 @@ class Tried:
     description: str
     outcome: str  # "won", "nothing", "failed" or "not tried"
     reason: str = ""
+    expires: float | None = None
+    kept: bool = False
+    """whether an earlier run had obtained it"""
 
 
 class Tokens:
@@ -97,42 +100,40 @@ class Tokens:
         self.tried = []
         for number, source in enumerate(sources):
             try:
-                kept = self._from(source)
+                kept, before = self._from(source)
             except Cs3Error as error:
                 nothing = isinstance(error, NoLogin)
                 self._note(source, "nothing" if nothing else "failed", str(error))
                 if not (nothing or source.goes_on) or len(sources) == 1:
-                    self._note_rest(sources[number + 1 :])
+                    self._note_rest(sources[number + 1 :], f"{source.method} failed, and the order ends there")
                     raise
             else:
-                self._note(source, "won", "")
-                self._note_rest(sources[number + 1 :])
+                self.tried.append(Tried(source.method, source.description, "won", "", kept.expires, before))
+                self._note_rest(sources[number + 1 :], f"{source.method} comes before it")
                 return kept
         reasons = "; ".join(f"{each.method}: {each.reason}" for each in self.tried)
-        raise NoLogin(
-            f"no credentials for {self._gateway}: {reasons}", hint=f"see rucio-cs3 token explain {self._gateway}"
-        )
+        raise NoLogin(f"no credentials for {self._gateway}: {reasons}", hint="see rucio-cs3 token explain")
 
     def _note(self, source: Source, outcome: str, reason: str) -> None:
         self.tried.append(Tried(source.method, source.description, outcome, reason))
 
-    def _note_rest(self, sources: Sequence[Source]) -> None:
+    def _note_rest(self, sources: Sequence[Source], reason: str) -> None:
         for source in sources:
-            self._note(source, "not tried", "")
+            self._note(source, "not tried", reason)
 
-    def _from(self, source: Source) -> Kept:
-        """The token kept by an earlier login of this source, or a new one."""
+    def _from(self, source: Source) -> tuple[Kept, bool]:
+        """The token kept by an earlier login of this source, or a new one; and whether it was kept."""
         identity = source.identity()
         if not source.kept:
-            return self._new(source)
+            return self._new(source), False
         with self._store.slot(self._gateway, source.method, identity) as slot:
             kept = slot.read()
             if kept is None or kept.token == self._refused or time.time() >= _renewal_time(kept.expires):
                 kept = self._new(source)
                 slot.write(kept)
-            else:
-                self._count(kept.token)
-            return kept
+                return kept, False
+            self._count(kept.token)
+            return kept, True
 
     def _new(self, source: Source) -> Kept:
         credential = source.obtain()
