@@ -46,8 +46,8 @@ def test_credentials_name_the_pfn(command, site, make_file, new_name):
     assert known["path"] == f"/home/{site.folder.name}/{below}"
 
     answer = requests.get(known["url"], headers=known["headers"], timeout=30)
-    if answer.status_code != 200:
-        pytest.skip("the embedded gateway has no WebDAV door")
+    if answer.status_code == 404:
+        pytest.skip("the embedded gateway has no WebDAV door on /home")
     assert answer.content == CONTENT
     curl = shutil.which("curl")
     if not curl:

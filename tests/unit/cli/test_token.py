@@ -142,7 +142,8 @@ def test_no_part_of_a_secret_is_shown(site, command, form):
 
 def test_no_part_of_the_token_is_shown(site):
     token = run("token", "show", "--raw", **site, **LOGIN).stdout.strip()
-    said = "".join(run("token", *words, **site, **LOGIN).stdout for words in (["show"], ["explain"]))
+    commands = (["show"], ["show", "--json"], ["explain"], ["explain", "--json"])
+    said = "".join(run("token", *words, **site, **LOGIN).stdout for words in commands)
     assert "einstein" in said
     assert not [token[at : at + 8] for at in range(len(token) - 7) if token[at : at + 8] in said]
 
