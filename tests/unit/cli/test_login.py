@@ -124,7 +124,7 @@ def test_whom_the_site_does_not_know_is_told(idp, site):
     ("settings", "words"),
     [
         ({"issuer": "http://127.0.0.1:1"}, "Error: OIDC provider http://127.0.0.1:1 "),
-        ({"issuer": "http://idp.example.org"}, "is not at an https:// address"),
+        ({"issuer": "http://idp.example.org"}, "https://"),
         ({"client_id": "unheard-of"}, "refuses"),
         ({"client_id": ""}, "issuer and client_id are not both set"),
         ({"client_id": RUCIO.id, "client_secret": "wrong"}, "refuses"),
