@@ -41,6 +41,7 @@ REMEDIES = {
     "rate_limited": "wait before you try again",
     "site_refused": "ask the operator of the broker",
 }
+SILENCE = (urllib3.exceptions.TimeoutError, TimeoutError)
 PASSING = {429: Unavailable, 502: Unavailable, 503: Unavailable, 504: DeadlineExceeded}
 
 
@@ -105,14 +106,16 @@ class Services:
                     preload_content=False,
                 )
                 content = answer.read(LARGEST + 1)
-                answer.release_conn()
+                if len(content) > LARGEST:
+                    answer.close()  # what is left of it must not be taken for the next answer
         except Cs3Error:
             raise
         except urllib3.exceptions.SSLError as error:
             raise Unavailable(f"TLS with {who} failed: {error}", hint="check ca, and its certificate") from error
-        except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
-            raise DeadlineExceeded(f"{who} went silent", hint="try again, or raise call_timeout") from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            # urllib3 1.26 takes a refused connection for a kind of timeout
+            if isinstance(error, SILENCE) and not isinstance(error, urllib3.exceptions.NewConnectionError):
+                raise DeadlineExceeded(f"{who} went silent", hint="try again, or raise call_timeout") from error
             raise Unavailable(f"{who} cannot be reached", hint="check its address and whether it is up") from error
         return _understood(answer.status, content, who, hidden)
 

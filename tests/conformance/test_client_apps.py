@@ -178,6 +178,7 @@ def test_a_wrong_one_is_refused_and_not_shown(storage):
 
 def test_it_may_come_from_a_file(storage, apps, tmp_path):
     file = tmp_path / "secret"
+    file.touch(0o600)
     file.write_text(apps.create("filed").password + "\n")
     with storage.client(password=None, app_password_file=str(file)) as client:
         assert client.whoami().username == storage.user

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -80,7 +81,7 @@ def test_what_a_token_does_not_cover_costs_one_login_not_one_for_each_denial(ser
     """Gateways deny it in the words for a bad token."""
     gateway, client = serve()
     with client:
-        client.files.mkdir("/x")
+        client.upload(io.BytesIO(b"x"), "/x")
         gateway.faults.add(Fault("grpc:Delete", "token_expired"))
         for _ in range(10):
             with pytest.raises(TokenRejected):
