@@ -86,6 +86,11 @@ class Cs3Client:
         return self._tokens.logins
 
     @property
+    def tokens(self) -> Tokens:
+        """Its Reva token, for those who talk to the site by other means."""
+        return self._tokens
+
+    @property
     def tried(self) -> Sequence[Tried]:
         """What became of each source of logins at the last one."""
         return self._tokens.tried

@@ -119,7 +119,7 @@ class Default(RSEProtocol):  # type: ignore[misc]
         from rucio_cs3 import root  # noqa: PLC0415 - brings gRPC, which the server and the reaper's planning can spare
 
         rse = rse_of(self.rse, self.attributes)
-        self._root = root.shared(rse.config, rse.root, caller(self.auth_token, _rucio_login))
+        self._root = root.shared(rse.config, rse.root, caller(self.auth_token, rucio_login))
         self._root.resolve()
 
     def close(self) -> None:
@@ -212,7 +212,7 @@ def rse_of(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Rse:
     return Rse.of(name, entry, special, (from_environment(os.environ), _section("cs3")))
 
 
-def _rucio_login() -> RucioLogin:
+def rucio_login() -> RucioLogin:
     """The login to Rucio that this process is configured for, of whatever kind it is."""
     from rucio.client.accountclient import AccountClient  # noqa: PLC0415 - daemons have none
 
@@ -242,6 +242,15 @@ def _one_line(error: Exception) -> str:
 def _seconds(timeout: float | None) -> float | None:
     """Rucio says 0 as well for no limit; the stall timeout is in force all the same."""
     return float(timeout) if timeout else None
+
+
+def sections() -> list[dict[str, str]]:
+    """All sections of rucio.cfg that are ours."""
+    try:
+        names = get_config().sections()
+    except exception.RucioException:
+        return []
+    return [_section(name) for name in names if name.partition(":")[0] == "cs3"]
 
 
 def _section(name: str) -> dict[str, str]:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 # A command, and where it is: module and name in it.
 COMMANDS = {
     "broker": ("rucio_cs3.cli.broker", "broker"),
+    "credentials": ("rucio_cs3.cli.credentials", "credentials"),
     "gateway": ("rucio_cs3.cli.gateway", "gateway"),
+    "token": ("rucio_cs3.cli.token", "token"),
 }
 
 

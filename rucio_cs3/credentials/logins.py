@@ -65,6 +65,13 @@ class Logins:
             return True
         return False
 
+    def forget_all(self) -> int:
+        """Returns how many there were."""
+        found = list(self._folder.glob("*.json")) if self._folder else []
+        for path in found:
+            path.unlink(missing_ok=True)
+        return len(found)
+
     def access_token(self, provider: Provider) -> str:
         """The one that is kept while it lasts, then a refreshed one."""
         with _in_turn(self.path(provider)):

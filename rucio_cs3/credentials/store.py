@@ -58,9 +58,14 @@ class Kept:
 
 def folder_of(config: Config) -> Path | None:
     """None when nothing is to be kept, or nowhere."""
-    if config.cache == "off":
+    return folder(config.cache)
+
+
+def folder(cache: str | None) -> Path | None:
+    """What the setting means."""
+    if cache == "off":
         return None
-    return at_home(config.cache or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "rucio-cs3", "tokens"))
+    return at_home(cache or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "rucio-cs3", "tokens"))
 
 
 def at_home(path: Path | str) -> Path | None:
@@ -119,6 +124,15 @@ class Store:
             kept = Slot(path).read()
             if kept:
                 yield path, kept
+
+    def forget(self, gateway: str | None = None) -> int:
+        """Remove the tokens for a gateway, or all; returns how many there were."""
+        gone = 0
+        for path, kept in self.all():
+            if gateway in {None, kept.gateway}:
+                path.unlink(missing_ok=True)
+                gone += 1
+        return gone
 
     def _usable(self) -> Path | None:
         if self._folder is None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LEEWAY = 60.0  # seconds by which clocks may differ
 DOUBT = 60.0  # seconds in which a site does not take back a token that it has just given
+EXPLAIN = "rucio-cs3 token explain says what was tried"
 RENEWAL_MARGIN = 60.0  # seconds before exp, at most a tenth of the token's life: clocks differ, and a call takes time
 TOKEN = re.compile(r"[!-~]{1,65536}")
 
@@ -34,6 +35,9 @@ class Tried:
     description: str
     outcome: str  # "won", "nothing", "failed" or "not tried"
     reason: str = ""
+    expires: float | None = None
+    kept: bool = False
+    """whether an earlier run had obtained it"""
 
 
 class Tokens:
@@ -123,7 +127,7 @@ class Tokens:
         try:
             for source in sources:
                 try:
-                    kept = self._from(source)
+                    kept, before = self._from(source)
                 except Cs3Error as error:
                     nothing = isinstance(error, NoLogin)
                     tried.append(
@@ -133,33 +137,39 @@ class Tokens:
                         raise
                     failure = failure if nothing else error
                 else:
-                    tried.append(Tried(source.method, source.description, "won"))
+                    tried.append(Tried(source.method, source.description, "won", "", kept.expires, before))
                     return kept
         finally:
             rest = sources[len(tried) :]
-            self.tried = tried + [Tried(source.method, source.description, "not tried") for source in rest]
+            why = _why_not_tried(tried)
+            self.tried = tried + [Tried(source.method, source.description, "not tried", why) for source in rest]
         reasons = "; ".join(f"{each.method}: {each.reason}" for each in tried)
-        kind = type(failure) if failure else NoLogin  # what may pass is no wrong setting
-        raise kind(
-            f"no credentials are set for {self._gateway}, and none are found: {reasons}"
-            if kind is NoLogin
-            else f"no login for {self._gateway} works: {reasons}",
-            hint="set username and password, or another login; rucio-cs3 token explain says what was tried",
+        if failure:
+            raise type(failure)(f"no login for {self._gateway} works: {reasons}", hint=EXPLAIN)
+        raise NoLogin(
+            f"no credentials are set for {self._gateway}, and none are found: {reasons}",
+            hint=f"set username and password, or another login; {EXPLAIN}",
         )
 
-    def _from(self, source: Source) -> Kept:
-        """The token kept by an earlier login of this source, or a new one."""
-        kept = self._shared(source) if source.kept else self._new(source)
-        self._count(kept.token)
-        return kept
+    def _from(self, source: Source) -> tuple[Kept, bool]:
+        """The token kept by an earlier login of this source, or a new one; and whether it was kept."""
+        made: list[Kept] = []
 
-    def _shared(self, source: Source) -> Kept:
+        def obtain() -> Kept:
+            made.append(self._new(source))
+            return made[0]
+
+        kept = self._shared(source, obtain) if source.kept else obtain()
+        self._count(kept.token)
+        return kept, not made
+
+    def _shared(self, source: Source, obtain: Callable[[], Kept]) -> Kept:
         def whole(identity: str) -> str:
             return f"{self._gateway}\0{source.method}\0{identity}"
 
         identity = source.identity()  # who has none is not asked
         place = whole(source.place or identity)
-        return self._store.share(place, lambda: whole(source.identity()), self._is_good, lambda: self._new(source))
+        return self._store.share(place, lambda: whole(source.identity()), self._is_good, obtain)
 
     def _is_good(self, kept: Kept) -> bool:
         return kept.token != self._refused and time.time() < _end_of(kept)
@@ -198,3 +208,12 @@ def _renewal_time(expires: float | None) -> float | None:
 
 def _end_of(kept: Kept) -> float:
     return float("inf") if kept.renew is None else kept.renew
+
+
+def _why_not_tried(tried: Sequence[Tried]) -> str:
+    if not tried:
+        return ""
+    last = tried[-1]
+    return (
+        f"{last.method} comes before it" if last.outcome == "won" else f"{last.method} failed, and the order ends there"
+    )

@@ -1,0 +1,160 @@
+"""`rucio-cs3 credentials`: let another program work on the files of a site, as you."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+import click
+
+from rucio_cs3.cli import site as sites
+from rucio_cs3.cli import who
+from rucio_cs3.cli.screen import show_secret
+from rucio_cs3.cli.times import until
+from rucio_cs3.errors import ConfigError
+from rucio_cs3.model import relative
+from rucio_cs3.rse import SAFE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rucio_cs3.cli.site import Site
+    from rucio_cs3.cli.who import Who
+
+HEADER = "X-Access-Token"  # every Reva takes its tokens there; as Bearer only where it was told to
+PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what no shell and no parser takes for anything else
+
+
+@dataclass(frozen=True)
+class Grant:
+    """All that another program needs."""
+
+    site: str
+    gateway: str
+    path: str | None
+    """on the CS3 side, where it is known"""
+    url: str | None
+    username: str
+    expires: float | None
+    ca: str | None
+    token: str = field(repr=False)
+
+    @property
+    def note(self) -> str:
+        return f"{self.username} at {self.site} until {until(self.expires)}. Keep it secret."
+
+    @property
+    def webdav(self) -> str:
+        if self.url is None:
+            raise ConfigError(f"{self.site} does not tell its address for WebDAV", hint="give it with --webdav-url")
+        return self.url
+
+
+def _env(grant: Grant) -> str:
+    variables = {
+        "CS3_GATEWAY": grant.gateway,
+        "CS3_PATH": grant.path,
+        "CS3_WEBDAV_URL": grant.url,
+        "CS3_USERNAME": grant.username,
+        "CS3_ACCESS_TOKEN": grant.token,
+        "CS3_EXPIRES": None if grant.expires is None else str(int(grant.expires)),
+    }
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items() if value)
+
+
+def _json(grant: Grant) -> str:
+    known = {key: value for key, value in vars(grant).items() if key != "token"}
+    return json.dumps({**known, "headers": {HEADER: grant.token}}, indent=2)
+
+
+def _curl(grant: Grant) -> str:
+    ca = [f'{"capath" if Path(grant.ca).is_dir() else "cacert"} = "{grant.ca}"'] if grant.ca else []
+    return "\n".join(
+        [f"# {grant.note}", f'url = "{grant.webdav}"', f'header = "{HEADER}: {grant.token}"', *ca],
+    )
+
+
+def _rclone(grant: Grant) -> str:
+    ca = [f"# its certificate wants: --ca-cert {grant.ca}"] if grant.ca else []
+    settings = {"type": "webdav", "url": grant.webdav, "vendor": "other", "headers": f"{HEADER},{grant.token}"}
+    lines = [f"{name} = {value}" for name, value in settings.items()]
+    return "\n".join([f"[{_name(grant.site)}]", f"# {grant.note}", *ca, *lines])
+
+
+def _davix(grant: Grant) -> str:
+    ca = ["--capath", shlex.quote(grant.ca)] if grant.ca and Path(grant.ca).is_dir() else []
+    return " ".join(["-H", f"{HEADER}:{grant.token}", *ca])
+
+
+def _gfal2(grant: Grant) -> str:
+    host = (urlsplit(grant.webdav).hostname or "").upper()
+    sections = [f"[{scheme}:{host}]\nHEADERS={HEADER}:{grant.token}" for scheme in ("DAV", "HTTP")]
+    return "\n".join([f"# {grant.note}", *sections])
+
+
+def _mc(grant: Grant) -> str:
+    alias = {"url": grant.webdav, "accessKey": grant.username, "secretKey": grant.token, "api": "webdav"}
+    return json.dumps({"version": "10", "aliases": {_name(grant.site): {**alias, "path": "auto"}}}, indent=2)
+
+
+def _name(site: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "-", site)
+
+
+FORMATS: dict[str, Callable[[Grant], str]] = {
+    "env": _env,
+    "json": _json,
+    "curl": _curl,
+    "rclone": _rclone,
+    "davix": _davix,
+    "gfal2": _gfal2,
+    "mc-style-config": _mc,
+}
+
+
+@click.command()
+@sites.takes_site
+@click.argument("path", required=False, default="", metavar="[PATH]")
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="json", show_default=True)
+@click.option("--webdav-url", metavar="URL", help="The address of the files, where no RSE with a WebDAV door tells it.")
+@sites.in_one_line
+def credentials(rse: str | None, gateway: str | None, path: str, form: str, webdav_url: str | None) -> None:
+    """Log in, and print what another program needs to work on the same files, in its own language.
+
+    PATH is a file or folder below the root folder of the RSE, which is meant without it. The output holds your Reva
+    token, which is good until it expires, and for all that you may do at the site.
+
+    \b
+    env      eval "$(rucio-cs3 credentials CERNBOX --format env)"
+             sets CS3_ACCESS_TOKEN, CS3_WEBDAV_URL, CS3_PATH, CS3_GATEWAY, CS3_USERNAME, CS3_EXPIRES;
+             not BEARER_TOKEN, which Rucio would take for an OIDC token
+    json     the same for scripts
+    curl     rucio-cs3 credentials CERNBOX data/f --format curl | curl --fail --remote-name --config -
+    rclone   (umask 077; rucio-cs3 credentials CERNBOX --format rclone > cernbox.conf)
+             rclone --config cernbox.conf ls CERNBOX:
+    davix    davix-ls $(rucio-cs3 credentials CERNBOX --format davix) https://...
+             davix reads headers from its arguments only, which other users of the machine can see
+    gfal2    a file for the folder of configurations that GFAL_CONFIG_DIR names, a copy of /etc/gfal2.d
+    mc-style-config
+             an alias as in the configuration of the MinIO client, for scripts that read those
+    """  # noqa: D301 - click wants the character
+    site = sites.of(rse, gateway)
+    with site.client() as client:
+        found = who.ask(site, client)
+    grant = _grant(site, found, relative(path), webdav_url)
+    if form not in {"json", "mc-style-config", "env"} and not PLAIN.fullmatch(grant.token):
+        raise ConfigError(f"the token holds characters that --format {form} cannot", hint="use --format json")
+    show_secret(FORMATS[form](grant))
+
+
+def _grant(site: Site, found: Who, path: str, webdav_url: str | None) -> Grant:
+    place = str(site.root / path) if site.root and site.root.id is None else None
+    door = webdav_url or site.door
+    url = f"{door.rstrip('/')}/{quote(path, safe=SAFE)}" if door else None
+    config = site.config
+    return Grant(site.name, config.gateway, place, url, found.username, found.by.expires, config.ca, token=found.token)

@@ -1,0 +1,29 @@
+"""The command as a process of its own, with nothing set but what a test says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+COMMAND = [sys.executable, "-c", "from rucio_cs3.cli import main; main()"]
+SECONDS = 60
+
+
+def environment(settings):
+    return {**os.environ, **{f"RUCIO_CS3_{name.upper()}": str(value) for name, value in settings.items()}}
+
+
+def run(*arguments, **settings):
+    """Run to the end; `settings` are RUCIO_CS3_ variables."""
+    argv = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False, env=environment(settings))
+
+
+def refused(*arguments, **settings):
+    """The one line that is said when it fails."""
+    ran = run(*arguments, **settings)
+    assert ran.returncode == 1, ran.stdout
+    assert ran.stdout == ""
+    assert ran.stderr.count("\n") == 1, ran.stderr
+    return ran.stderr
