@@ -137,7 +137,7 @@ def credentials(rse: str | None, gateway: str | None, path: str, form: str, webd
     curl     rucio-cs3 credentials CERNBOX data/f --format curl | curl --fail --remote-name --config -
     rclone   (umask 077; rucio-cs3 credentials CERNBOX --format rclone > cernbox.conf)
              rclone --config cernbox.conf ls CERNBOX:
-    davix    davix-ls $(rucio-cs3 credentials CERNBOX --format davix) https://...
+    davix    davix-get $(rucio-cs3 credentials CERNBOX --format davix) https://...
              davix reads headers from its arguments only, which other users of the machine can see
     gfal2    a file for the folder of configurations that GFAL_CONFIG_DIR names, a copy of /etc/gfal2.d
     mc-style-config
