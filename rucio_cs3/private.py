@@ -28,7 +28,7 @@ def read_secret(file: str, what: str, *, strict: bool = False) -> str:
         value = content.decode("utf-8").strip()
     except OSError as error:
         raise ConfigError(f"cannot read {what} {file}: {error.strerror}") from error
-    except RuntimeError:
+    except (RuntimeError, KeyError):  # the latter from Python 3.9
         raise ConfigError(f"cannot read {what} {file}: there is no home") from None
     except UnicodeDecodeError:
         raise ConfigError(f"cannot read {what} {file}: it is not text") from None

@@ -72,7 +72,7 @@ def at_home(path: Path | str) -> Path | None:
     """None for a user without a home."""
     try:
         return Path(path).expanduser()
-    except RuntimeError:
+    except (RuntimeError, KeyError):  # the latter from Python 3.9
         return None
 
 

@@ -110,3 +110,20 @@ def test_a_login_for_one_site_never_goes_to_another():
 def test_a_login_comes_from_the_strongest_place_only():
     config = Config.load(environ=ENV, username="einstein", password="p")
     assert (config.gateway, config.password, config.token) == ("site-a:1", "p", None)
+
+
+def test_a_secret_in_a_home_that_is_not_there(monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    with pytest.raises(ConfigError, match="cannot read password_file ~/secret: there is no home"):
+        Config("host:1", password_file="~/secret").secret_value("password")
+
+
+@pytest.mark.parametrize("name", ["issuer", "broker"])
+@pytest.mark.parametrize("url", ["https://[x", "https://", "x", "http://example.org", "https://me:pw@example.org"])
+def test_where_secrets_go_is_an_address_that_nobody_listens_at(name, url):
+    with pytest.raises(ConfigError, match=name) as caught:
+        Config("host:1", **{name: url})
+    assert "pw" not in str(caught.value)
+    assert Config("host:1", **{name: "https://example.org/realm"})
+    assert Config("host:1", **{name: "http://localhost:8080"})

@@ -339,6 +339,7 @@ class Wrong(ThreadingHTTPServer):
                     self.wfile.write(content.encode())
 
         super().__init__(("127.0.0.1", 0), Handler)
+        self.handle_error = lambda *_: None  # a client that hangs up is what some tests are about
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -416,7 +417,6 @@ def test_a_provider_behind_a_certificate_that_nobody_knows(site, tmp_path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     wrong = Wrong({})
-    wrong.handle_error = lambda *_: None
     wrong.socket = context.wrap_socket(wrong.socket, server_side=True, do_handshake_on_connect=False)
     url = f"https://127.0.0.1:{wrong.server_port}"
     with served(wrong), pytest.raises(Unavailable) as caught:
