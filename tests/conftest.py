@@ -3,12 +3,17 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 import pytest
 
 # Python 3.9 starts subprocesses by a plain fork, in which gRPC's handlers abort the child now and then.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # read when grpc is imported
+
+# In the background of a shell Ctrl-C is ignored, and so it would be in all programs that we start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Nothing of the user's is found, and nothing is left with him: neither tokens nor logins.
 HOME = tempfile.mkdtemp(prefix="rucio-cs3-tests-")

@@ -246,7 +246,7 @@ def test_a_password_login_to_rucio_leads_to_an_upload(brokered, storage, tmp_pat
 
 def test_a_rucio_token_that_is_over_is_renewed_for_the_broker(brokered):
     _, home, token = brokered
-    ask = "from rucio_cs3.protocol import _rucio_login as l; x = l(); print(x.account, x.token, x.renew() != x.token)"
+    ask = "from rucio_cs3.protocol import rucio_login as l; x = l(); print(x.account, x.token, x.renew() != x.token)"
     token.write_text("over")
     done = subprocess.run([sys.executable, "-c", ask], env=home.environ, capture_output=True, text=True, check=False)
     assert done.stdout == "root over True\n", done.stderr
@@ -257,8 +257,8 @@ def test_a_rucio_that_has_gone_is_told(brokered):
     token.write_text("token")
     gone = {"client": {"rucio_host": "http://127.0.0.1:1", "request_retries": 1}}
     ask = (
-        "from rucio_cs3.protocol import _rucio_login, errors\n"
-        "try:\n _rucio_login().renew()\n"
+        "from rucio_cs3.protocol import rucio_login, errors\n"
+        "try:\n rucio_login().renew()\n"
         "except errors.Unavailable as error:\n print(error)"
     )
     environ = home.with_config(gone).environ
