@@ -70,7 +70,7 @@ class Config:
     token_file: str | None = None
     bearer_token: str | None = secret()
     bearer_token_file: str | None = None
-    token_command: str | None = None
+    token_command: str | None = field(default=None, repr=False)
     """a program that prints an OIDC token, such as `oidc-token mysite`"""
     issuer: str | None = None
     """URL of an OpenID Connect provider, for the methods that ask it for tokens"""
@@ -195,7 +195,10 @@ def from_toml(file: str) -> dict[str, Any]:
         raise ConfigError(f"cannot read {file}: {error.strerror}", hint=f"check {ENV_FILE}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
-    return {name: _convert(name, value, file) for name, value in settings.items()}
+    found = {name: _convert(name, value, file) for name, value in settings.items()}
+    if not SECRETS.isdisjoint(found):
+        read_secret(file, "a secret stands in it, so the configuration")
+    return found
 
 
 def _convert(name: str, value: Any, source: str) -> Any:

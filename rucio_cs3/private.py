@@ -21,7 +21,7 @@ def read_secret(file: str, what: str, *, strict: bool = False) -> str:
     """
     try:
         path = Path(file).expanduser()
-        flags = os.O_NOFOLLOW | os.O_NONBLOCK if strict else 0
+        flags = os.O_NONBLOCK | (os.O_NOFOLLOW if strict else 0)
         with open(path, "rb", opener=lambda name, mode: os.open(name, mode | flags)) as opened:
             _refuse_public(os.fstat(opened.fileno()), file, what, strict=strict)
             content = opened.read(LARGEST + 1)
@@ -39,10 +39,18 @@ def read_secret(file: str, what: str, *, strict: bool = False) -> str:
     return value
 
 
+def there(path: Path) -> bool:
+    """False also for what we are not allowed to look at, such as in somebody else's home."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _refuse_public(status: os.stat_result, file: str, what: str, *, strict: bool) -> None:
-    if strict and not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ConfigError(f"{what} {file} is not a file")
-    if stat.S_ISREG(status.st_mode) and status.st_mode & (0o077 if strict else 0o007):
+    if status.st_mode & (0o077 if strict else 0o007):
         raise ConfigError(f"{what} {file} can be read or changed by others", hint=f"chmod o-rwx {file}")
     if strict and status.st_uid not in {os.getuid(), 0}:
         raise ConfigError(

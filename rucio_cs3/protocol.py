@@ -21,6 +21,7 @@ from rucio.rse.protocols.protocol import RSEProtocol
 from rucio_cs3 import deadline, errors
 from rucio_cs3.config import from_environment
 from rucio_cs3.credentials.caller import RucioLogin, caller
+from rucio_cs3.private import there
 from rucio_cs3.rse import Rse, path_to_pfn, pfn_to_path
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ def _section(name: str) -> dict[str, str]:
 
 def _rse_account(rse_id: str) -> dict[str, Any]:
     """What rse-accounts.cfg says of one RSE, under `cs3`: other protocols keep theirs beside it."""
-    file = next(filter(Path.exists, (Path(folder, RSE_ACCOUNTS) for folder in get_config_dirs())), None)
+    file = next(filter(there, (Path(folder, RSE_ACCOUNTS) for folder in get_config_dirs())), None)
     if file is None:
         return {}
     try:

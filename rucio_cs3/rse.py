@@ -49,8 +49,9 @@ class Rse:
         if "webdav_root" not in place:
             attributes.setdefault("gateway", f"{entry['hostname']}:{entry['port']}")
         attributes.setdefault("tls", entry["scheme"] != "cs3")
-        attributes |= special
         general = tuple(general)
+        _refuse_impersonation(name, attributes, (special, *general))
+        attributes |= special
         if "gateway" not in attributes:
             raise ConfigError(f"RSE {name}: no gateway is given", hint='set it in extended_attributes: {"cs3": {...}}')
         for settings in general:
@@ -114,6 +115,16 @@ def _refuse_plaintext(name: str, gateway: str, ours: Iterable[Mapping[str, Any]]
         raise ConfigError(
             f"RSE {name} asks for plaintext to {gateway}, and a login is not sent in the clear because an RSE says so",
             hint=f"if you mean it, set tls = false in section [cs3:{name}] of rucio.cfg",
+        )
+
+
+def _refuse_impersonation(name: str, attributes: Mapping[str, Any], ours: Iterable[Mapping[str, Any]]) -> None:
+    """Whoever may edit an RSE must not thereby say as whom a machine secret logs in."""
+    anybody = {"accounts", "machine_secret", "machine_secret_file"}
+    if "username" in attributes and any(anybody & each.keys() and "username" not in each for each in ours):
+        raise ConfigError(
+            f"RSE {name} says who to be at the site, and a machine secret is not used for whom an RSE names",
+            hint=f"set username or accounts in section [cs3:{name}] of rucio.cfg, and take username out of the RSE",
         )
 
 

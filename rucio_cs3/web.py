@@ -8,6 +8,7 @@ import io
 import logging
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import urllib3
 from requests.utils import get_auth_from_url, get_environ_proxies, select_proxy, urldefragauth
@@ -16,6 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from rucio_cs3 import deadline, tls
 from rucio_cs3.errors import ConfigError
+from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
     import socket
@@ -36,7 +38,8 @@ class Pools:
         self._managers: dict[tuple[bool, str | None], urllib3.PoolManager] = {}
 
     def of(self, url: str) -> urllib3.PoolManager:
-        way = url.startswith("https://"), select_proxy(url, get_environ_proxies(url))
+        here = is_loopback(urlsplit(url).hostname or "")  # what stays on this machine meets no proxy on another
+        way = url.startswith("https://"), None if here else select_proxy(url, get_environ_proxies(url))
         if way not in self._managers:
             self._managers[way] = self._open(*way)
         return self._managers[way]

@@ -28,7 +28,10 @@ log = logging.getLogger("rucio_cs3.broker")
 
 LARGEST_BODY = 4096
 JSON = "application/json"
-FORWARDING = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO")  # a proxy was here
+FORWARDING = tuple(  # a proxy was here
+    f"HTTP_{name}"
+    for name in ("FORWARDED", "VIA", "X_REAL_IP", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO")
+)
 ADDRESS = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,255}:[0-9]{1,5}")
 
 

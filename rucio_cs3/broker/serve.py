@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import tempfile
+import threading
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import ThreadWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +20,27 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 128 << 10  # tokens may have 100,000 characters, and the broker wants to refuse longer ones itself
 HEADERS = 50
+SPARE = 5.0  # seconds for a request and its answer, beside what Rucio and the site may take
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Its threads are few, and whoever does not finish a request would keep one for ever."""
+
+    seconds: float
+
+    def handle(self, conn: Any) -> None:
+        end = threading.Timer(self.seconds, _hang_up, [conn])
+        end.daemon = True
+        end.start()
+        try:
+            super().handle(conn)
+        finally:
+            end.cancel()
+
+
+def _hang_up(conn: Any) -> None:
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)  # not TLS's own, which is for one thread at a time
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -40,7 +65,7 @@ def serve(config: BrokerConfig, listening: int, settings: dict[str, Any], tell: 
     """Serve on this file descriptor until told to stop; `tell` is called once it is ready. Does not return."""
     fixed = {
         "bind": f"fd://{listening}",
-        "worker_class": "gthread",
+        "worker_class": type("TimedWorker", (Worker,), {"seconds": 2 * config.limits.timeout + SPARE}),
         "limit_request_field_size": HEADER_BYTES,
         "limit_request_fields": HEADERS,
         "secure_scheme_headers": {},  # only our own configuration says whether a proxy is believed

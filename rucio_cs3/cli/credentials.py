@@ -17,6 +17,7 @@ from rucio_cs3.cli import who
 from rucio_cs3.cli.screen import show_secret
 from rucio_cs3.cli.times import until
 from rucio_cs3.errors import ConfigError
+from rucio_cs3.loopback import is_loopback
 from rucio_cs3.model import relative
 from rucio_cs3.rse import SAFE
 
@@ -46,12 +47,19 @@ class Grant:
 
     @property
     def note(self) -> str:
-        return f"{self.username} at {self.site} until {until(self.expires)}. Keep it secret."
+        note = f"{self.username} at {self.site} until {until(self.expires)}. Keep it secret."
+        return "".join(letter if letter.isprintable() else "?" for letter in note)  # the name is the gateway's word
 
     @property
     def webdav(self) -> str:
         if self.url is None:
             raise ConfigError(f"{self.site} does not tell its address for WebDAV", hint="give it with --webdav-url")
+        parts = urlsplit(self.url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+            raise ConfigError(f"{self.url} would have the token sent in the clear", hint="give an https:// address")
+        for text in (self.url, self.ca or ""):
+            if not text.isprintable() or '"' in text or "\\" in text:
+                raise ConfigError(f"{text!r} cannot be written into the configuration of another program")
         return self.url
 
 

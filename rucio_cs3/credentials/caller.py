@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ class Caller:
         self._jwt: str | None = None
 
     def __repr__(self) -> str:
-        return f"<Caller {self.key.partition(' ')[0] or 'without Rucio'}>"
+        return f"<Caller {self.key or 'without Rucio'}>"
 
     def update(self, token: str | None) -> None:
         self._jwt = token if jwt.is_jwt(token) else None
@@ -46,8 +47,11 @@ class Caller:
 
     @property
     def account(self) -> str:
-        """The Rucio account. Raises NoLogin where nobody is logged in to Rucio."""
-        return self._login().account
+        """The Rucio account. Raises NoLogin where nobody is logged in to Rucio, or somebody else."""
+        login = self._login()
+        if self._jwt and _person(self._jwt) != _person(login.token):
+            raise NoLogin("the Rucio account of this OIDC login is not known here", hint="set username")
+        return login.account
 
     @property
     def identity(self) -> str:
@@ -79,6 +83,11 @@ class Caller:
         return self._fetch()
 
 
+def _person(token: str) -> tuple[object, object]:
+    known = jwt.claims(token)
+    return known.get("sub"), known.get("iss")
+
+
 NOBODY = Caller()
 _known: dict[str, Caller] = {}
 _lock = threading.Lock()
@@ -87,7 +96,7 @@ _lock = threading.Lock()
 def caller(token: str | None, fetch: Callable[[], RucioLogin]) -> Caller:
     """The process's one object for who holds `token`; `fetch` finds account and token of a login of another kind."""
     known = jwt.claims(token) if jwt.is_jwt(token) else {}
-    key = f"{known.get('sub', '')} of {known.get('iss', '')}" if known else "the login of this process"
+    key = json.dumps([known.get("sub"), known.get("iss")]) if known else "the login of this process"
     with _lock:
         found = _known.setdefault(key, Caller(key, fetch))
         found.update(token)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rucio_cs3.credentials import jwt
 from rucio_cs3.credentials.store import Lock, at_home, write_private, write_private_text
 from rucio_cs3.errors import ConfigError, NoLogin, NotAuthenticated
-from rucio_cs3.private import read_secret
+from rucio_cs3.private import read_secret, there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,33 +44,37 @@ class Logins:
     def find(self, provider: Provider) -> str:
         """What is kept. Raises NoLogin."""
         path = self.path(provider)
-        if not path.exists():
+        if not there(path):
             raise NoLogin(f"nobody has logged in at {provider.issuer}", hint=AGAIN)
         return read_secret(str(path), "the login", strict=True)
 
     def keep(self, provider: Provider, tokens: dict[str, Any]) -> Path:
         path = self.path(provider)
-        known = {name: tokens[name] for name in ("access_token", "refresh_token") if tokens.get(name)}
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(path, {"issuer": provider.issuer, "client_id": provider.client_id, **known})
         except OSError as error:
             raise ConfigError(f"cannot keep the login in {path}: {error.strerror}") from error
+        with _in_turn(path):
+            self._write(path, provider, tokens)
         return path
+
+    @staticmethod
+    def _write(path: Path, provider: Provider, tokens: dict[str, Any]) -> None:
+        """An access token only where there is nothing to renew it with: a site may refuse it long before its end."""
+        name = "refresh_token" if tokens.get("refresh_token") else "access_token"
+        try:
+            write_private(path, {"issuer": provider.issuer, "client_id": provider.client_id, name: tokens[name]})
+        except OSError as error:
+            raise ConfigError(f"cannot keep the login in {path}: {error.strerror}") from error
 
     def forget(self, provider: Provider) -> bool:
         """False when there was none."""
-        with contextlib.suppress(FileNotFoundError):
-            self.path(provider).unlink()
-            return True
-        return False
+        return _unlink(self.path(provider))
 
     def forget_all(self) -> int:
         """Returns how many there were."""
         found = list(self._folder.glob("*.json")) if self._folder else []
-        for path in found:
-            path.unlink(missing_ok=True)
-        return len(found)
+        return sum(map(_unlink, found))
 
     def access_token(self, provider: Provider) -> str:
         """The one that is kept while it lasts, then a refreshed one."""
@@ -91,7 +95,7 @@ class Logins:
             except NotAuthenticated as refused:
                 refused.hint = AGAIN
                 raise
-            self.keep(provider, {"access_token": token, "refresh_token": following})
+            self._write(self.path(provider), provider, {"refresh_token": following})
             return token
 
     @staticmethod
@@ -103,6 +107,16 @@ class Logins:
             if following != known:
                 _keep_refresh_token(config, following)
             return token
+
+
+def _unlink(path: Path) -> bool:
+    """Not while somebody renews it, who would put it back."""
+    if not path.parent.is_dir():
+        return False
+    with _in_turn(path), contextlib.suppress(FileNotFoundError):
+        path.unlink()
+        return True
+    return False
 
 
 def _file_of(config: Config) -> Path | None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from rucio_cs3 import deadline
 from rucio_cs3.credentials import jwt
-from rucio_cs3.errors import ConfigError, DeadlineExceeded, LoginRefused, ServerError, Unsupported
+from rucio_cs3.errors import ConfigError, DeadlineExceeded, LoginRefused, ServerError, Unavailable, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,13 +75,15 @@ class Provider:
         pause = max(jwt.number(begun, "interval") or POLL, SHORTEST_POLL)
         end = time.monotonic() + (jwt.number(begun, "expires_in") or PATIENCE)
         while time.monotonic() < end:
-            time.sleep(deadline.at_most(pause))
+            time.sleep(deadline.at_most(min(pause, max(end - time.monotonic(), 0))))
             try:
                 return self._token({"grant_type": DEVICE, "device_code": str(begun["device_code"])}, wanted={})
             except LoginRefused as refused:
                 if refused.reason not in {"authorization_pending", "slow_down"}:
                     raise
                 pause += POLL * (refused.reason == "slow_down")
+            except (Unavailable, DeadlineExceeded):
+                deadline.check()  # RFC 8628, 3.5: it may come back before the person has agreed
         raise DeadlineExceeded("nobody agreed in time", hint="log in again, and open the address that is shown")
 
     @property
@@ -103,8 +105,10 @@ class Provider:
         if not secret:
             return self._services.post_form(self._endpoint(endpoint), self._name, {**form, "client_id": self.client_id})
         pair = f"{quote(self.client_id, safe='')}:{quote(secret, safe='')}"  # RFC 6749, 2.3.1
-        basic = {"Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
-        return self._services.post_form(self._endpoint(endpoint), self._name, form, basic, hidden=(secret,))
+        encoded = base64.b64encode(pair.encode()).decode()
+        hidden = (secret, quote(secret, safe=""), encoded)
+        basic = {"Authorization": f"Basic {encoded}"}
+        return self._services.post_form(self._endpoint(endpoint), self._name, form, basic, hidden=hidden)
 
     def _endpoint(self, name: str) -> str:
         if self._endpoints is None:

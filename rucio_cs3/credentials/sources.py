@@ -149,7 +149,7 @@ class Sources:
 def _implied(config: Config) -> list[str]:
     """The methods that something is set for, else those that find a login by themselves."""
     found = [method for method, names in _IMPLIED_BY if all(_is_set(config, name) for name in names)]
-    return found or [*_FOUND, *(["broker"] if config.broker else [])]
+    return found or [method for method in _FOUND if method != "broker" or config.broker]
 
 
 def _is_set(config: Config, name: str) -> bool:
@@ -318,4 +318,4 @@ _IMPLIED_BY = (
     ("basic", ("password",)),
     ("client_credentials", ("issuer", "client_id", "client_secret")),
 )
-_FOUND = ("rucio", "wlcg", "login")
+_FOUND = ("rucio", "broker", "wlcg", "login")

@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 PATIENCE = 120.0  # seconds to wait for another process that renews, before we do so as well
 POLL = 0.02
 SALT = 32  # bytes
+DRAFT = ".rucio-cs3-"
+OURS = re.compile(r"[0-9a-f]{64}\.(json|failed)|\.rucio-cs3-\w+")
 LEFT = 3600.0  # seconds after which a draft or a failure is of no use to anybody
 
 
@@ -120,7 +123,7 @@ class Store:
 
     def all(self) -> Iterator[tuple[Path, Kept]]:
         folder = self._usable()
-        for path in sorted(folder.glob("*.json")) if folder else []:
+        for path in sorted(path for path in folder.glob("*.json") if OURS.fullmatch(path.name)) if folder else []:
             kept = Slot(path).read()
             if kept:
                 yield path, kept
@@ -232,7 +235,7 @@ def write_private(path: Path, value: Any) -> None:
 
 
 def write_private_text(path: Path, text: str) -> None:
-    fd, draft = tempfile.mkstemp(dir=path.parent, prefix=".")  # 0600
+    fd, draft = tempfile.mkstemp(dir=path.parent, prefix=DRAFT)  # 0600
     try:
         with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123 - a file descriptor
             file.write(text)
@@ -305,12 +308,13 @@ def _unless_disk_fails() -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Take away what has expired, and what processes that were killed have left."""
-    for path in folder.glob("*.json"):
+    """Take away what has expired, and what processes that were killed have left: never what is not ours."""
+    ours = [path for path in folder.iterdir() if OURS.fullmatch(path.name)]
+    for path in (path for path in ours if path.suffix == ".json"):
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             if (json.loads(path.read_text(encoding="utf-8"))["expires"] or float("inf")) < time.time():
                 path.unlink()
-    for path in (*folder.glob("*.failed"), *folder.glob(".*")):
+    for path in (path for path in ours if path.suffix != ".json"):
         with contextlib.suppress(OSError):
             if path.lstat().st_mtime < time.time() - LEFT:
                 path.unlink()

@@ -60,6 +60,7 @@ class Tokens:
         self._obtained_with: str | None = None
         self._lock = threading.Lock()
         self._login: Flight[str] = Flight()
+        self._login_of: str | None = None
         self._token: str | None = None
         self._refused: str | None = None
         self._latest: str | None = None
@@ -73,7 +74,15 @@ class Tokens:
 
     def get(self) -> str:
         """Raises ConfigError, NotAuthenticated, and whatever stops the login."""
-        return self._in_force() or self._login.share(self._renew)
+        return self._in_force() or self._flight().share(self._renew)
+
+    def _flight(self) -> Flight[str]:
+        """A login is shared by those who show the same token."""
+        shown = self._shown()
+        with self._lock:
+            if self._login_of != shown:
+                self._login_of, self._login = shown, Flight()
+            return self._login
 
     @property
     def held(self) -> str | None:

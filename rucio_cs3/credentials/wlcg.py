@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from rucio_cs3.errors import NoLogin
-from rucio_cs3.private import read_secret
+from rucio_cs3.private import read_secret, there
 
 
 def discover() -> str:
@@ -24,6 +24,6 @@ def discover() -> str:
         return read_secret(file, "BEARER_TOKEN_FILE")
     name = f"bt_u{os.geteuid()}"
     for folder in (os.environ.get("XDG_RUNTIME_DIR"), "/tmp"):  # noqa: S108 - so it is agreed
-        if folder and Path(folder, name).exists():
+        if folder and there(Path(folder, name)):
             return read_secret(str(Path(folder, name)), "the bearer token file", strict=True)
     raise NoLogin("no BEARER_TOKEN, no BEARER_TOKEN_FILE, and no bt_u file of this user")

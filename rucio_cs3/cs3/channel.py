@@ -13,6 +13,7 @@ from cs3.rpc.v1beta1 import code_pb2
 
 from rucio_cs3 import deadline, tls
 from rucio_cs3.errors import TokenRejected, Unavailable, from_cs3
+from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,10 +73,11 @@ class Channel:
 
     @staticmethod
     def _open(config: Config) -> grpc.Channel:
+        options = [*OPTIONS, ("grpc.enable_http_proxy", 0)] if is_loopback(config.host) else OPTIONS
         if not config.tls:
-            return grpc.insecure_channel(config.gateway, OPTIONS)
+            return grpc.insecure_channel(config.gateway, options)
         credentials = grpc.ssl_channel_credentials(tls.authorities(config), *tls.client_pair(config))
-        return grpc.secure_channel(config.gateway, credentials, OPTIONS)
+        return grpc.secure_channel(config.gateway, credentials, options)
 
     def close(self) -> None:
         self._channel.close()

@@ -127,3 +127,17 @@ def test_where_secrets_go_is_an_address_that_nobody_listens_at(name, url):
     assert "pw" not in str(caught.value)
     assert Config("host:1", **{name: "https://example.org/realm"})
     assert Config("host:1", **{name: "http://localhost:8080"})
+
+
+def test_a_configuration_with_a_secret_is_for_nobody_else(tmp_path):
+    file = tmp_path / "site.toml"
+    file.write_text('gateway = "h:1"\npassword = "p"\n')
+    file.chmod(0o644)
+    with pytest.raises(ConfigError, match="can be read or changed by others; chmod o-rwx"):
+        Config.load(str(file), environ={})
+    file.chmod(0o600)
+    assert Config.load(str(file), environ={}).password == "p"
+
+
+def test_a_command_is_not_shown():
+    assert SECRET not in repr(Config("h:1", token_command=f"login {SECRET}"))

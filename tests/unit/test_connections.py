@@ -350,6 +350,15 @@ def test_a_proxy_that_we_do_not_speak_to(plain, monkeypatch):
     assert "secret" not in str(caught.value)
 
 
+def test_what_stays_on_this_machine_meets_no_proxy(plain, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, f"http://{closed_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
+        client.upload(io.BytesIO(b"content"), "/f")
+    assert (plain.root / "f").read_bytes() == b"content"
+
+
 def test_a_status_that_is_newer_than_we_are():
     error = from_cs3(_name(9999), "what is this", path="/f")
     assert isinstance(error, errors.ServerError)

@@ -134,6 +134,13 @@ def test_on_this_machine_it_may(host):
     assert not Rse.of("R", with_cs3(gateway=f"{host}:19000", tls=False), GIVEN).config.tls
 
 
+@pytest.mark.parametrize("special", [{"machine_secret": "s"}, {"machine_secret_file": "/s"}, {"accounts": "root: svc"}])
+def test_an_rse_does_not_say_as_whom_a_machine_secret_logs_in(special):
+    with pytest.raises(ConfigError, match="a machine secret is not used for whom an RSE names"):
+        Rse.of("R", with_cs3(username="victim"), special)
+    assert Rse.of("R", with_cs3(username="victim"), {**special, "username": "svc"}).config.username == "svc"
+
+
 def test_settings_here_win_over_the_entry():
     assert Rse.of("R", with_cs3(call_timeout=5), GIVEN, ({"call_timeout": "7"},)).config.call_timeout == 5
     assert Rse.of("R", with_cs3(call_timeout=5), {**GIVEN, "call_timeout": "7"}).config.call_timeout == 7

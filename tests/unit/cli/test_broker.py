@@ -220,3 +220,15 @@ def test_the_package_without_a_configuration():
 
     with pytest.raises(AttributeError, match="applicaton"):
         rucio_cs3.broker.applicaton  # noqa: B018
+
+
+def test_strangers_who_do_not_finish_their_requests_stop_nobody_for_long(config):
+    config.write_text(config.read_text() + "[limits]\ntimeout = 0.5\n")
+    with running("--config", config, "--bind", "127.0.0.1:0", "--threads", 2) as (_, address):
+        host, port = address.groups()
+        with contextlib.ExitStack() as strangers:
+            for begun in (b"GET /he", b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"):
+                for _ in range(2):
+                    stranger = strangers.enter_context(socket.create_connection((host, int(port)), 20))
+                    stranger.sendall(begun)
+            assert ask(address, "GET", "/health")[0] == 200

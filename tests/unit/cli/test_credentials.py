@@ -14,7 +14,8 @@ import pytest
 import requests
 
 from rucio_cs3 import Cs3Client
-from rucio_cs3.cli.credentials import FORMATS, PLAIN
+from rucio_cs3.cli.credentials import FORMATS, PLAIN, Grant
+from rucio_cs3.errors import ConfigError
 from rucio_cs3.gateway import Gateway
 from tests.unit.cli.command import refused, run
 
@@ -197,3 +198,20 @@ def test_gfal2(program, printed, stored, local, url, tmp_path):
 def test_every_format_is_in_the_help():
     said = run("credentials", "--help").stdout
     assert not [name for name in FORMATS if f"\n  {name}" not in said]
+
+
+@pytest.mark.parametrize("url", ["http://far.example.org/dav", "ftp://127.0.0.1/", 'https://x/a"b', "https://x/a\\b"])
+def test_an_address_that_would_give_the_token_away_is_refused(url):
+    with pytest.raises(ConfigError):
+        _ = grant(url=url).webdav
+
+
+@pytest.mark.parametrize("form", ["curl", "rclone", "gfal2"])
+def test_a_name_that_a_gateway_tells_is_only_a_name(form):
+    written = FORMATS[form](grant(username='eve\noutput = "/victim"\n#'))
+    assert not [line for line in written.splitlines() if line.startswith("output")]
+
+
+def grant(**changes):
+    known = {"site": "S", "gateway": "h:1", "path": None, "url": "https://x/dav", "username": "einstein"}
+    return Grant(**{**known, "expires": None, "ca": None, "token": "t", **changes})

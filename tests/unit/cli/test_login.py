@@ -62,7 +62,7 @@ def test_login_show_logout(idp, site, data):
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(data.stat().st_mode) == 0o700
     secrets = [value for name, value in json.loads(kept.read_text()).items() if name.endswith("_token")]
-    assert len(secrets) == 2
+    assert len(secrets) == 1
 
     explained = run("token", "explain", "--json", **site)
     assert [each["method"] for each in json.loads(explained.stdout)["sources"]] == ["rucio", "wlcg", "login"]

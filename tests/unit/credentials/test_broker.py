@@ -62,9 +62,9 @@ def test_it_is_found_by_the_order_that_nobody_wrote(site, broker):
     client.whoami()
     assert {each.method: each.outcome for each in client.tried} == {
         "rucio": "nothing",
-        "wlcg": "nothing",
-        "login": "nothing",
         "broker": "won",
+        "wlcg": "not tried",
+        "login": "not tried",
     }
 
 

@@ -436,10 +436,10 @@ def test_a_token_command_that_is_no_command(site, command):
         site("command", token_command=command).whoami()
 
 
-def test_a_token_in_what_a_command_complains_of_is_not_shown(site):
-    with pytest.raises(ConfigError, match="failed with status 1: bad token …") as caught:
-        site("command", token_command=f"sh -c 'echo bad token {'x' * 60} >&2; exit 1'").whoami()
-    assert "xxx" not in str(caught.value)
+def test_what_a_command_complains_of_is_not_shown(site):
+    with pytest.raises(ConfigError, match="failed with status 1; run it by hand") as caught:
+        site("command", token_command="sh -c 'echo wrong password hunter2 >&2; exit 1'").whoami()
+    assert "hunter2" not in str(caught.value)
 
 
 def test_what_a_command_leaves_behind_lives_on(site, idp, private, tmp_path):

@@ -73,6 +73,7 @@ def wire(evidence, gateway, idp, monkeypatch):
     with HttpWire(evidence, {idp.url.partition("//")[2]: "provider"}) as http:
         monkeypatch.setenv("no_grpc_proxy", "127.0.0.1")
         monkeypatch.setenv("http_proxy", http.url)
+        monkeypatch.setattr("rucio_cs3.web.is_loopback", lambda _: False)  # else it would not be asked
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
         http.gateway = grpc_wire.address

@@ -215,17 +215,19 @@ def test_what_has_expired_is_swept_and_so_is_what_the_killed_have_left(site, fol
     site(username="marie", password="radioactivity")
     old = files(folder)[0]
     old.write_text(json.dumps({**json.loads(old.read_text()), "expires": time.time() - 1}))
-    left = [folder / ".draft", folder / "x.failed"]
-    young = folder / ".young"
-    for path in (*left, young):
+    left = [folder / ".rucio-cs3-draft", folder / f"{'0' * 64}.failed"]
+    young = folder / ".rucio-cs3-young"
+    others = [folder / name for name in (".bashrc", "x.failed", "my.json")]
+    for path in (*left, young, *others):
         path.touch()
-    for path in left:
+    (folder / "my.json").write_text('{"expires": 1}')
+    for path in (*left, *others):
         os.utime(path, (time.time() - LEFT - 60,) * 2)
     site()
     assert old not in files(folder)
-    assert len(files(folder)) == 1
     assert not any(path.exists() for path in left)
     assert young.exists()
+    assert all(path.exists() for path in others)  # whoever names his home as the cache keeps what is in it
 
 
 def test_no_secret_but_the_token_is_kept(site, folder):

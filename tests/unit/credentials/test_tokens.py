@@ -8,6 +8,8 @@ import jwt
 import pytest
 
 from rucio_cs3.credentials.sources import Login, Source
+from rucio_cs3.credentials.store import Store
+from rucio_cs3.credentials.tokens import Tokens
 from rucio_cs3.errors import ConfigError
 from tests.unit.credentials.given import given, tokens_of
 
@@ -119,3 +121,23 @@ def test_a_forgotten_token_is_obtained_anew():
 def test_no_token_is_shown():
     t = tokens(Site())
     assert t.get() not in repr(t)
+
+
+def test_who_shows_another_token_does_not_share_a_login_under_way():
+    begun, end, shown = threading.Event(), threading.Event(), ["good"]
+
+    def authenticate(login):
+        if login.client_secret == "good":
+            begun.set()
+            assert end.wait(10)
+        return f"token-for-{login.client_secret}"
+
+    source = Source("rucio", "test", lambda: shown[0], lambda: Login("bearer", "", shown[0]))
+    t = Tokens("h:1", lambda: [source], authenticate, Store(None), shown=lambda: shown[0])
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(t.get)
+        assert begun.wait(10)
+        shown[0] = "forged"
+        assert t.get() == "token-for-forged"
+        end.set()
+        assert first.result(10) == "token-for-good"
