@@ -140,7 +140,7 @@ def _new_file(path: Path | None) -> Iterator[Callable[[str], None]]:
 
 
 def _end(known: AppPassword) -> str:
-    return until(known.expires) if known.expires else "it is revoked"
+    return until(known.expires) if known.expires else "you revoke it"
 
 
 def _described(known: AppPassword) -> dict[str, Any]:

@@ -38,8 +38,15 @@ BACKLOG = 512
 def broker(file: Path, bind: str, **options: Any) -> None:
     """Give short-lived Reva tokens to users of Rucio, until Ctrl-C or SIGTERM.
 
-    The audit log, a line of JSON for each request, goes to stdout, all else to stderr.
-    """
+    The audit log, a line of JSON for each request, goes to stdout, all else to stderr. FILE says at least:
+
+    \b
+    [rucio]
+    host = "https://rucio.example.org"
+    [sites."cs3.example.org:443"]
+    machine_secret_file = "/run/secrets/cs3"
+    accounts = { root = "rucio-svc", jdoe = "einstein" }
+    """  # noqa: D301 - click wants the character
     missing = next((name for name in ("gunicorn", "prometheus_client") if not find_spec(name)), None)
     if missing:
         raise click.ClickException(f"{missing} is not installed: pip install 'rucio-cs3[broker]'")

@@ -81,6 +81,8 @@ def of(rse: str | None, gateway: str | None) -> Site:
     """Raises ConfigError when neither these nor the environment name one."""
     if rse and gateway:
         raise click.UsageError("give an RSE or --gateway, not both")
+    if rse and ":" in rse:
+        raise click.UsageError(f"{rse} is no RSE: if it is a gateway, give --gateway {rse}")
     if rse:
         return _of_rse(rse)
     given = {**_from_toml(), **from_environment(os.environ)}

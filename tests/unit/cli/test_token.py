@@ -280,3 +280,9 @@ def test_completion(words, expected):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **environ}
     )
     assert {entry.partition(",")[2] for entry in ran.stdout.split()} == expected
+
+
+def test_a_gateway_in_the_place_of_an_rse_is_recognised():
+    ran = run("token", "show", "127.0.0.1:19000")
+    assert ran.returncode == 2
+    assert "give --gateway 127.0.0.1:19000" in ran.stderr
