@@ -19,6 +19,7 @@ from rucio.common.exception import Duplicate
 from demo.process import BIN, run
 from demo.storage import LOGIN, Gateway
 from tests.idp.idp import RUCIO, USERS, Browser
+from tests.rucio.broker import Broker
 from tests.rucio.front import TlsFront
 
 if TYPE_CHECKING:
@@ -195,3 +196,30 @@ def test_whom_rucio_knows_but_not_the_site_is_refused(bearer, stored, local):
     said = bearer("stranger").upload(local)
     assert "refused the bearer login" in said, said
     assert stored() == before
+
+
+@pytest.fixture
+def behind_a_broker(tmp_path, sandbox, client, oidc):
+    """An RSE at a site that knows nothing of the provider, but has a broker."""
+    (tmp_path / "secret").touch(0o600)
+    (tmp_path / "secret").write_text("machine-secret-of-the-site")
+    options = ("--behave", "reva-localhome", "--machine-secret-file", str(tmp_path / "secret"))
+    with Gateway(tmp_path, *options) as gateway:
+        (gateway.root / "marie" / FOLDER).mkdir(parents=True)
+        broker = Broker(tmp_path, gateway, f'host = "{sandbox.url}"')
+        protocol = gateway.davs(FOLDER)
+        protocol.extended_attributes["cs3"].update(broker=f"http://127.0.0.1:{broker.port}", auth="broker")
+        client.add_rse("BEHIND-A-BROKER")
+        client.add_protocol(
+            "BEHIND-A-BROKER", {key: value for key, value in vars(protocol).items() if value is not None}
+        )
+        client.set_local_account_limit("marie", "BEHIND-A-BROKER", -1)
+        try:
+            yield gateway
+        finally:
+            broker.stop()
+
+
+def test_an_oidc_login_and_the_broker(behind_a_broker, bearer, local):
+    said = bearer("marie").rucio("upload", "--rse", "BEHIND-A-BROKER", "--scope", "user.marie", local)
+    assert [path.name for path in (behind_a_broker.root / "marie").rglob("*") if path.is_file()] == [local.name], said
