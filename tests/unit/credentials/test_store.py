@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -317,9 +318,9 @@ def share(store, obtain, identity="me"):
 
 def came_before(monkeypatch):
     """The first look at the clock is that of somebody who began to wait ten seconds ago."""
-    now = time.time
-    looks = iter([now() - 10])
-    monkeypatch.setattr(time, "time", lambda: next(looks, None) or now())
+    looks = iter([time.time() - 10])
+    clock = SimpleNamespace(time=lambda: next(looks, None) or time.time(), sleep=time.sleep, monotonic=time.monotonic)
+    monkeypatch.setattr("rucio_cs3.credentials.store.time", clock)  # other threads look at the other one
 
 
 def test_a_failure_is_shared_by_those_who_waited_and_by_nobody_else(folder, monkeypatch):
