@@ -17,7 +17,8 @@ from rucio_cs3.credentials.sources import LARGEST, Login, RevaToken, Sources, be
 from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, NoLogin, NotAuthenticated
 
 SECRET = "hunter2-very-secret"
-OIDC = jwt.encode({"sub": "einstein", "exp": time.time() + 3600}, "k" * 32)
+LATER = 4_102_444_800  # the year 2100: what is made when tests are collected must be the same in each process
+OIDC = jwt.encode({"sub": "einstein", "exp": LATER}, "k" * 32)
 PRINTS = f"{sys.executable} -c 'print(\"{OIDC}\")'"
 
 
@@ -99,8 +100,8 @@ def token(**claims):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (token(exp=time.time() - 3600), "bearer_token expired at 20"),
-        (token(nbf=time.time() + 3600), "is not valid before"),
+        (token(exp=1_000_000_000), "bearer_token expired at 2001-09-09"),
+        (token(nbf=LATER), "is not valid before 2100"),
         ("", "is no token"),
         ("two words", "is no token"),
         ("\x00\x01", "is no token"),
