@@ -20,6 +20,7 @@ import trustme
 from rucio_cs3.gateway import Gateway
 from tests.unit.broker.conftest import TOKEN, Peer, served
 
+pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, "-c", "from rucio_cs3.cli import main; main()", "broker"]
 SECRET = "machine-secret-of-the-site"
 

@@ -19,6 +19,7 @@ from rucio_cs3.errors import ConfigError
 from rucio_cs3.gateway import Gateway
 from tests.unit.cli.command import refused, run
 
+pytestmark = pytest.mark.slow
 FOLDER = "rse"
 NAME = "a b%.txt"  # which a URL cannot hold as it is
 CONTENT = os.urandom(70_000)

@@ -17,6 +17,9 @@ from tests.idp.idp import PEOPLE, RUCIO
 from tests.unit.cli.command import COMMAND, SECONDS, environment, run
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def gateway(idp, tmp_path_factory):
     with Gateway(tmp_path_factory.mktemp("site"), "reva-localhome", oidc_issuer=idp.url) as gateway:

@@ -16,6 +16,7 @@ from rucio_cs3.cli.times import until
 from rucio_cs3.gateway import Gateway
 from tests.unit.cli.command import COMMAND, environment, refused, run
 
+pytestmark = pytest.mark.slow
 UTC = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 LOGIN = {"username": "einstein", "password": "relativity"}
 

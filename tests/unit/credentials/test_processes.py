@@ -16,6 +16,7 @@ from rucio_cs3 import Cs3Client
 from rucio_cs3.gateway import Fault, Gateway, silent_gateway
 
 PROCESSES, THREADS = 16, 16
+pytestmark = pytest.mark.slow
 LOGIN = {"tls": False, "username": "einstein", "password": "relativity"}
 
 # Says that it is ready, begins when it is told to, and prints what its threads met, as JSON.

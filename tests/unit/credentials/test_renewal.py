@@ -12,6 +12,7 @@ from rucio_cs3.errors import TokenRejected
 from rucio_cs3.gateway import Fault, Gateway
 
 FILES, THREADS = 1000, 4
+pytestmark = pytest.mark.slow
 LOGIN = {"tls": False, "username": "einstein", "password": "relativity"}
 
 
