@@ -16,7 +16,6 @@ from rucio_cs3.gateway import Gateway
 from tests.idp.idp import PEOPLE, RUCIO
 from tests.unit.cli.command import COMMAND, SECONDS, environment, run
 
-
 pytestmark = pytest.mark.slow
 
 
