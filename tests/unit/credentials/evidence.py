@@ -70,7 +70,7 @@ class Evidence(logging.Handler):
             f"{secret.kind} in {where}"
             for where, text in [*self.texts, *self._files()]
             for secret in self.secrets
-            if any(part in text for part in secret.parts()) and where != f"file of {secret.kind}"
+            if any(part in text for part in self._own_parts(secret)) and where != f"file of {secret.kind}"
         ]
         found += [
             f"{secret.kind} sent to {to} in {place}"
@@ -79,6 +79,11 @@ class Evidence(logging.Handler):
             if secret.value in text and (to, place) not in allowed.get(secret.kind, ())
         ]
         return sorted({*found, *self._modes()})
+
+    def _own_parts(self, secret):
+        """But for claims that two tokens of one person have in common."""
+        others = [other.value for other in self.secrets if other.value != secret.value]
+        return {part for part in secret.parts() if not any(part in other for other in others)}
 
     def _paths(self):
         return [path for folder in self.folders for path in folder.rglob("*") if path.is_file()]
