@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rucio_cs3.errors import ConfigError
-from rucio_cs3.loopback import is_loopback
-from rucio_cs3.private import read_secret
+from rucio_cs3.loopback import keeps_secrets
+from rucio_cs3.private import read_secret, refuse_public
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -197,7 +197,7 @@ def from_toml(file: str) -> dict[str, Any]:
         raise ConfigError(f"{file} is not TOML: {error}") from error
     found = {name: _convert(name, value, file) for name, value in settings.items()}
     if not SECRETS.isdisjoint(found):
-        read_secret(file, "a secret stands in it, so the configuration")
+        refuse_public(file, "a secret stands in it, so the configuration")
     return found
 
 
@@ -237,13 +237,13 @@ _CONVERTERS: dict[str, tuple[Callable[[Any], Any], str]] = {
 def _refuse_plaintext(name: str, url: str | None) -> None:
     """Secrets go to these addresses. They are shown, so they hold none."""
     try:
-        parts = urlsplit(url or "https://nobody")
-        host, secret = parts.hostname or "", parts.password or parts.username
+        parts = urlsplit(url or "")
+        secret, kept = parts.password or parts.username, not url or keeps_secrets(url)
     except ValueError:
         raise ConfigError(f"{name} is no URL", hint="for example https://login.example.org") from None
     if secret:
         raise ConfigError(f"{name} holds a user name or a password, and is shown to people", hint="remove it there")
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
+    if not kept:
         raise ConfigError(
             f"{name} = {url!r} is not an https:// address, and no secret is sent in the clear",
             hint="for example https://login.example.org",

@@ -39,6 +39,11 @@ def read_secret(file: str, what: str, *, strict: bool = False) -> str:
     return value
 
 
+def refuse_public(file: str | os.PathLike[str], what: str) -> None:
+    """Raises ConfigError when others can read it."""
+    _refuse_public(Path(file).expanduser().stat(), os.fspath(file), what, strict=False)
+
+
 def there(path: Path) -> bool:
     """False also for what we are not allowed to look at, such as in somebody else's home."""
     try:

@@ -27,7 +27,7 @@ from rucio_cs3.broker.accounts import ACCOUNT, PLACEHOLDER, USER, Mapping
 from rucio_cs3.config import Config
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import is_loopback
-from rucio_cs3.private import read_secret
+from rucio_cs3.private import read_secret, refuse_public
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -104,7 +104,7 @@ def load(file: str | os.PathLike[str] | None = None) -> BrokerConfig:
         raise ConfigError(f"{place} is not TOML: {error}") from None  # the error's context may hold a secret
     config = _broker(document, place)
     if any(site.machine_secret for site in config.sites.values()):
-        read_secret(place, "machine_secret stands in it, so configuration")
+        refuse_public(place, "machine_secret stands in it, so configuration")
     return config
 
 

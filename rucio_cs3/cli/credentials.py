@@ -17,7 +17,7 @@ from rucio_cs3.cli import who
 from rucio_cs3.cli.screen import show_secret
 from rucio_cs3.cli.times import until
 from rucio_cs3.errors import ConfigError
-from rucio_cs3.loopback import is_loopback
+from rucio_cs3.loopback import keeps_secrets
 from rucio_cs3.model import relative
 from rucio_cs3.rse import SAFE
 
@@ -54,8 +54,7 @@ class Grant:
     def webdav(self) -> str:
         if self.url is None:
             raise ConfigError(f"{self.site} does not tell its address for WebDAV", hint="give it with --webdav-url")
-        parts = urlsplit(self.url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+        if not keeps_secrets(self.url):
             raise ConfigError(f"{self.url} would have the token sent in the clear", hint="give an https:// address")
         for text in (self.url, self.ca or ""):
             if not text.isprintable() or '"' in text or "\\" in text:

@@ -12,7 +12,7 @@ import urllib3
 
 from rucio_cs3 import deadline
 from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, LoginRefused, ServerError, Unavailable
-from rucio_cs3.loopback import is_loopback
+from rucio_cs3.loopback import keeps_secrets
 from rucio_cs3.web import Pools, unheard
 
 if TYPE_CHECKING:
@@ -160,13 +160,9 @@ def _without(hidden: Sequence[str], reason: str) -> str:
 def refuse_plaintext(url: str, who: str) -> None:
     """Raises ConfigError for an address where others could listen, or that is none."""
     try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
+        parts, kept = urlsplit(url), keeps_secrets(url)
     except ValueError:
         raise ConfigError(f"{who} is not at an address") from None
-    if parts.scheme == "https" and host:
-        return
-    if parts.scheme != "http" or not is_loopback(host):
-        raise ConfigError(
-            f"{who} is not at an https:// address: {parts.scheme}://{host}", hint="no secret is sent in the clear"
-        )
+    if not kept:
+        shown = f"{parts.scheme}://{parts.hostname or ''}"
+        raise ConfigError(f"{who} is not at an https:// address: {shown}", hint="no secret is sent in the clear")

@@ -9,7 +9,7 @@ themselves.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rucio_cs3.credentials import command, jwt, wlcg
@@ -77,8 +77,7 @@ class Sources:
     def in_order(self) -> Sequence[Source]:
         """Raises ConfigError when there is none."""
         order = self.config.order or tuple((method, False) for method in _implied(self.config))
-        made = [(_METHODS[method](self), goes_on) for method, goes_on in order]
-        return [Source(**{**vars(source), "goes_on": goes_on}) for source, goes_on in made]
+        return [replace(_METHODS[method](self), goes_on=goes_on) for method, goes_on in order]
 
     # What the methods are made of
 

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from rucio_cs3 import Cs3Client
-from rucio_cs3.gateway import Fault, Gateway, silent_gateway
+from rucio_cs3.gateway import Fault, silent_gateway
 
 PROCESSES, THREADS = 16, 16
 pytestmark = pytest.mark.slow
@@ -46,13 +46,6 @@ with ThreadPoolExecutor(threads) as pool:
     found = list(pool.map(ask, range(threads)))
 print(json.dumps([collections.Counter(said for said, _ in found), max(took for _, took in found)]))
 """
-
-
-@pytest.fixture
-def gateway(tmp_path):
-    (tmp_path / "root").mkdir()
-    with Gateway(tmp_path / "root") as gateway:
-        yield gateway
 
 
 @pytest.fixture

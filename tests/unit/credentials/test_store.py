@@ -23,13 +23,6 @@ ROOT = os.geteuid() == 0
 
 
 @pytest.fixture
-def gateway(tmp_path):
-    (tmp_path / "root").mkdir()
-    with Gateway(tmp_path / "root") as gateway:
-        yield gateway
-
-
-@pytest.fixture
 def folder(tmp_path):
     return tmp_path / "cache" / "tokens"
 
