@@ -16,6 +16,7 @@ try:
 except ImportError:
     _adler32 = zlib.adler32
 
+ADLER_BASE = 65521
 Buffer = Union[bytes, bytearray, memoryview]
 
 
@@ -35,6 +36,13 @@ class Adler32:
 
     def update(self, data: Buffer, /) -> None:
         self._value = _adler32(data, self._value)
+
+    def append(self, other: Adler32, length: int) -> None:
+        """As if the `length` bytes that `other` has seen had come here, after those that did."""
+        low, high = self._value & 0xFFFF, self._value >> 16
+        its_low, its_high = other._value & 0xFFFF, other._value >> 16
+        high = (high + its_high + length * (low - 1)) % ADLER_BASE
+        self._value = high << 16 | (low + its_low - 1) % ADLER_BASE
 
     def hexdigest(self) -> str:
         return f"{self._value:08x}"

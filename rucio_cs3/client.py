@@ -104,15 +104,22 @@ class Cs3Client:
         target: Target,
         sink: str | os.PathLike[str] | BinaryIO,
         *,
+        resume: bool = False,
         checksums: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] | None = None,
         timeout: float | None = None,
     ) -> Info:
-        """Fetch a file to a path, where it appears whole and verified or not at all, or into an open binary file."""
-        into = self._downloads.to_path if isinstance(sink, (str, os.PathLike)) else self._downloads.to_file
-        place: Any = os.fspath(sink) if isinstance(sink, os.PathLike) else sink
+        """Fetch a file to a path, where it appears whole and verified or not at all, or into an open binary file.
+
+        `resume` is for paths: what came before the network failed or the process died is kept beside it, as
+        `.<name>.rucio-cs3.part`, and the next call goes on from there. `progress` may be called by any thread, one at
+        a time.
+        """
+        options: Any = {"checksums": checksums, "progress": progress}
         with deadline.within(timeout):
-            return into(target, place, checksums=checksums, progress=progress)
+            if isinstance(sink, (str, os.PathLike)):
+                return self._downloads.to_path(target, os.fspath(sink), resume=resume, **options)
+            return self._downloads.to_file(target, sink, **options)
 
     def upload(
         self,

@@ -34,6 +34,7 @@ AUTH_METHODS = (
 )
 HIGHEST_PORT = 65535
 LONGEST_TIMEOUT = 86_400.0
+MOST_STREAMS = 16
 VERIFY_MODES = ("server", "readback")
 
 
@@ -94,6 +95,8 @@ class Config:
     """seconds without a byte before a transfer is given up"""
     retries: int = 2
     """how often a broken transfer is begun anew"""
+    streams: int = 4
+    """the most connections that share the download of one large file over a long link; 1 never shares it"""
     verify: str = "server"
     """after an upload: `server` compares with what the storage says, `readback` reads the file again as well"""
 
@@ -110,6 +113,8 @@ class Config:
             raise ConfigError("ca and client_cert mean nothing with tls = false", hint="remove them, or set tls = true")
         if bool(self.client_cert) != bool(self.client_key):
             raise ConfigError("client_cert and client_key go together", hint="give both or neither")
+        if not 1 <= self.streams <= MOST_STREAMS:
+            raise ConfigError(f"streams must be from 1 to {MOST_STREAMS}", hint="4 fill most links")
         for name in ("connect_timeout", "call_timeout", "stall_timeout"):
             if not 0 < getattr(self, name) <= LONGEST_TIMEOUT:
                 raise ConfigError(

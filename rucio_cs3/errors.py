@@ -21,9 +21,11 @@ Cs3Error
 ├── Unsupported              (NotImplementedError)
 ├── Unavailable              (ConnectionError)      unreachable, down, or its answer cannot be believed
 ├── DeadlineExceeded         (TimeoutError)
+│   └── Stalled                                     no byte came for the stall timeout
 ├── ServerError                                     the storage failed and does not say why
 ├── TransferError                                   bytes did not arrive
 │   ├── Interrupted          (ConnectionError)      the connection broke on the way
+│   │   └── Replaced                                the file changed while it was read
 │   ├── NotStored                                   the storage took them and has no such file
 │   ├── SizeMismatch
 │   └── ChecksumMismatch
@@ -154,6 +156,10 @@ class DeadlineExceeded(Cs3Error, TimeoutError):
     default_hint = "the site is slow or silent: try again, or raise the timeout"
 
 
+class Stalled(DeadlineExceeded):
+    code = "stalled"
+
+
 class ServerError(Cs3Error):
     code = "server_error"
     default_hint = "try again; if it stays, show the site's operator this line"
@@ -166,6 +172,10 @@ class TransferError(Cs3Error):
 class Interrupted(TransferError, ConnectionError):
     code = "interrupted"
     default_hint = "try again"
+
+
+class Replaced(Interrupted):
+    code = "replaced"
 
 
 class NotStored(TransferError):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import io
 import logging
+import socket
+import ssl
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import urllib3
@@ -20,7 +23,6 @@ from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
 
     from rucio_cs3.config import Config
@@ -89,7 +91,9 @@ class _Waiting(io.RawIOBase):
         super().__init__()
         self._socket = sock
         self._raw: Any = sock.makefile("rb", buffering=0)
-        self._patience = sock.gettimeout() or 0.0
+        self._patience = self._in_force = sock.gettimeout() or 0.0
+        self._holds = False
+        self._failure: OSError | None = None
 
     def makefile(self, _: str) -> io.BufferedReader:
         """What http.client does with a socket."""
@@ -99,18 +103,63 @@ class _Waiting(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
-        self._socket.settimeout(deadline.at_most(self._patience))
-        count: int | None = self._raw.readinto(buffer)
-        return count
+        if self._failure:
+            return 0
+        try:
+            return self._receive(buffer)
+        except OSError as error:
+            if not self._holds:
+                raise
+            self._failure = error
+            return 0
+
+    def _receive(self, buffer: Any) -> int:
+        patience = deadline.at_most(self._patience)
+        if patience != self._in_force:  # each change is a system call
+            self._socket.settimeout(patience)
+            self._in_force = patience
+        if isinstance(self._socket, ssl.SSLSocket):  # 16 KiB at a time, so every layer less is felt
+            return cast("int", self._socket.read(len(buffer), buffer))
+        return self._socket.recv_into(buffer)
+
+    def hold_failure(self) -> None:
+        """From now on a failure is an end: what came before it counts."""
+        self._holds = True
+
+    def raise_failure(self) -> None:
+        if self._failure:
+            raise self._failure
 
     def close(self) -> None:
         self._raw.close()
         super().close()
 
 
-class _Response(http.client.HTTPResponse):
+class Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(_Waiting(sock), *args, **options)  # type: ignore[arg-type]
+        self._socket = sock
+        self._waiting = _Waiting(sock)
+        super().__init__(self._waiting, *args, **options)  # type: ignore[arg-type]
+
+    def fill(self, view: memoryview) -> int:
+        """Read until `view` is full or the body ends. What came before a failure is given out first."""
+        self._waiting.hold_failure()
+        count = self.readinto(view)
+        if not count and view:
+            self._waiting.raise_failure()
+            if self.length:
+                raise ConnectionResetError(errno.ECONNRESET, "closed before its end")
+        return count
+
+    @property
+    def is_read(self) -> bool:
+        """To its end, so that another one can follow."""
+        return self.isclosed() and not self.length
+
+    def abort(self) -> None:
+        """Wake whoever waits for more."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class _Timed:
@@ -118,7 +167,7 @@ class _Timed:
 
     stall: float
     sock: socket.socket
-    response_class = _Response
+    response_class = Response
 
     def send(self, data: Any) -> None:
         """In pieces: the time is for each call, and a slow link is not a silent one."""

@@ -2,60 +2,75 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import secrets
-from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from rucio_cs3.errors import ChecksumMismatch, IsDirectory, Processing, Unavailable, Unsupported, WrongContent
+from rucio_cs3.errors import (
+    ChecksumMismatch,
+    Interrupted,
+    IsDirectory,
+    Processing,
+    Replaced,
+    SizeMismatch,
+    Stalled,
+    Unsupported,
+    WrongContent,
+)
 from rucio_cs3.model import Ref
-from rucio_cs3.transfer import verify
-from rucio_cs3.transfer.http import expect, map_failures
-from rucio_cs3.transfer.local import local_target, seekable
+from rucio_cs3.transfer import parallel, verify
+from rucio_cs3.transfer.content import Content, same_file
+from rucio_cs3.transfer.landing import Landing
+from rucio_cs3.transfer.local import BLOCK, local_target
+from rucio_cs3.transfer.part import NO_PART, NOTED_EVERY, part_of
+from rucio_cs3.transfer.ranges import NoRanges
 from rucio_cs3.transfer.retry import DOWNLOAD, retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
     from rucio_cs3.cs3.files import Endpoint, Files
     from rucio_cs3.model import Info, Target
+    from rucio_cs3.transfer.content import Body
     from rucio_cs3.transfer.http import DataServers
+    from rucio_cs3.transfer.part import NoPart
 
-BLOCK = 1 << 20
 PROTOCOLS = ("simple", "spaces")  # two names of one plain GET
+PROGRESS = 8 << 20  # bytes; a transfer that gets so much further between its failures is not given up
 
 
 class Downloads:
     """Downloads of one client."""
 
     def __init__(self, config: Config, files: Files, servers: DataServers, tokens: Tokens) -> None:
-        self._config = config
+        self.config = config
+        self.servers = servers
+        self.tokens = tokens
         self._files = files
-        self._servers = servers
-        self._tokens = tokens
 
-    def to_path(self, target: Target, path: str, **options: Any) -> Info:
-        """Like `to_file`, into a new file that gets its name when it is whole and right."""
+    def to_path(
+        self,
+        target: Target,
+        path: str,
+        *,
+        resume: bool = False,
+        checksums: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Info:
+        """Like `to_file`, into a new file that gets its name when it is whole and right.
+
+        With `resume`, what came before the network failed or the process died is kept for the next call.
+        """
         place = Path(path)
         with local_target(path):
             if place.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
             if place.exists() and not place.is_file():
                 raise OSError(errno.EEXIST, "it is not a regular file: open it, and hand over the open file")
-        part = place.with_name(f".rucio-cs3-{secrets.token_hex(6)}.part")
-        try:
-            with local_target(path), part.open("xb") as sink:
-                info = self.to_file(target, sink, **options)
-            with local_target(path):
-                part.replace(place)
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-        return info
+        with part_of(place, resume=resume) as part:
+            return _Download(self, Ref.of(target), part.file, checksums, progress, part).run()
 
     def to_file(
         self,
@@ -67,52 +82,9 @@ class Downloads:
     ) -> Info:
         """Write the file to `sink` and compare with the storage's checksum and those given.
 
-        A second attempt needs a `sink` that can go back to where it began.
+        A `sink` that cannot go back to where it began can be gone on with, but not be begun anew.
         """
-        ref = Ref.of(target)
-        expected = verify.named(checksums or {})
-        begin = sink.tell() if seekable(sink) else None
-        reached = 0
-
-        def attempt(number: int) -> Info:
-            nonlocal reached
-            if number and begin is not None:
-                reached = max(reached, sink.tell())
-                sink.seek(begin)
-            info = self._once(ref, sink, expected, progress)
-            if number and sink.tell() < reached:  # the file became shorter; what lies further behind is the caller's
-                sink.truncate()
-            return info
-
-        times = self._config.retries if begin is not None else 0
-        return retry(attempt, DOWNLOAD, times=times, tokens=self._tokens)
-
-    def _once(
-        self,
-        ref: Ref,
-        sink: BinaryIO,
-        wanted: Mapping[str, str],
-        progress: Callable[[int, int], None] | None,
-    ) -> Info:
-        info = self.readable(ref)
-        tally = verify.Tally({*verify.cheapest(info.checksums), *wanted}, info.size, progress)
-        endpoint = self.endpoint(ref)
-        path = str(ref)
-        with self._servers.get(endpoint, path=path) as response:
-            if response.status == HTTPStatus.NOT_FOUND:
-                raise Unavailable("the data server does not find what the storage has just shown", path=path)
-            expect(response, (HTTPStatus.OK,), path)
-            verify.same_size(info.size, int(response.headers.get("Content-Length", info.size)), path, "the data server")
-            for block in blocks(response, endpoint, path):
-                tally.add(block)
-                with local_target(str(getattr(sink, "name", "the target"))):
-                    _write(sink, block)
-        verify.same_size(info.size, tally.size, path, "what arrived")
-        verify.same_checksums(tally.checksums, info.checksums, path, "the storage says")
-        confirmed = info.checksums.keys() & tally.checksums.keys()
-        error = WrongContent if confirmed else ChecksumMismatch  # else it may have been damaged on the way
-        verify.same_checksums(tally.checksums, wanted, path, "expected was", error)
-        return info
+        return _Download(self, Ref.of(target), sink, checksums, progress).run()
 
     def readable(self, ref: Ref) -> Info:
         """Stat a file that has content to give."""
@@ -134,20 +106,106 @@ class Downloads:
         )
 
 
-def _write(sink: BinaryIO, block: bytes) -> None:
-    """An unbuffered file takes what it has room for."""
-    rest = memoryview(block)
-    while rest:
-        count = sink.write(rest)
-        if not count:
-            raise BlockingIOError(errno.EAGAIN, "it takes no more")
-        rest = rest[count:]
+class _Download:
+    """One file, through all attempts. Each goes on where the last one broke off, if it is still the same file."""
 
+    def __init__(
+        self,
+        of: Downloads,
+        ref: Ref,
+        sink: BinaryIO,
+        checksums: Mapping[str, str] | None,
+        progress: Callable[[int, int], None] | None,
+        part: NoPart = NO_PART,
+    ) -> None:
+        self._of = of
+        self._ref = ref
+        self._wanted = verify.named(checksums or {})
+        self._landing = Landing(sink, self._wanted, progress)
+        self._part = part
+        self._content: Content | None = None
+        self._failure: BaseException | None = None
+        self._noted = 0
 
-def blocks(response: Any, endpoint: Endpoint, path: str) -> Iterator[bytes]:
-    while True:
-        with map_failures(endpoint.url, path):
-            block: bytes = response.read(BLOCK)
-        if not block:
-            return
-        yield block
+    def run(self) -> Info:
+        config = self._of.config
+        while True:
+            reached, restarts = self._landing.reached, self._landing.restarts
+            try:
+                return retry(self._attempt, DOWNLOAD, times=config.retries, tokens=self._of.tokens)
+            except (Interrupted, Stalled):
+                got_on = self._landing.reached - reached >= PROGRESS and self._landing.restarts == restarts
+                if not (config.retries and got_on):
+                    raise
+
+    def _attempt(self, _: int) -> Info:
+        info = self._of.readable(self._ref)
+        content = self._content
+        if content is None or not same_file(info, content.info):
+            content = self._content = self._begin(info)
+        try:
+            if self._landing.reached < info.size or not info.size:
+                self._fetch(content)
+            content.confirm()
+            self._verify(info)
+        except (Replaced, SizeMismatch, ChecksumMismatch) as error:
+            self._failure, self._content = error, None  # nothing of it is worth keeping
+            self._part.note(info, None, 0)
+            raise
+        except BaseException as error:
+            self._failure = error
+            self._note(content)
+            raise
+        self._landing.end()
+        return info
+
+    def _begin(self, info: Info) -> Content:
+        """With what an earlier call left, or from the first byte."""
+        self._rewind(info)
+        found = self._part.take(info, verifiable=bool(info.checksums or self._wanted))
+        content = Content(self._ref, info, self._of, self._of.servers, found)
+        if found:
+            self._landing.take_up(found.reached)
+        return content
+
+    def _rewind(self, info: Info) -> None:
+        if not self._landing.can_begin and self._failure:
+            raise self._failure
+        self._landing.begin(info)
+
+    def _fetch(self, content: Content) -> None:
+        landing = self._landing
+        with content.open(landing.reached) as body:
+            if body.start != landing.reached:
+                self._rewind(content.info)
+            self._note(content)
+            if not parallel.is_worth_it(content, landing, self._of.config.streams):
+                self._copy(body, content)
+                return
+        try:
+            parallel.Parallel(content, landing, self._of.config, self._of.tokens).run(lambda: self._note(content))
+        except NoRanges:
+            raise Interrupted("the data server gives no parts of files any more", path=str(self._ref)) from None
+
+    def _copy(self, body: Body, content: Content) -> None:
+        size = content.info.size
+        view = memoryview(bytearray(min(BLOCK, size + 1)))
+        while count := body.fill(view):
+            if self._landing.reached + count > size:
+                raise SizeMismatch(f"the data server sends more than the {size} bytes of it", path=body.path)
+            self._landing.add(view[:count])
+            if self._landing.reached - self._noted >= NOTED_EVERY:
+                self._note(content)
+        if self._landing.reached < size:
+            raise Interrupted(f"it ended after {self._landing.reached} of {size} bytes", path=body.path)
+
+    def _note(self, content: Content) -> None:
+        self._noted = self._landing.reached
+        self._part.note(content.info, content.etag, self._noted)
+
+    def _verify(self, info: Info) -> None:
+        path, found = str(self._ref), self._landing.checksums
+        verify.same_checksums(found, info.checksums, path, "the storage says")
+        confirmed = info.checksums.keys() & found.keys()
+        error = WrongContent if confirmed else ChecksumMismatch  # else it may have been damaged on the way
+        verify.same_checksums(found, self._wanted, path, "expected was", error)

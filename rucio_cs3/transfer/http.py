@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import logging
 import socket
+import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import urllib3
 
 from rucio_cs3 import deadline
-from rucio_cs3.errors import Cs3Error, DeadlineExceeded, Interrupted, Unavailable, Unsupported, from_http
+from rucio_cs3.errors import Cs3Error, Interrupted, Stalled, Unavailable, Unsupported, from_http
+from rucio_cs3.transfer.ranges import Ranges, origin_of
 from rucio_cs3.web import Pools, unheard
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
     from rucio_cs3.cs3.files import Endpoint
+    from rucio_cs3.web import Response
 
 log = logging.getLogger(__name__)
 SLOWEST_COMMIT = 20 << 20  # bytes/s: after the last byte servers hash and copy before they answer
@@ -32,6 +36,7 @@ class DataServers:
         self._config = config
         self._tokens = tokens
         self._pools = Pools(config, config.stall_timeout)
+        self.ranges = Ranges()
 
     def close(self) -> None:
         self._pools.close()
@@ -39,11 +44,13 @@ class DataServers:
     @contextlib.contextmanager
     def get(self, endpoint: Endpoint, *, path: str, headers: Mapping[str, str] | None = None) -> Iterator[Any]:
         """The response, its body not yet read. Use within `with`: a connection not read to its end is not reused."""
+        began = time.monotonic()
         response = self._send("GET", endpoint, path=path, wait=0, headers=headers)
+        self.ranges.answered(endpoint.url, time.monotonic() - began)
         try:
             yield response
         finally:
-            if response.length_remaining == 0:
+            if response.length_remaining == 0 or _raw(response).is_read:
                 response.drain_conn()
             else:
                 response.close()
@@ -89,7 +96,7 @@ class DataServers:
                 preload_content=False,
                 decode_content=False,
             )
-        log.debug("%s %s at %s: HTTP %d", method, path, _origin(endpoint.url), response.status)
+        log.debug("%s %s at %s: HTTP %d", method, path, origin_of(endpoint.url), response.status)
         return response
 
     def _authorisation(self, endpoint: Endpoint) -> dict[str, str]:
@@ -99,10 +106,25 @@ class DataServers:
     def _refuse_plaintext(self, url: str, path: str) -> None:
         if self._config.tls and not url.startswith("https://"):
             raise Unsupported(
-                f"gateway {self._config.gateway} sends us to a data server without TLS, {_origin(url)}",
+                f"gateway {self._config.gateway} sends us to a data server without TLS, {origin_of(url)}",
                 path=path,
                 hint="the site must offer https there; a token is not sent in the clear",
             )
+
+
+def fill(response: Any, view: memoryview) -> int:
+    """Read the body until `view` is full or the body ends, with no copy on the way."""
+    return _raw(response).fill(view)
+
+
+def abort(response: Any) -> None:
+    """Wake whoever waits for more of the body, in another thread."""
+    _raw(response).abort()
+
+
+def _raw(response: Any) -> Response:
+    """Below urllib3, whose readinto makes bytes first and copies them."""
+    return cast("Response", response._original_response)  # noqa: SLF001 - it has no other way there
 
 
 def expect(response: Any, statuses: tuple[int, ...], path: str) -> None:
@@ -116,11 +138,6 @@ def _refusal(response: Any, path: str) -> Cs3Error:
     return from_http(response.status, " ".join(text.split())[:200], path=path)
 
 
-def _origin(url: str) -> str:
-    """The part of an endpoint that may be shown: the rest can be a secret."""
-    return "/".join(url.split("/", 3)[:3])
-
-
 @contextlib.contextmanager
 def map_failures(url: str, path: str) -> Iterator[None]:
     """The one place where urllib3's and the socket's errors become ours."""
@@ -128,12 +145,12 @@ def map_failures(url: str, path: str) -> Iterator[None]:
         yield
     except Cs3Error:
         raise
-    except (urllib3.exceptions.HTTPError, OSError) as error:
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
         for ours in error.args:
             if isinstance(ours, Cs3Error):  # raised by the body while it was sent, and wrapped by urllib3
                 raise ours from ours.__cause__
         deadline.check()
-        raise _failure(error, _origin(url), path) from error
+        raise _failure(error, origin_of(url), path) from error
 
 
 def _failure(error: Exception, origin: str, path: str) -> Cs3Error:
@@ -152,5 +169,5 @@ def _failure(error: Exception, origin: str, path: str) -> Cs3Error:
     if any(
         isinstance(e, (urllib3.exceptions.TimeoutError, TimeoutError, socket.timeout)) for e in (error, *error.args)
     ):
-        return DeadlineExceeded(f"data server {origin} went silent", path=path)
+        return Stalled(f"data server {origin} went silent", path=path)
     return Interrupted(f"the connection to data server {origin} broke", path=path)

@@ -15,6 +15,7 @@ from rucio_cs3.errors import (
     PreconditionFailed,
     ServerError,
     SizeMismatch,
+    Stalled,
     TokenRejected,
     Unavailable,
     WrongContent,
@@ -27,15 +28,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DOWNLOAD = (
+BOTH = (
     Interrupted,  # the connection broke
     SizeMismatch,  # it was cut, or the file was replaced meanwhile
     ChecksumMismatch,  # a byte went wrong on the way
     ServerError,  # 500: Reva's word for many passing things
     Unavailable,  # the data server is restarting
 )
+DOWNLOAD = (
+    *BOTH,
+    Stalled,  # it can go on where it stood
+)
 UPLOAD = (
-    *DOWNLOAD,
+    *BOTH,
     NotStored,  # it vanished after a good answer
     NotFound,  # somebody removed the folder that we remember as made
     PreconditionFailed,  # the same, in the second line's words

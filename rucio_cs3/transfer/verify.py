@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rucio_cs3.checksums import ALGORITHMS, normalise
 from rucio_cs3.errors import ChecksumMismatch, InvalidRequest, SizeMismatch
@@ -10,7 +10,7 @@ from rucio_cs3.errors import ChecksumMismatch, InvalidRequest, SizeMismatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from rucio_cs3.checksums import Buffer
+    from rucio_cs3.checksums import Adler32, Buffer
     from rucio_cs3.model import Info
 
 PREFERRED = ("adler32", "sha1", "md5")  # by speed
@@ -28,11 +28,29 @@ class Tally:
         self._running = {name: ALGORITHMS[name]() for name in algorithms}
 
     def add(self, block: Buffer) -> None:
+        self.hash(block)
+        self.tell(self.size)
+
+    def hash(self, block: Buffer) -> None:
         self.size += len(block)
         for checksum in self._running.values():
             checksum.update(block)
+
+    def tell(self, done: int) -> None:
+        """Say how far it is."""
         if self._progress:
-            self._progress(self.size, self._total)
+            self._progress(done, self._total)
+
+    @property
+    def takes_parts(self) -> bool:
+        """The checksum of a part is enough to go on with; else its bytes are needed."""
+        return self._running.keys() <= {"adler32"}
+
+    def append(self, part: Adler32, length: int) -> None:
+        """What `takes_parts` promises."""
+        self.size += length
+        for checksum in self._running.values():
+            cast("Adler32", checksum).append(part, length)
 
     @property
     def checksums(self) -> dict[str, str]:
