@@ -1,89 +1,35 @@
-"""File objects on a data server that honours ranges, which no behaviour of the embedded gateway does yet."""
+"""File objects on a data server that honours ranges, or does not."""
 
 from __future__ import annotations
 
 import contextlib
 import random
-import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rucio_cs3.config import Config
-from rucio_cs3.cs3.files import Endpoint
 from rucio_cs3.errors import Interrupted
-from rucio_cs3.model import Info, Ref, ResourceId
-from rucio_cs3.transfer.http import DataServers
-from rucio_cs3.transfer.stream import BUFFER, RemoteFile
-from tests.unit.credentials.given import given as given_token
+from rucio_cs3.model import Ref
+from rucio_cs3.transfer.stream import BUFFER, reader
+from tests.unit.transfer.liar import Liar, Site, refuses_ranges
 
 CONTENT = random.Random(1).randbytes(3 * BUFFER + 17)
 
 
-class RangeServer(ThreadingHTTPServer):
-    """Serves CONTENT, whole or from an offset on."""
-
-    daemon_threads = True
-    etag = '"1"'
-
-    def __init__(self):
-        self.ranges = []
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/data"
-
-    def handle_error(self, request, client_address):
-        """A reader that has seen enough hangs up."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        start = int(wanted[1]) if wanted else 0
-        self.server.ranges.append(start)
-        self.send_response(206 if wanted else 200)
-        self.send_header("Content-Length", str(len(CONTENT) - start))
-        self.send_header("ETag", self.server.etag)
-        self.end_headers()
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(CONTENT[start:])
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
-def server():
-    server = RangeServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-class Endpoints:
-    """Stands for the gateway, which says where the file is."""
-
-    def __init__(self, url):
-        self.url = url
-
-    def endpoint(self, ref):
-        return Endpoint("simple", self.url, "")
+def shared_site():
+    liar = Liar(CONTENT)
+    site = Site(liar)
+    yield site
+    site.servers.close()
+    liar.stop()
 
 
 @contextlib.contextmanager
-def opened(server):
-    info = Info("f", "/f", ResourceId("s", "o"), "file", len(CONTENT), 0.0, "")
-    servers = DataServers(Config("h:1", tls=False), given_token("t"))
-    with RemoteFile(Ref("/f"), info, Endpoints(server.url), servers) as file:
+def opened(site):
+    with reader(Ref("/f"), site.downloads, site.servers).detach() as file:
         yield file
-    servers.close()
 
 
 def read(file, size):
@@ -93,8 +39,8 @@ def read(file, size):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, len(CONTENT) + 5), st.integers(0, 2 * BUFFER)), max_size=5))
-def test_any_offset_gives_the_bytes_there(server, steps):
-    with opened(server) as file:
+def test_any_offset_gives_the_bytes_there(shared_site, steps):
+    with opened(shared_site) as file:
         for offset, size in steps:
             file.seek(offset)
             found = read(file, size)
@@ -102,29 +48,62 @@ def test_any_offset_gives_the_bytes_there(server, steps):
             assert found or size == 0 or offset >= len(CONTENT)
 
 
-def test_a_far_seek_asks_for_a_range_and_a_near_one_reads_on(server):
-    server.ranges.clear()
-    with opened(server) as file:
+def test_a_far_seek_asks_for_a_range_and_a_near_one_reads_on(site, liar):
+    with opened(site) as file:
         assert read(file, 10) == CONTENT[:10]
         file.seek(1000)
         assert read(file, 10) == CONTENT[1000:1010]
         file.seek(2 * BUFFER + 5)
         assert read(file, 10) == CONTENT[2 * BUFFER + 5 :][:10]
-    assert server.ranges == [0, 2 * BUFFER + 5]
+    assert liar.starts == [None, 2 * BUFFER + 5]
 
 
-def test_ranges_of_two_versions_do_not_make_a_file(server, monkeypatch):
-    with opened(server) as file:
+def test_a_server_without_ranges_is_asked_for_one_once(site, liar):
+    """Then it is read on from where it stands, and from the beginning when that lies behind."""
+    liar.always = refuses_ranges
+    far = 2 * BUFFER + 5
+    for asked in ([None, far, None, None], [None, None]):
+        liar.requests.clear()
+        with opened(site) as file:
+            for offset in (0, far, 3 * BUFFER, 7):
+                file.seek(offset)
+                assert read(file, 10) == CONTENT[offset : offset + 10]
+        assert liar.starts == asked
+
+
+def test_downloads_and_file_objects_remember_together(site, liar, tmp_path):
+    liar.always = refuses_ranges
+    with opened(site) as file:
+        file.seek(BUFFER)
         read(file, 10)
-        monkeypatch.setattr(server, "etag", '"2"')
-        file.seek(2 * BUFFER)
-        with pytest.raises(Interrupted, match="was replaced"):
-            read(file, 10)
+    liar.requests.clear()
+    liar.lies = [lambda reply: reply.but(sent=BUFFER, end="close")]
+    site.downloads.to_path("/f", str(tmp_path / "f"))
+    assert liar.starts == [None, None]
 
 
-def test_nothing_is_asked_for_beyond_the_end(server):
-    server.ranges.clear()
-    with opened(server) as file:
+def test_ranges_of_two_versions_do_not_make_a_file(site, liar):
+    with opened(site) as file:
+        read(file, 10)
+        liar.etag = '"2"'
+        for _ in range(2):
+            file.seek(2 * BUFFER)
+            with pytest.raises(Interrupted, match="was replaced"):
+                read(file, 10)
+
+
+def test_nothing_is_asked_for_beyond_the_end(site, liar):
+    with opened(site) as file:
         file.seek(len(CONTENT))
         assert read(file, 10) == b""
-    assert server.ranges == []
+    assert liar.requests == []
+
+
+def test_what_came_before_a_cut_is_given_out_first(site, liar):
+    liar.lies = [lambda reply: reply.but(sent=1000, end="close")]
+    with opened(site) as file:
+        assert read(file, 4000) == CONTENT[:1000]
+        with pytest.raises(Interrupted):
+            read(file, 4000)
+        assert read(file, 4000) == CONTENT[1000:5000]
+    assert liar.starts == [None, 1000]
