@@ -1,0 +1,84 @@
+"""Byte ranges of a download: what is asked for, and a body of several parts."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNIT = "bytes="
+
+
+class BadRange(ValueError):
+    """It is not understood."""
+
+
+class BeyondEnd(ValueError):
+    """There is nothing in it."""
+
+
+class Range(NamedTuple):
+    start: int
+    length: int
+
+    def of(self, size: int) -> str:
+        """As Content-Range says it."""
+        return f"bytes {self.start}-{self.start + self.length - 1}/{size}"
+
+
+def parse(told: str, size: int) -> list[Range]:
+    """The ranges that a header asks for, in its order; none for a header that has none in it.
+
+    Raises:
+        BadRange: it makes no sense.
+        BeyondEnd: none of them begins within the file.
+    """
+    if not told:
+        return []
+    if not told.startswith(UNIT):
+        raise BadRange(told)
+    parts = [part.strip() for part in told[len(UNIT) :].split(",") if part.strip()]
+    ranges = [_range(part, size) for part in parts]
+    found = [one for one in ranges if one]
+    if parts and not found:
+        raise BeyondEnd(told)
+    return found
+
+
+def _range(part: str, size: int) -> Range | None:
+    """None for one that begins beyond the end."""
+    first, dash, last = (piece.strip() for piece in part.partition("-"))
+    if not dash or not (first or last) or not all(piece.isdigit() for piece in (first, last) if piece):
+        raise BadRange(part)
+    if not first:
+        length = min(int(last), size)
+        return Range(size - length, length) if size else None
+    start = int(first)
+    if last and int(last) < start:
+        raise BadRange(part)
+    return Range(start, min(int(last or size), size - 1) - start + 1) if start < size else None
+
+
+class Multipart:
+    """The parts of a body that has several, each with a head of its own."""
+
+    def __init__(self, ranges: list[Range], size: int, content_type: str) -> None:
+        boundary = uuid.uuid4().hex
+        self.content_type = f"multipart/byteranges; boundary={boundary}"
+        self._end = f"\r\n--{boundary}--\r\n".encode()
+        self._parts = [
+            (f"--{boundary}\r\nContent-Range: {one.of(size)}\r\nContent-Type: {content_type}\r\n\r\n".encode(), one)
+            for one in ranges
+        ]
+
+    def __len__(self) -> int:
+        return sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in self)
+
+    def __iter__(self) -> Iterator[bytes | Range]:
+        """What is sent as it is, and what of the file."""
+        for number, (head, one) in enumerate(self._parts):
+            yield b"\r\n" * bool(number) + head
+            yield one
+        yield self._end
