@@ -5,7 +5,7 @@ The hazards are the point. A gateway that is kinder than the real ones lets clie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,18 @@ class Behaviour:
     takes_chunk_names: bool = True  # `x-chunking-1-2-0` is a part of x, and no file of that name
     fixed_quota: int | None = None  # told whatever the disk says
 
+    # The second line
+    has_spaces: bool = False  # trees with members and quotas of their own, and files with ids of their own
+    asynchronous: bool = False  # what was uploaded is processed before it can be read
 
+
+# What oCIS and OpenCloud have: the second line of Reva, with its driver `decomposed`.
+OPENCLOUD = Behaviour(
+    name="opencloud",
+    has_spaces=True,
+    id_is_path=False,
+    metadata_outlives_file=False,
+)
 BEHAVIOURS = {
     behaviour.name: behaviour
     for behaviour in (
@@ -91,6 +102,8 @@ BEHAVIOURS = {
             takes_chunk_names=False,
             fixed_quota=50_000_000_000,
         ),
+        OPENCLOUD,
+        replace(OPENCLOUD, name="opencloud-async", asynchronous=True),
     )
 }
 DEFAULT = "reva-local"
