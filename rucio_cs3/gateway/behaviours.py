@@ -24,10 +24,15 @@ class Behaviour:
     # What a call gets that finds something, or nothing, where it should not
     make_existing: str = "ALREADY_EXISTS"
     touch_existing: str = "ALREADY_EXISTS"
+    below_file: str = "INTERNAL"  # Stat and Delete of what would be in a file
+    make_without_parent: str = "NOT_FOUND"
     list_missing: str = "NOT_FOUND"
     delete_missing: str = "NOT_FOUND"
     metadata_missing: str = "NOT_FOUND"
-    bins_deleted_files: bool = True  # under name and time: a name that gets too long by that cannot be deleted
+    quota_missing: str = "OK"
+    move_missing: str = "INTERNAL"  # the source, or the folder that it is to go to
+    move_existing: str = "OK"  # what is there is replaced, unless it is a folder: INTERNAL
+    bins_under_name: bool = True  # and time: a name that gets too long by that cannot be deleted
     makes_parents: bool = False  # CreateContainer, TouchFile, Move and PUT make what is missing above
 
     # What Stat says
@@ -64,7 +69,10 @@ class Behaviour:
     serves_ranges: bool = False
 
     # The second line
-    has_spaces: bool = False  # trees with members and quotas of their own, and files with ids of their own
+    # Trees with members and quotas of their own; files with ids, checksums and versions; a bin, and locks that count.
+    # !! Delete of a space's root destroys the space, and Move of a folder into itself loses it and never returns.
+    # !! A bad token, or one who may not see it, gets NOT_FOUND from Stat and ListContainer.
+    has_spaces: bool = False
     asynchronous: bool = False  # what was uploaded is processed before it can be read
 
 
@@ -72,13 +80,23 @@ class Behaviour:
 OPENCLOUD = Behaviour(
     name="opencloud",
     has_spaces=True,
+    mount="/users",
     id_is_path=False,
+    lists_in_order=False,
+    below_file="NOT_FOUND",
+    make_without_parent="FAILED_PRECONDITION",
+    quota_missing="NOT_FOUND",
+    move_missing="NOT_FOUND",
+    move_existing="ALREADY_EXISTS",
+    bins_under_name=False,
+    folder_size_is_recursive=True,
     metadata_outlives_file=False,
     keeps_killed_uploads=False,
     replaces_folders=False,
     commits_empty_at_once=True,
     checks_uploads=True,
     serves_ranges=True,
+    has_locks=True,
 )
 BEHAVIOURS = {
     behaviour.name: behaviour
@@ -95,7 +113,7 @@ BEHAVIOURS = {
             list_missing="INTERNAL",
             delete_missing="OK",
             metadata_missing="INTERNAL",
-            bins_deleted_files=False,
+            bins_under_name=False,
             makes_parents=True,
             folder_size_is_recursive=True,
             shows_inode=True,

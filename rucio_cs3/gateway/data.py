@@ -78,7 +78,7 @@ class DataHandler(Exchange):
 
     def _route(self) -> None:
         path = urlsplit(self.path).path
-        door = webdav.find(path)
+        door = None if self.site.behaviour.has_spaces else webdav.find(path)  # its door is not imitated yet
         if door:
             webdav.WebDav(self, door).serve()
         elif path == FAULTS and self.offers_faults:
@@ -118,8 +118,9 @@ class DataHandler(Exchange):
         if protocol == "simple":
             return self.site.namespace.place(posixpath.normpath("/" + unquote(what)), user)
         space, _, below = unquote(what).partition("/")
-        storage_id, _, opaque_id = space.partition("!")
-        where = storage.ResourceId(storage_id=storage_id, opaque_id=opaque_id)
+        space, _, opaque_id = space.partition("!")
+        storage_id, _, space_id = space.partition("$")
+        where = storage.ResourceId(storage_id=storage_id, space_id=space_id, opaque_id=opaque_id)
         return self.site.namespace.resolve(storage.Reference(resource_id=where, path=f"./{below}"), user)
 
     def strike(self, path: str) -> Struck:
@@ -168,8 +169,9 @@ class DataHandler(Exchange):
         """Take the content of an upload that was announced; the HTTP status."""
         if self.site.behaviour.stages_uploads:
             return self._staged(what, blocks, length)
-        self._check_room(length)
-        self.site.in_place.write(self._in_place(what, user), user, blocks)
+        place = self._in_place(what, user)
+        self._check_room(length, place)
+        self.site.in_place.write(place, user, blocks)
         return HTTPStatus.OK
 
     def _path_of(self, what: str, user: User) -> str:
@@ -187,7 +189,7 @@ class DataHandler(Exchange):
         upload = uploads.find(upload_id)
         if not upload:
             raise Refused("INTERNAL", "error retrieving upload")
-        self._check_room(length)
+        self._check_room(length, uploads.place(upload))
         try:
             uploads.append(upload, blocks)
         except BodyCut:
@@ -196,8 +198,8 @@ class DataHandler(Exchange):
             raise
         return HTTPStatus.OK if uploads.finish(upload) else HTTPStatus.PARTIAL_CONTENT
 
-    def _check_room(self, length: int) -> None:
-        if not self.site.storage.has_room(length):
+    def _check_room(self, length: int, place: Place) -> None:
+        if not self.site.storage.has_room(length, place):
             raise Refused("INSUFFICIENT_STORAGE", "insufficient storage")
 
     @staticmethod

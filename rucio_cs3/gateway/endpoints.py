@@ -38,7 +38,7 @@ class Endpoints:
         place = site.namespace.resolve(reference, user)
         if place.is_root:
             raise Refused("INTERNAL", "can't upload to mount path")
-        if not site.storage.has_room(length):
+        if not site.storage.has_room(length, place):
             raise Refused("INSUFFICIENT_STORAGE", "insufficient storage")
         below = site.uploads.begin(place, user, length).id if site.behaviour.stages_uploads else place.below
         protocols = random.sample(site.behaviour.upload_protocols, len(site.behaviour.upload_protocols))
@@ -53,10 +53,11 @@ class Endpoints:
     def for_download(self, reference: Any, user: User) -> list[Any]:
         """Nothing is checked at all. An id that comes without a path beginning with a dot gets lost, as in Reva."""
         self._site.namespace.check(reference)
+        reference = self._site.namespace.relative(reference, user)
         protocol, below = "simple", reference.path
         if is_relative(reference):
             where = reference.resource_id
-            protocol, below = "spaces", posixpath.join(f"{where.storage_id}!{where.opaque_id}", reference.path)
+            protocol, below = "spaces", posixpath.join(self._site.namespace.spelt(where), reference.path)
         elif not reference.HasField("resource_id"):
             below = self._site.namespace.resolve(reference, user).below
         url, token = self._address(protocol, below)

@@ -54,7 +54,7 @@ class Service:
     def create_home(self, _: Any, user: User) -> Any:
         if not self._site.behaviour.home_per_user:
             raise Refused("INTERNAL", "error creating home")
-        self._site.namespace.home(user).mkdir(exist_ok=True)
+        self._site.namespace.make_home(user)
         return provider.CreateHomeResponse()
 
     # Application passwords
@@ -132,8 +132,7 @@ class Service:
         return provider.GetPathResponse(path=self._site.namespace.path(place))
 
     def get_quota(self, request: Any, user: User) -> Any:
-        self._place(request, user)
-        total, used = self._storage.quota()
+        total, used = self._storage.quota(self._place(request, user))
         return provider.GetQuotaResponse(total_bytes=total, used_bytes=used)
 
     def set_arbitrary_metadata(self, request: Any, user: User) -> Any:
@@ -204,7 +203,7 @@ class Service:
 class Method(NamedTuple):
     request: Any
     reply: Any
-    call: Callable[[Service, Any, Any], Any]
+    call: Callable[[Any, Any, Any], Any]
 
 
 METHODS = {

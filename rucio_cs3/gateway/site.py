@@ -38,6 +38,6 @@ class Site:
     def sign_in(self, kind: str, client_id: str, secret: str) -> Identity:
         """Who it is, with a home made at the first login where users have homes. Raises Refused."""
         who = self.login.identity(kind, client_id, secret)
-        if kind != "machine" and owns_home(who.scopes) and self.behaviour.home_per_user:
-            self.namespace.home(who.user).mkdir(exist_ok=True)
+        if kind != "machine" and owns_home(who.scopes):
+            self.namespace.make_home(who.user)
         return who

@@ -84,7 +84,7 @@ class Uploads:
         whole = self._assemble(upload)
         if whole:
             content, below = whole
-            self._publish(content, self._namespace.place(below, self._owner(upload)))
+            self._storage.publish(content, self._namespace.place(below, self._owner(upload)))
         self.drop(upload)
         return whole is not None
 
@@ -94,13 +94,10 @@ class Uploads:
 
     def path(self, upload: Upload) -> str:
         """The CS3 path that it will have."""
-        return self._namespace.path(self._namespace.place(upload.below, self._owner(upload)))
+        return self._namespace.path(self.place(upload))
 
-    def _publish(self, content: Path, place: Place) -> None:
-        with internal("publishing the upload"):
-            if place.local.is_dir() and self._behaviour.replaces_folders:
-                self._storage.discard(place.local)
-            content.replace(place.local)
+    def place(self, upload: Upload) -> Place:
+        return self._namespace.place(upload.below, self._owner(upload))
 
     def _assemble(self, upload: Upload) -> tuple[Path, str] | None:
         """The content and its path, put together when it came in the parts of old ownCloud clients."""
@@ -159,7 +156,7 @@ class InPlace:
                 raise OSError(errno.EIO, "input/output error")
 
 
-def make_folders(namespace: Namespace) -> None:
+def make_folders(state: Path) -> None:
     """What a gateway keeps for itself, out of sight of its users."""
-    for name in ("uploads", "trash"):
-        os.makedirs(namespace.state / name, mode=0o700, exist_ok=True)  # noqa: PTH103 - the mode for all of them
+    for name in ("uploads", "trash", "bin", "versions"):
+        os.makedirs(state / name, mode=0o700, exist_ok=True)  # noqa: PTH103 - the mode for all of them

@@ -85,10 +85,16 @@ class Issuer:
             claims = jwt.decode(token, public, ["RS256"], issuer=self.url, options={"verify_aud": False})
         except jwt.InvalidTokenError:
             return None
-        name = claims["sub"]
+        name = claims.get("sub") or ""
         known = {user.username: user for user in DEMO_USERS}.get(name)
         subject = known.id if known else name
-        return {"iss": self.url, "sub": subject, "name": name, "email": f"{name}@example.org"}
+        return {
+            "iss": self.url,
+            "sub": subject,
+            "name": name,
+            "preferred_username": name,
+            "email": f"{name}@example.org",
+        }
 
     @property
     def pages(self):
