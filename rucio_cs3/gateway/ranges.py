@@ -6,7 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 UNIT = "bytes="
 CHARSET = "; charset=UTF-8"
@@ -62,6 +62,24 @@ def _range(part: str, size: int) -> Range | None:
     return Range(start, min(int(last or size), size - 1) - start + 1) if start < size else None
 
 
+class Reply:
+    """What answers a request for these ranges, or for all where there are none."""
+
+    def __init__(self, ranges: list[Range], size: int, mime_type: str) -> None:
+        self.code = 206
+        self.headers = {"Content-Type": f"{mime_type}{CHARSET}"}
+        self.parts: Iterable[bytes | Range] = ranges or [Range(0, size)]
+        self.length = sum(one.length for one in ranges) if ranges else size
+        if not ranges or self.length > size:
+            self.code, self.length, self.parts = 200, size, [Range(0, size)]
+        elif len(ranges) == 1:
+            self.headers |= {"Content-Range": ranges[0].of(size), "Accept-Ranges": "bytes"}
+        else:
+            several = Multipart(ranges, size, mime_type)
+            self.headers = {"Content-Type": several.content_type}
+            self.length, self.parts = several.length, several
+
+
 class Multipart:
     """A body of several parts, each with a head of its own.
 
@@ -73,7 +91,13 @@ class Multipart:
         self.content_type = f"multipart/byteranges; boundary={boundary}"
         self._pieces: list[bytes | Range] = []
         for number, one in enumerate(ranges):
-            lines = (f"--{boundary}", f"Content-Range: {one.of(size)}", f"Content-Type: {content_type}{CHARSET}", "", "")
+            lines = (
+                f"--{boundary}",
+                f"Content-Range: {one.of(size)}",
+                f"Content-Type: {content_type}{CHARSET}",
+                "",
+                "",
+            )
             self._pieces += [b"\r\n" * bool(number) + "\r\n".join(lines).encode(), one]
         self._pieces.append(f"\r\n--{boundary}--\r\n".encode())
         self.length = sum(map(_length, self._pieces)) - len(CHARSET) * len(ranges)

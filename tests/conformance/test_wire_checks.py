@@ -33,7 +33,7 @@ def old(wire, folder):
     return f"{folder}/f"
 
 
-def begin(wire, target, length=len(NEW), opaque=None, **conditions):
+def begin(wire, target, length=3, opaque=None, **conditions):
     """How an announcement ends."""
     return wire.code("InitiateFileUpload", ref=target, opaque=announcing(length, **(opaque or {})), **conditions)
 
@@ -142,7 +142,11 @@ CONDITIONS = {  # of a file that is there, with the answers for it, and for a mi
         "FAILED_PRECONDITION",
         "OK",
     ),
-    "if_unmodified_since future": (lambda info: {"if_unmodified_since": {"seconds": info.mtime.seconds + 9}}, "OK", "OK"),
+    "if_unmodified_since future": (
+        lambda info: {"if_unmodified_since": {"seconds": info.mtime.seconds + 9}},
+        "OK",
+        "OK",
+    ),
 }
 
 
@@ -366,9 +370,8 @@ def small(wire):
         "CreateStorageSpace", type="project", name=name, owner=owner, quota={"quota_max_bytes": 1000}
     ).storage_space
     yield f"/projects/{name}"
-    for _ in range(2):  # first it is disabled, then it goes
-        purge = {"map": {"purge": {"decoder": "plain", "value": b"true"}}}
-        wire.call("DeleteStorageSpace", id=space.id, opaque=purge if _ else None)
+    for opaque in ({}, {"map": {"purge": {"decoder": "plain", "value": b"true"}}}):  # first it is disabled
+        wire.code("DeleteStorageSpace", id=space.id, opaque=opaque)
 
 
 def test_what_there_is_room_for(wire, small):
