@@ -5,7 +5,7 @@ The hazards are the point. A gateway that is kinder than the real ones lets clie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,15 @@ class Behaviour:
     # What a call gets that finds something, or nothing, where it should not
     make_existing: str = "ALREADY_EXISTS"
     touch_existing: str = "ALREADY_EXISTS"
+    below_file: str = "INTERNAL"  # Stat and Delete of what would be in a file
+    make_without_parent: str = "NOT_FOUND"
     list_missing: str = "NOT_FOUND"
     delete_missing: str = "NOT_FOUND"
     metadata_missing: str = "NOT_FOUND"
-    bins_deleted_files: bool = True  # under name and time: a name that gets too long by that cannot be deleted
+    quota_missing: str = "OK"
+    move_missing: str = "INTERNAL"  # the source, or the folder that it is to go to
+    move_existing: str = "OK"  # what is there is replaced, unless it is a folder: INTERNAL
+    bins_under_name: bool = True  # and time: a name that gets too long by that cannot be deleted
     makes_parents: bool = False  # CreateContainer, TouchFile, Move and PUT make what is missing above
 
     # What Stat says
@@ -56,8 +61,45 @@ class Behaviour:
     replaces_folders: bool = True  # a PUT onto a folder puts the file in place of the whole tree
     takes_chunk_names: bool = True  # `x-chunking-1-2-0` is a part of x, and no file of that name
     fixed_quota: int | None = None  # told whatever the disk says
+    commits_empty_at_once: bool = (
+        False  # Initiate of no bytes is the upload, over old content too; a PUT of none is 400
+    )
+    # Folder, conditions, locks, room and checksum: at Initiate, and again before a file appears; the bytes of an upload
+    # that is refused then stay with it, and are in the way of the next try. A PUT in chunks, or one that is cut, is no
+    # upload; but one that is shorter or longer than announced is, and its size is what was announced.
+    checks_uploads: bool = False
+    serves_ranges: bool = False
+
+    # The second line
+    # Trees with members and quotas of their own; files with ids, checksums and versions; a bin, and locks that count.
+    # !! Delete of a space's root destroys the space, and Move of a folder into itself loses it and never returns.
+    # !! A bad token, or one who may not see it, gets NOT_FOUND from Stat and ListContainer.
+    has_spaces: bool = False
+    asynchronous: bool = False  # what was uploaded is processed before it can be read
 
 
+# What oCIS and OpenCloud have: the second line of Reva, with its driver `decomposed`.
+OPENCLOUD = Behaviour(
+    name="opencloud",
+    has_spaces=True,
+    mount="/users",
+    id_is_path=False,
+    lists_in_order=False,
+    below_file="NOT_FOUND",
+    make_without_parent="FAILED_PRECONDITION",
+    quota_missing="NOT_FOUND",
+    move_missing="NOT_FOUND",
+    move_existing="ALREADY_EXISTS",
+    bins_under_name=False,
+    folder_size_is_recursive=True,
+    metadata_outlives_file=False,
+    keeps_killed_uploads=False,
+    replaces_folders=False,
+    commits_empty_at_once=True,
+    checks_uploads=True,
+    serves_ranges=True,
+    has_locks=True,
+)
 BEHAVIOURS = {
     behaviour.name: behaviour
     for behaviour in (
@@ -73,7 +115,7 @@ BEHAVIOURS = {
             list_missing="INTERNAL",
             delete_missing="OK",
             metadata_missing="INTERNAL",
-            bins_deleted_files=False,
+            bins_under_name=False,
             makes_parents=True,
             folder_size_is_recursive=True,
             shows_inode=True,
@@ -91,6 +133,8 @@ BEHAVIOURS = {
             takes_chunk_names=False,
             fixed_quota=50_000_000_000,
         ),
+        OPENCLOUD,
+        replace(OPENCLOUD, name="opencloud-async", asynchronous=True),
     )
 }
 DEFAULT = "reva-local"

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.storage import Storage
 
 BAD_TOKEN = "auth: core access token is invalid"  # noqa: S105 - a message, not a token
+NO_TOKEN = "auth: core access token not found"  # noqa: S105
 READS = {"Stat", "ListContainer"}
+# On the second line every call reaches the gateway, and most fail when it asks another service in the caller's name.
+NOBODY = "user not found in context"
+ANONYMOUS: dict[str, Exception] = {
+    "GetHome": Aborted("UNKNOWN", NOBODY),
+    "CreateHome": Refused("PERMISSION_DENIED", "can't create home for anonymous user"),
+    "ListStorageSpaces": Refused("INTERNAL", f"gateway could not call ListStorageSpaces:{NOBODY}"),
+}
+TOKENLESS = {"Authenticate", "WhoAmI", "CreateSymlink", "ListContainerStream", "ListRecycleStream"}
 
 
 class Target(NamedTuple):
@@ -34,12 +43,20 @@ def strike(target: Target, struck: Struck) -> None:
 
 
 def reject_token(method: str, struck: Struck) -> None:
-    """Answer a bad token: as the first line of Reva does, or with the lie of the second."""
-    if not struck.get("token_not_found"):
-        raise Aborted("PERMISSION_DENIED", BAD_TOKEN)
+    """Answer a bad token as the first line of Reva does, or with the lie of the second on request."""
+    if struck.get("token_not_found"):
+        reject_in_status(method, "garbage")
+    raise Aborted("PERMISSION_DENIED", BAD_TOKEN)
+
+
+def reject_in_status(method: str, token: str) -> None:
+    """Answer a bad token, or none, as the second line does. Raises nothing for calls that need no token there."""
     if method in READS:
         raise Refused("NOT_FOUND", "gateway could not find space for ref")
-    raise Refused("PERMISSION_DENIED", BAD_TOKEN)
+    if method in ANONYMOUS:
+        raise ANONYMOUS[method]
+    if method not in TOKENLESS:
+        raise Refused(*(("PERMISSION_DENIED", BAD_TOKEN) if token else ("UNAUTHENTICATED", NO_TOKEN)))
 
 
 def _status(fault: Fault, _: Target, __: Struck) -> None:

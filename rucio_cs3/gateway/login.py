@@ -26,11 +26,18 @@ class Identity(NamedTuple):
 
 class Login:
     def __init__(
-        self, users: Users, machine_secret: str | None, issuer: Issuer | None, app_passwords: AppPasswords
+        self,
+        users: Users,
+        machine_secret: str | None,
+        issuer: Issuer | None,
+        app_passwords: AppPasswords,
+        *,
+        finds_user_ids: bool,
     ) -> None:
         self._users = users
         self._machine_secret = machine_secret
         self._issuer = issuer
+        self._claims = {"": users.by_name, "mail": users.by_mail, **({"userid": users.by_id} if finds_user_ids else {})}
         self.app_passwords = app_passwords
         self._types: dict[str, Callable[[str, str], Identity]] = {"basic": self._basic, "appauth": self._appauth}
         if machine_secret:
@@ -54,15 +61,14 @@ class Login:
         if not hmac.compare_digest(secret.encode(), (self._machine_secret or "").encode()):
             raise Refused("PERMISSION_DENIED", "wrong password")
         claim, _, value = client_id.rpartition(":")
-        known = {"": self._users.by_name, "mail": self._users.by_mail}
-        user = known[claim](value) if claim in known else None
+        user = self._claims[claim](value) if claim in self._claims else None
         return Identity(user or _unknown(claim or "username", value))
 
     def _bearer(self, _: str, token: str) -> Identity:
-        subject = self._issuer.subject(token) if self._issuer else None
-        user = self._users.by_name(subject) if subject else None
+        assert self._issuer
+        user = self._issuer.user(token, self._users)
         if not user:
-            raise Refused("UNAUTHENTICATED", "error authenticating user")
+            raise Refused(self._issuer.refusal, "error authenticating user")
         return Identity(user)
 
     def _appauth(self, username: str, password: str) -> Identity:

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+HIDDEN = "\0"  # begins the keys of what the gateway itself has to remember of a file: never shown
 SCHEMA = "CREATE TABLE IF NOT EXISTS metadata (path TEXT, key TEXT, value TEXT, PRIMARY KEY (path, key))"
+INDEX = "CREATE INDEX IF NOT EXISTS found ON metadata (key, value)"
 
 
 class Metadata:
@@ -21,6 +23,7 @@ class Metadata:
         self._database = sqlite3.connect(str(file), check_same_thread=False, isolation_level=None)
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.execute(SCHEMA)
+        self._database.execute(INDEX)
 
     def close(self) -> None:
         with self._lock:
@@ -34,6 +37,25 @@ class Metadata:
         rows = [(path, key, value) for key, value in entries.items()]
         with self._lock:
             self._database.executemany("INSERT OR REPLACE INTO metadata VALUES (?, ?, ?)", rows)
+
+    def claim(self, path: str, key: str, value: str) -> str:
+        """What stands there, which is this value if there was none."""
+        with self._lock:
+            self._database.execute("INSERT OR IGNORE INTO metadata VALUES (?, ?, ?)", (path, key, value))
+            found = self._database.execute("SELECT value FROM metadata WHERE path = ? AND key = ?", (path, key))
+            return str(found.fetchone()[0])
+
+    def find(self, key: str, value: str) -> str | None:
+        """The path of the file that has this."""
+        with self._lock:
+            found = self._database.execute("SELECT path FROM metadata WHERE key = ? AND value = ?", (key, value))
+            row = found.fetchone()
+        return str(row[0]) if row else None
+
+    def having(self, key: str) -> list[tuple[str, str]]:
+        """The paths of all files that have this, with what they have."""
+        with self._lock:
+            return list(self._database.execute("SELECT path, value FROM metadata WHERE key = ?", (key,)))
 
     def unset(self, path: str, keys: Iterable[str]) -> None:
         rows = [(path, key) for key in keys]

@@ -28,10 +28,11 @@ class Place(NamedTuple):
     below: str
     key: str
     local: Path
+    root: str = "/"
 
     @property
     def is_root(self) -> bool:
-        return self.below == "/"
+        return self.below == self.root
 
 
 def clean(path: str) -> str:
@@ -44,7 +45,7 @@ def is_relative(reference: Any) -> bool:
     return bool(reference.HasField("resource_id") and reference.path.startswith("."))
 
 
-def _is_within(path: str, folder: str) -> bool:
+def is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
@@ -73,7 +74,7 @@ class Namespace:
         if reference.HasField("resource_id") and reference.resource_id.storage_id not in ("", STORAGE_ID):
             raise Refused("INTERNAL", "grpc failed with code CODE_INTERNAL")
         by_id = reference.HasField("resource_id") and reference.resource_id.storage_id
-        if not by_id and not _is_within(reference.path, self.behaviour.mount):
+        if not by_id and not is_within(reference.path, self.behaviour.mount):
             raise Refused("NOT_FOUND", "storage provider not found for reference")
 
     def place(self, below: str, user: User) -> Place:
@@ -85,7 +86,7 @@ class Namespace:
             real = os.path.realpath(local)
         except ValueError as error:  # a NUL in the name
             raise Refused("INTERNAL", str(error)) from error
-        if not _is_within(real, home) or _is_within(real, ours):
+        if not is_within(real, home) or is_within(real, ours):
             raise Refused("NOT_FOUND", "path not found")
         return Place(below, key, local)
 
@@ -94,11 +95,16 @@ class Namespace:
         below = f"{folder.below.rstrip('/')}/{name}"
         if is_link or name == STATE:
             return self.place(below, user)
-        return Place(below, f"{folder.key}/{name}".lstrip("/"), folder.local / name)
+        return Place(below, f"{folder.key}/{name}".lstrip("/"), folder.local / name, folder.root)
 
     def home(self, user: User) -> Path:
         """The folder that the user sees as the mount's root."""
         return self.root / self._layout(user)
+
+    def make_home(self, user: User) -> None:
+        """What a login makes, where users have homes."""
+        if self.behaviour.home_per_user:
+            self.home(user).mkdir(exist_ok=True)
 
     def is_above_mount(self, reference: Any) -> bool:
         """True for a path that the mount hangs below: a folder that nobody stores."""
@@ -109,6 +115,14 @@ class Namespace:
     def path(self, place: Place) -> str:
         """The absolute CS3 path."""
         return clean(self.behaviour.mount + place.below)
+
+    def relative(self, reference: Any, _: User) -> Any:
+        """The reference as the data server is told it."""
+        return reference
+
+    def spelt(self, resource_id: Any) -> str:
+        """A resource id as it stands in the URLs of the data server."""
+        return f"{resource_id.storage_id}!{resource_id.opaque_id}"
 
     def resource_id(self, place: Place, inode: int) -> Any:
         """An id as this storage makes them: out of the path, or out of the inode."""

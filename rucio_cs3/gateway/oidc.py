@@ -12,9 +12,11 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from jwt import PyJWK
+
+    from rucio_cs3.gateway.users import User, Users
 
 SIGNATURES = {f"{kind}{bits}" for kind in ("RS", "PS", "ES") for bits in (256, 384, 512)} | {"EdDSA"}
 DEFAULT_SIGNATURE = "RS256"
@@ -25,11 +27,17 @@ SECONDS = 10
 class Issuer:
     """Its discovery document is asked for when the first token comes, and its keys when they are needed."""
 
+    refusal = "UNAUTHENTICATED"  # the CS3 code for any token that is not good
+
     def __init__(self, url: str) -> None:
         self._url = url
         self._known_keys: list[PyJWK] = []
 
-    def subject(self, token: str) -> str | None:
+    def user(self, token: str, users: Users) -> User | None:
+        subject = self._subject(token)
+        return users.by_name(subject) if subject else None
+
+    def _subject(self, token: str) -> str | None:
         """The `sub` of a valid token; None for an expired, foreign or forged one, or when the issuer is down."""
         import jwt  # noqa: PLC0415 - with its cryptography, only for gateways that have an issuer
 
@@ -77,8 +85,27 @@ class Issuer:
         return found
 
 
-def _fetched(address: str) -> Any:
-    with urllib.request.urlopen(address, timeout=SECONDS) as reply:  # noqa: S310 - the operator's own choice
+class AskedIssuer(Issuer):
+    """For the second line: the issuer is asked with the token whose it is, and nothing is checked here."""
+
+    refusal = "INTERNAL"
+
+    def user(self, token: str, users: Users) -> User | None:
+        subject = self._subject(token)
+        return users.by_id(subject) if subject else None
+
+    def _subject(self, token: str) -> str | None:
+        try:
+            address = str(self._discovered["userinfo_endpoint"])
+            claims = _fetched(address, {"Authorization": f"Bearer {token}"})
+        except (OSError, ValueError, KeyError):
+            return None
+        return claims["sub"] if all(claims.get(name) for name in ("sub", "name", "email")) else None
+
+
+def _fetched(address: str, headers: Mapping[str, str] | None = None) -> Any:
+    request = urllib.request.Request(address, headers=headers or {})  # noqa: S310 - the operator's own choice
+    with urllib.request.urlopen(request, timeout=SECONDS) as reply:  # noqa: S310
         return json.load(reply)
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3.types.v1beta1 import types_pb2 as types
 
+from rucio_cs3.gateway.metadata import HIDDEN
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.users import User
 
 FILE_TYPE = "application/octet-stream"
-ROOTS = "\0root"  # a mark among the metadata, never shown, of a file that belongs to root and not to a user
+ROOTS = f"{HIDDEN}root"  # marks a file that belongs to root and not to a user
 NOT_GRANTED = {"deny_grant"}
 PERMISSIONS = storage.ResourcePermissions(
     **{field.name: True for field in storage.ResourcePermissions.DESCRIPTOR.fields if field.name not in NOT_GRANTED}
@@ -61,8 +63,7 @@ class Describer:
 
     def _shown(self, place: Place, found: os.stat_result, keys: Collection[str]) -> dict[str, str]:
         kept = self._metadata.get(place.key)
-        kept.pop(ROOTS, None)
-        shown = {key: value for key, value in kept.items() if not keys or "*" in keys or key in keys}
+        shown = {key: value for key, value in kept.items() if is_asked(key, keys) and not key.startswith(HIDDEN)}
         if self._behaviour.shows_inode:
             shown.update(inode=str(found.st_ino), device=str(found.st_dev))
         return shown
@@ -83,6 +84,10 @@ class Describer:
             return f'"{found.st_ino}:{found.st_ctime_ns // 10**9}.{found.st_ctime_ns % 10**9:09d}"'
         facts = struct.pack(">qQQQ", int(found.st_mtime), found.st_ino, found.st_dev, found.st_size)
         return f'"{hashlib.md5(facts, usedforsecurity=False).hexdigest()}"'
+
+
+def is_asked(key: str, keys: Collection[str]) -> bool:
+    return not keys or "*" in keys or key in keys
 
 
 def files_below(folder: os.PathLike[str]) -> Iterator[tuple[str, int]]:

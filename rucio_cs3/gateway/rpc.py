@@ -8,6 +8,7 @@ import grpc
 
 from rucio_cs3.gateway import lies, scopes
 from rucio_cs3.gateway.service import METHODS, reference_of
+from rucio_cs3.gateway.spaceservice import SPACE_METHODS
 from rucio_cs3.gateway.status import Aborted, Refused, status
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 API = "/cs3.gateway.v1beta1.GatewayAPI/"
 TOKEN_KEY = "x-access-token"  # noqa: S105 - the only metadata that is looked at
 OPEN = {"Authenticate", "GetAppPassword"}  # to who has no token yet
-STREAMS = {"ListContainerStream"}
+STREAMS = {"ListContainerStream", "ListRecycleStream"}
 REFERENCES = ("ref", "source", "destination")
 
 
@@ -32,10 +33,11 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc comes without t
     def __init__(self, site: Site, service: Service) -> None:
         self._site = site
         self._service = service
+        self._methods = SPACE_METHODS if site.behaviour.has_spaces else METHODS
 
     def service(self, details: Any) -> Any:
         name = details.method[len(API) :] if details.method.startswith(API) else ""
-        method = METHODS.get(name)
+        method = self._methods.get(name)
         if not method:
             return None
         codec = {
@@ -62,6 +64,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc comes without t
         path = self._path(request, context)
         self._site.calls.add("grpc", name, path)
         struck = self._site.faults.take("grpc", name, path)
+        self._site.settle()
         try:
             user = self._caller(name, request, context, struck)
             lies.strike(self._target(name, request, user), struck)
@@ -81,11 +84,19 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc comes without t
         if name in OPEN:
             return None
         token = dict(context.invocation_metadata()).get(TOKEN_KEY)
+        if self._site.behaviour.has_spaces:
+            return self._caller_in_status(name, request, token or "")
         if not token and not struck.get("token_not_found"):
             raise Aborted("UNAUTHENTICATED", "auth: core access token not found")
         who = self._site.tokens.identity(token or "")
         if not who or not scopes.may_call(who.scopes, name, request):
             lies.reject_token(name, struck)
+        return who.user if who else None
+
+    def _caller_in_status(self, name: str, request: Any, token: str) -> User | None:
+        who = self._site.tokens.identity(token)
+        if not who or not scopes.may_call(who.scopes, name, request):
+            lies.reject_in_status(name, token)
         return who.user if who else None
 
     def _target(self, name: str, request: Any, user: User | None) -> lies.Target:

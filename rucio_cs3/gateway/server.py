@@ -20,16 +20,21 @@ from rucio_cs3.gateway.calls import Calls
 from rucio_cs3.gateway.data import DataHandler
 from rucio_cs3.gateway.endpoints import Endpoints
 from rucio_cs3.gateway.faults import Faults
-from rucio_cs3.gateway.locks import Locks
+from rucio_cs3.gateway.locks import Locks, StrictLocks
 from rucio_cs3.gateway.login import Login
 from rucio_cs3.gateway.metadata import Metadata
-from rucio_cs3.gateway.namespace import Namespace, clean
-from rucio_cs3.gateway.oidc import Issuer
+from rucio_cs3.gateway.namespace import STATE, Namespace, clean
+from rucio_cs3.gateway.nodes import NodeDescriber, Nodes
+from rucio_cs3.gateway.oidc import AskedIssuer, Issuer
+from rucio_cs3.gateway.processing import Processing
 from rucio_cs3.gateway.resources import Describer
 from rucio_cs3.gateway.rpc import Door
 from rucio_cs3.gateway.service import Service
 from rucio_cs3.gateway.site import Site
+from rucio_cs3.gateway.spaces import Spaces
+from rucio_cs3.gateway.spaceservice import SpaceService
 from rucio_cs3.gateway.storage import Storage
+from rucio_cs3.gateway.strictuploads import StrictUploads
 from rucio_cs3.gateway.tokens import TOKEN_SECONDS, Tokens, stored_secret
 from rucio_cs3.gateway.uploads import InPlace, Uploads, make_folders
 from rucio_cs3.gateway.users import DEMO_USERS, Users
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from rucio_cs3.gateway.behaviours import Behaviour
     from rucio_cs3.gateway.users import User
 
 WEBDAV = "/remote.php/webdav"
@@ -89,7 +95,8 @@ class Gateway:
             client = Cs3Client(gateway=gateway.address, tls=False, username="einstein", password="relativity")
 
     `calls` says what was asked, `faults` lets things go wrong. The WebDAV door at `webdav_url` opens on the CS3 path
-    `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted.
+    `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted. Where uploads
+    are processed, that takes `processing` seconds.
 
     Raises:
         CannotServe: the root, an address or a certificate cannot be used.
@@ -111,19 +118,25 @@ class Gateway:
         quota: int | None = None,
         offer_faults: bool = False,
         webdav_namespace: str | None = None,
+        processing: float = 1.0,
     ) -> None:
         self.behaviour = BEHAVIOURS[behave]
         self.calls, self.faults = Calls(), Faults()
         self._cleanup = contextlib.ExitStack()
         known = Users(users)
         try:
-            namespace = Namespace(Path(root), self.behaviour)
-            tokens = Tokens(_prepare(namespace), known, lifetime=token_ttl)
-            issuer = Issuer(oidc_issuer) if oidc_issuer else None
-            login = Login(known, machine_secret, issuer, _app_passwords(namespace))
+            self.root = Path(root).resolve()
+            tokens = Tokens(_prepare(self.root), known, lifetime=token_ttl)
+            issuer = _issuer(oidc_issuer, self.behaviour)
+            login = Login(
+                known,
+                machine_secret,
+                issuer,
+                _app_passwords(self.root / STATE),
+                finds_user_ids=self.behaviour.has_spaces,
+            )
             opens_on = clean(webdav_namespace or self.behaviour.mount)
-            self._site = self._assemble(namespace, known, login, tokens, quota, opens_on)
-            self.root = namespace.root
+            self._site = self._assemble(known, login, tokens, quota, opens_on, processing)
             pool = self._workers()
             self.data_url = self._serve_http(host, http_port, tls, offer_faults=offer_faults)
             self.webdav_url = f"{self.data_url}{WEBDAV}"
@@ -143,23 +156,38 @@ class Gateway:
         self._cleanup.close()
 
     def _assemble(
-        self, namespace: Namespace, users: Users, login: Login, tokens: Tokens, quota: int | None, opens_on: str
+        self, users: Users, login: Login, tokens: Tokens, quota: int | None, opens_on: str, processing: float
     ) -> Site:
-        metadata = Metadata(namespace.state / "metadata.db")
+        metadata = Metadata(self.root / STATE / "metadata.db")
         self._cleanup.callback(metadata.close)
-        storage = Storage(namespace, Describer(namespace, metadata), metadata, quota)
+        namespace: Namespace
+        storage: Storage
+        uploads: Uploads
+        locks, process = Locks(), None
+        if self.behaviour.has_spaces:
+            namespace = spaces = Spaces(self.root, self.behaviour, metadata)
+            storage = nodes = Nodes(spaces, NodeDescriber(spaces, metadata), metadata, quota)
+            locks = StrictLocks()
+            if self.behaviour.asynchronous:
+                process = Processing(nodes, metadata, self.faults, processing)
+            uploads = StrictUploads(spaces, nodes, users, locks, process)
+        else:
+            namespace = Namespace(self.root, self.behaviour)
+            storage = Storage(namespace, Describer(namespace, metadata), metadata, quota)
+            uploads = Uploads(namespace, storage, users)
         return Site(
             behaviour=self.behaviour,
             namespace=namespace,
             storage=storage,
-            uploads=Uploads(namespace, storage, users),
+            uploads=uploads,
             in_place=InPlace(self.behaviour, metadata),
-            locks=Locks(),
+            locks=locks,
             login=login,
             tokens=tokens,
             app_passwords=login.app_passwords,
             calls=self.calls,
             faults=self.faults,
+            processing=process,
             webdav_namespace=opens_on,
         )
 
@@ -195,27 +223,33 @@ class Gateway:
             server.secure(tls.for_http())
         url = f"{'https' if tls else 'http'}://{host}:{server.server_port}"
         endpoints = Endpoints(self._site, url)
-        self._service = Service(self._site, endpoints)
+        self._service = (SpaceService if self.behaviour.has_spaces else Service)(self._site, endpoints)
         handler.endpoints, handler.service = endpoints, self._service  # type: ignore[attr-defined]
         server.start()
         self._cleanup.callback(server.stop)
         return url
 
 
-def _prepare(namespace: Namespace) -> str:
+def _prepare(root: Path) -> str:
     """Make what the gateway needs below its root, and return the secret of its tokens."""
-    if not namespace.root.is_dir():
-        raise CannotServe(f"{namespace.root}: no such folder")
+    if not root.is_dir():
+        raise CannotServe(f"{root}: no such folder")
     try:
-        make_folders(namespace)
-        return stored_secret(namespace.state / "secret")
+        make_folders(root / STATE)
+        return stored_secret(root / STATE / "secret")
     except OSError as error:
-        raise CannotServe(f"{namespace.root}: {_reason(error)}") from error
+        raise CannotServe(f"{root}: {_reason(error)}") from error
 
 
-def _app_passwords(namespace: Namespace) -> AppPasswords:
+def _issuer(url: str | None, behaviour: Behaviour) -> Issuer | None:
+    if not url:
+        return None
+    return AskedIssuer(url) if behaviour.has_spaces else Issuer(url)
+
+
+def _app_passwords(state: Path) -> AppPasswords:
     try:
-        return AppPasswords(namespace.state / "app-passwords.json")
+        return AppPasswords(state / "app-passwords.json")
     except (OSError, ValueError) as error:
         raise CannotServe(str(error)) from error
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.site import Site
     from rucio_cs3.gateway.users import User
 
+MAX_LENGTH = (1 << 63) - 1
 LIST_BYTES = 10_240_000  # what Reva's gateway takes from its own storage providers in one message
 
 
@@ -54,7 +55,7 @@ class Service:
     def create_home(self, _: Any, user: User) -> Any:
         if not self._site.behaviour.home_per_user:
             raise Refused("INTERNAL", "error creating home")
-        self._site.namespace.home(user).mkdir(exist_ok=True)
+        self._site.namespace.make_home(user)
         return provider.CreateHomeResponse()
 
     # Application passwords
@@ -132,8 +133,7 @@ class Service:
         return provider.GetPathResponse(path=self._site.namespace.path(place))
 
     def get_quota(self, request: Any, user: User) -> Any:
-        self._place(request, user)
-        total, used = self._storage.quota()
+        total, used = self._storage.quota(self._place(request, user))
         return provider.GetQuotaResponse(total_bytes=total, used_bytes=used)
 
     def set_arbitrary_metadata(self, request: Any, user: User) -> Any:
@@ -152,7 +152,9 @@ class Service:
             length = int(announced)
         except ValueError as error:
             raise Refused("INTERNAL", "error parsing upload length") from error
-        protocols = self._endpoints.for_upload(reference_of(request), user, length)
+        if abs(length) > MAX_LENGTH:
+            raise Refused("INTERNAL", "error parsing upload length")
+        protocols = self._endpoints.for_upload(reference_of(request), user, request, length)
         return gateway.InitiateFileUploadResponse(protocols=protocols)
 
     def initiate_file_download(self, request: Any, user: User) -> Any:
@@ -204,7 +206,7 @@ class Service:
 class Method(NamedTuple):
     request: Any
     reply: Any
-    call: Callable[[Service, Any, Any], Any]
+    call: Callable[[Any, Any, Any], Any]
 
 
 METHODS = {

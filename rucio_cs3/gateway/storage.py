@@ -69,7 +69,7 @@ class Storage:
             return io.BytesIO() if place.local.is_dir() else place.local.open("rb")
 
     def make_folder(self, place: Place) -> None:
-        with internal("creating container", missing="NOT_FOUND"):
+        with internal("creating container", missing=self._behaviour.make_without_parent):
             if place.local.exists():
                 self._refuse(self._behaviour.make_existing, "container already exists")
             self._make_parents(place)
@@ -95,9 +95,11 @@ class Storage:
                 self._metadata.forget(place.key)
 
     def move(self, source: Place, target: Place) -> None:
-        """Onto whatever file is there, without a word."""
-        with internal("moving"):
+        """Onto whatever file is there, without a word, or onto nothing."""
+        with internal("moving", missing=self._behaviour.move_missing):
             self._make_parents(target)
+            if os.path.lexists(source.local) and os.path.lexists(target.local):
+                self._refuse(self._behaviour.move_existing, "already exists")
             if target.local.is_dir():  # we could rename onto an empty one, and Go cannot
                 raise FileExistsError(errno.EEXIST, "file exists")
             source.local.rename(target.local)
@@ -114,16 +116,35 @@ class Storage:
         entries = dict(entries)
         if self._behaviour.metadata_sets_mtime and "mtime" in entries:
             with internal("setting mtime"):
-                mtime = float(entries.pop("mtime"))
-                os.utime(place.local, (mtime, mtime))
+                mtime = self._mtime(entries.pop("mtime"))
+                os.utime(place.local, ns=(mtime, mtime))
         self._metadata.set(place.key, {self._bare(key): value for key, value in entries.items()})
 
     def unset_metadata(self, place: Place, keys: Collection[str]) -> None:
         self._find(place, missing=self._behaviour.metadata_missing, what="unsetting arbitrary metadata")
         self._metadata.unset(place.key, [self._bare(key) for key in keys])
 
-    def quota(self) -> tuple[int, int]:
+    @staticmethod
+    def _mtime(told: str) -> int:
+        """In nanoseconds."""
+        return int(float(told) * 10**9)
+
+    def publish(self, content: Path, place: Place, facts: Mapping[str, str] | None = None) -> None:
+        """Give uploaded content its name, over whatever is there: a file, or a whole folder.
+
+        `facts` are hidden metadata of the file, in place of those it had.
+        """
+        with internal("publishing the upload"):
+            if place.local.is_dir() and self._behaviour.replaces_folders:
+                self.discard(place.local)
+            content.replace(place.local)
+        if facts:
+            self._metadata.set(place.key, facts)
+
+    def quota(self, place: Place) -> tuple[int, int]:
         """Total and used bytes: as configured, as this behaviour always says, or those of the disk."""
+        if self._behaviour.quota_missing != "OK":
+            self._find(place, missing=self._behaviour.quota_missing, what="getting quota")
         if self._quota is not None:
             return self._quota, self.used()
         if self._behaviour.fixed_quota is not None:
@@ -131,7 +152,7 @@ class Storage:
         disk = os.statvfs(self._namespace.root)
         return disk.f_blocks * disk.f_frsize, (disk.f_blocks - disk.f_bavail) * disk.f_frsize
 
-    def has_room(self, size: int) -> bool:
+    def has_room(self, size: int, _: Place) -> bool:
         """False when a configured quota would be exceeded. The disk is not asked: the real ones do not either."""
         return self._quota is None or self.used() + size <= self._quota
 
@@ -155,7 +176,7 @@ class Storage:
                 self.discard(child)
 
     def _bin(self, place: Place) -> None:
-        if self._behaviour.bins_deleted_files and len(place.local.name.encode()) + len(BIN_SUFFIX) > NAME_MAX:
+        if self._behaviour.bins_under_name and len(place.local.name.encode()) + len(BIN_SUFFIX) > NAME_MAX:
             raise OSError(errno.ENAMETOOLONG, "file name too long")
         self.discard(place.local)
 
@@ -166,6 +187,8 @@ class Storage:
                 return place.local.stat()
             except FileNotFoundError:
                 self._refuse(missing, f"path not found when {what}")
+            except NotADirectoryError:
+                self._refuse(self._behaviour.below_file, f"path not found when {what}")
         return None
 
     @staticmethod

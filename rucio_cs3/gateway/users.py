@@ -67,6 +67,9 @@ class Users:
     def by_name(self, username: str) -> User | None:
         return self._by_name.get(username)
 
+    def by_id(self, user_id: str) -> User | None:
+        return next((user for user in self._by_name.values() if user.id == user_id), None)
+
     def by_mail(self, mail: str) -> User | None:
         return next((user for user in self._by_name.values() if user.mail == mail), None)
 

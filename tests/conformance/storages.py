@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
-import signal
-import socket
-import subprocess
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,22 +16,18 @@ import jwt
 import pytest
 
 from rucio_cs3.gateway import BEHAVIOURS, DEMO_USERS, Gateway
+from tests.conformance import daemons
+from tests.conformance.daemons import JWT_SECRET, MACHINE_SECRET, TRANSFER_SECRET
 from tests.conformance.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rucio_cs3.client import Cs3Client
+    from rucio_cs3.gateway import User
     from rucio_cs3.gateway.behaviours import Behaviour
 
-HERE = Path(__file__).parent
 REVA, PASSWORD = "RUCIO_CS3_TEST_REVA", "RUCIO_CS3_TEST_REVA_PASSWORD"
-MACHINE_SECRET = "conformance-machine-secret"
-JWT_SECRET = "conformance-jwt-secret-of-32-bytes-and-more"
-TRANSFER_SECRET = "conformance-transfer-secret-of-32-bytes"
-START_SECONDS = 30
-DAV = "/remote.php/webdav"
-PORTS = ("GRPC", "HTTP", "DATA", "MACHINE", "BEARER", "APPAUTH")
 
 
 @dataclass
@@ -115,14 +108,26 @@ def names() -> list[str]:
 
 
 def real_names() -> list[str]:
-    told = os.environ.get(REVA)
-    if not told:
-        return []
-    return [f"real-{name}" for name in BEHAVIOURS] if _is_program(told) else ["real-endpoint"]
+    told = os.environ.get(REVA, "")
+    found = programs(told)
+    return [f"real-{name}" for name in BEHAVIOURS if line_of(name) in found] or (["real-endpoint"] if told else [])
 
 
-def _is_program(told: str) -> bool:
-    return os.access(told, os.X_OK) and Path(told).is_file()
+@functools.cache
+def programs(told: str) -> dict[str, Path]:
+    """The daemons that are told, one of each line."""
+    paths = [Path(one).resolve() for one in told.split(os.pathsep)]
+    are_programs = all(path.is_file() and os.access(path, os.X_OK) for path in paths)
+    return {daemons.line_of(path): path for path in paths} if are_programs else {}
+
+
+def line_of(behaviour: str) -> str:
+    return "second" if BEHAVIOURS[behaviour].has_spaces else "first"
+
+
+def home_of(behaviour: Behaviour, user: User) -> str:
+    """Where this user may write, as an absolute CS3 path."""
+    return f"/users/{user.id}" if behaviour.has_spaces else behaviour.mount
 
 
 class Fleet(contextlib.ExitStack):
@@ -151,7 +156,7 @@ class Fleet(contextlib.ExitStack):
         told = os.environ.get(REVA, "")
         if not name.startswith("real-"):
             return self._embedded(name)
-        return self._revad(Path(told).resolve(), name) if _is_program(told) else described(told)
+        return self._revad(name) if name != "real-endpoint" else described(told)
 
     def _embedded(self, behaviour: str) -> Storage:
         root = self.enter_context(tempfile.TemporaryDirectory())
@@ -166,8 +171,8 @@ class Fleet(contextlib.ExitStack):
             address=gateway.address,
             user=einstein.username,
             password=einstein.password,
-            home=gateway.behaviour.mount,
-            dav=gateway.webdav_url,
+            home=home_of(gateway.behaviour, einstein),
+            dav=None if gateway.behaviour.has_spaces else gateway.webdav_url,  # its door is not imitated yet
             gateway=gateway,
             issuer=self.issuer,
             machine_secret=MACHINE_SECRET,
@@ -176,23 +181,25 @@ class Fleet(contextlib.ExitStack):
             other_user=(marie.username, marie.password),
         )
 
-    def _revad(self, program: Path, name: str) -> Storage:
-        behaviour = name[len("real-") :]
+    def _revad(self, name: str) -> Storage:
+        behaviour = BEHAVIOURS[name[len("real-") :]]
         folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
-        address, dav = self.enter_context(revad(program, behaviour, folder, self.issuer.url))
+        program = programs(os.environ[REVA])[line_of(behaviour.name)]
+        address, dav = self.enter_context(daemons.running(program, behaviour, folder, self.issuer.url))
+        einstein, marie, _ = DEMO_USERS
         return Storage(
             name=name,
-            behaviour=behaviour,
+            behaviour=behaviour.name,
             address=address,
-            user="einstein",
-            password="relativity",
-            home=BEHAVIOURS[behaviour].mount,
-            dav=dav,
+            user=einstein.username,
+            password=einstein.password,
+            home=home_of(behaviour, einstein),
+            dav=None if behaviour.has_spaces else dav,
             issuer=self.issuer,
             machine_secret=MACHINE_SECRET,
             jwt_secret=JWT_SECRET,
             transfer_secret=TRANSFER_SECRET,
-            other_user=("marie", "radioactivity"),
+            other_user=(marie.username, marie.password),
         )
 
 
@@ -210,66 +217,3 @@ def described(told: str) -> Storage:
         password=os.environ[PASSWORD],
         home=parts.path or "/",
     )
-
-
-@contextlib.contextmanager
-def revad(program: Path, behaviour: str, folder: Path, issuer: str):
-    """A real daemon with our configuration on free ports, until the end of the block.
-
-    Yields the addresses of the gateway and of the WebDAV door.
-    """
-    (folder / "data").mkdir()
-    for path in (folder, folder / "data"):
-        path.chmod(0o777)  # its cephmount driver works with the users' own uids
-    ports = {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)))}
-    values = {
-        **ports,
-        "ROOT": str(folder),
-        "USERS": str(HERE / "reva" / ("users-ceph.json" if behaviour == "reva-ceph" else "users.json")),
-        "GROUPS": str(HERE / "reva" / "groups.json"),
-        "ISSUER": issuer,
-        "MOUNT": BEHAVIOURS[behaviour].mount,
-        "MACHINE_SECRET": MACHINE_SECRET,
-        "JWT_SECRET": JWT_SECRET,
-        "TRANSFER_SECRET": TRANSFER_SECRET,
-    }
-    text = (HERE / "reva" / "common.toml").read_text() + (HERE / "reva" / f"{behaviour}.toml").read_text()
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", value)
-    config = folder / "revad.toml"
-    config.write_text(text)
-    log = folder / "revad.log"
-    with log.open("wb") as sink:
-        daemon = subprocess.Popen(
-            [program, "-c", config, "-p", folder / "revad.pid"],
-            cwd=folder,
-            env={**os.environ, "TMPDIR": str(folder)},
-            stdout=sink,
-            stderr=sink,
-            start_new_session=True,
-        )
-    try:
-        wait_for_ports(daemon, [int(ports[name]) for name in ("GRPC", "HTTP", "DATA")], log)
-        yield f"127.0.0.1:{ports['GRPC']}", f"http://127.0.0.1:{ports['HTTP']}{DAV}"
-    finally:
-        daemon.send_signal(signal.SIGKILL)  # it has nothing to save, and takes its time otherwise
-        daemon.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-def wait_for_ports(daemon: subprocess.Popen, ports: list[int], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    for port in ports:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            if daemon.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"revad did not start:\n{log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.02)  # a port has no event to wait for
