@@ -20,11 +20,14 @@ Cs3Error
 ├── ListingTooLarge                                 more entries than the server can send in one answer
 ├── Unsupported              (NotImplementedError)
 ├── Unavailable              (ConnectionError)      unreachable, down, or its answer cannot be believed
+│   └── Untrusted                                   its certificate is not one that we trust
 ├── DeadlineExceeded         (TimeoutError)
 ├── ServerError                                     the storage failed and does not say why
 ├── TransferError                                   bytes did not arrive
 │   ├── Interrupted          (ConnectionError)      the connection broke on the way
+│   │   └── SessionGone                             what was sent before it broke cannot be gone on with
 │   ├── NotStored                                   the storage took them and has no such file
+│   │   └── TurnedDown                              it looked at them, and does not want them
 │   ├── SizeMismatch
 │   └── ChecksumMismatch
 │       └── WrongContent                            whole and right, but not the file that was expected
@@ -47,6 +50,8 @@ class Cs3Error(Exception):
 
     code: ClassVar[str] = "error"
     default_hint: ClassVar[str] = ""
+    retry_after: float | None = None
+    """seconds, where the server said when it wants to be asked again"""
 
     def __init__(self, message: str, *, path: str = "", status: str = "", hint: str | None = None) -> None:
         super().__init__(message)
@@ -149,6 +154,11 @@ class Unavailable(Cs3Error, ConnectionError):
     default_hint = "check the address and whether the site is up, then try again"
 
 
+class Untrusted(Unavailable):
+    code = "untrusted"
+    default_hint = "check ca, and the site's certificate"
+
+
 class DeadlineExceeded(Cs3Error, TimeoutError):
     code = "deadline_exceeded"
     default_hint = "the site is slow or silent: try again, or raise the timeout"
@@ -168,9 +178,18 @@ class Interrupted(TransferError, ConnectionError):
     default_hint = "try again"
 
 
+class SessionGone(Interrupted):
+    code = "session_gone"
+
+
 class NotStored(TransferError):
     code = "not_stored"
     default_hint = "nothing was kept: try again"
+
+
+class TurnedDown(NotStored):
+    code = "turned_down"
+    default_hint = "ask the site's operator what its check of uploads found"
 
 
 class SizeMismatch(TransferError):
