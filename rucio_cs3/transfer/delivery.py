@@ -63,9 +63,6 @@ class Delivery:
         left = slot.find()
         if left:
             self._use(left)
-            if left.stamp != source.stamp:
-                log.info("%s has changed since its upload was cut: beginning anew", source.name)
-                self.give_up()
 
     @property
     def resumable(self) -> bool:
@@ -92,6 +89,10 @@ class Delivery:
         A session that is over was either finished or lost, and the storage shows which.
         """
         if self._tus is None or self._session is None:
+            return None
+        if self._session.stamp != self._source.stamp:
+            log.info("%s has changed since its upload was cut: beginning anew", self._source.name)
+            self.give_up()
             return None
         staging = self._session.staging
         try:
@@ -152,9 +153,13 @@ class Delivery:
         self._tus = tus if session.endpoint.protocol == "tus" else None
 
     @property
+    def staging(self) -> Ref | None:
+        """The name that the session at hand writes to."""
+        return self._session.staging if self._session else None
+
+    @property
     def _path(self) -> str:
-        assert self._session is not None
-        return str(self._session.staging)
+        return str(self.staging)
 
     def _remember(self) -> None:
         if self._tus and self._session and self._source.stamp:

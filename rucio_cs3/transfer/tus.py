@@ -18,7 +18,6 @@ from rucio_cs3.errors import (
     Locked,
     NotFound,
     PermissionDenied,
-    PreconditionFailed,
     ServerError,
     SessionGone,
 )
@@ -99,15 +98,19 @@ class Tus:
 
 def _meaning(error: Cs3Error) -> Cs3Error:
     """What a status says here, where it differs from what it says to a PUT."""
-    if isinstance(error, (NotFound, PermissionDenied)) or error.status == f"HTTP {HTTPStatus.GONE.value}":
+    if isinstance(error, (NotFound, PermissionDenied)) or _is(error, HTTPStatus.GONE):
         return SessionGone(f"the upload session is over: {error.message}", path=error.path, status=error.status)
-    if isinstance(error, PreconditionFailed):
+    if _is(error, HTTPStatus.CONFLICT):
         return Interrupted("the data server is at another offset", path=error.path, status=error.status)
     if isinstance(error, Locked):
         return Interrupted("the data server still holds the cut request", path=error.path, status=error.status)
     if isinstance(error, ServerError) and "checksum mismatch" in error.message.lower():
         return ChecksumMismatch(error.message, path=error.path, status=error.status)
     return error
+
+
+def _is(error: Cs3Error, status: HTTPStatus) -> bool:
+    return error.status == f"HTTP {status.value}"
 
 
 def _moment(text: str) -> float | None:

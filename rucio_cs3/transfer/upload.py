@@ -104,7 +104,7 @@ class Uploads:
             self._folders.ensure(ref.parent, root)
             # Not a second time under the same name: the server may yet commit the first, cut one there.
             direct = temporary and number == 0 and source.size > 0
-            left = delivery.resume()
+            left = self._left(delivery)
             staging = left or (ref if direct else ref.parent / f".rucio-cs3-{secrets.token_hex(6)}.part")
             tally = verify.Tally({"adler32", *expected}, source.size, progress)
             try:
@@ -162,6 +162,14 @@ class Uploads:
             self._files.replace(staging, final, written)
         else:
             self._files.move(staging, final)
+
+    def _left(self, delivery: Delivery) -> Ref | None:
+        """The name under which an earlier attempt goes on. Nothing stays under one with which it does not."""
+        before = delivery.staging
+        left = delivery.resume()
+        if before and left is None:
+            self._discard(before, late=False)
+        return left
 
     def _slot(self, source: Source, target: Ref) -> Slot:
         """Where it is remembered how far this upload came; a small file is sent again sooner than looked up."""
