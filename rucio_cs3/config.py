@@ -35,7 +35,8 @@ AUTH_METHODS = (
 HIGHEST_PORT = 65535
 LONGEST_TIMEOUT = 86_400.0
 MOST_STREAMS = 16
-VERIFY_MODES = ("server", "readback")
+VERIFY_MODES = ("none", "server", "readback")
+UPLOAD_PROTOCOLS = ("auto", "simple", "tus")
 
 
 def secret() -> Any:
@@ -99,6 +100,16 @@ class Config:
     """the most connections that share the download of one large file over a long link; 1 never shares it"""
     verify: str = "server"
     """after an upload: `server` compares with what the storage says, `readback` reads the file again as well"""
+    processing_timeout: float = 300.0
+    """seconds in which the storage has to finish its own checks of an upload"""
+    upload_protocol: str = "auto"
+    """`simple` is one request, `tus` goes on after a cut; `auto` takes that for large files where it is offered"""
+    tus_from: int = 64 << 20
+    """bytes from which on `auto` takes tus"""
+    chunk_size: int = 0
+    """bytes in one request of tus; 0 is all that is left"""
+    resume: str | None = None
+    """folder where uploads that were cut are remembered, or `off`; by default rucio-cs3/uploads in $XDG_STATE_HOME"""
 
     def __post_init__(self) -> None:
         host, _, port = self.gateway.rpartition(":")
@@ -107,6 +118,7 @@ class Config:
         for method, _ in self.order:
             _one_of("auth", method, AUTH_METHODS)
         _one_of("verify", self.verify, VERIFY_MODES)
+        _one_of("upload_protocol", self.upload_protocol, UPLOAD_PROTOCOLS)
         for name in ("issuer", "broker"):
             _refuse_plaintext(name, getattr(self, name))
         if not self.tls and (self.ca or self.client_cert):
@@ -115,7 +127,10 @@ class Config:
             raise ConfigError("client_cert and client_key go together", hint="give both or neither")
         if not 1 <= self.streams <= MOST_STREAMS:
             raise ConfigError(f"streams must be from 1 to {MOST_STREAMS}", hint="4 fill most links")
-        for name in ("connect_timeout", "call_timeout", "stall_timeout"):
+        for name in ("retries", "tus_from", "chunk_size"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative", hint=f"leave it out, or set {name} = 0")
+        for name in ("connect_timeout", "call_timeout", "stall_timeout", "processing_timeout"):
             if not 0 < getattr(self, name) <= LONGEST_TIMEOUT:
                 raise ConfigError(
                     f"{name} must be more than 0 seconds and at most a day", hint="nothing may wait without an end"
@@ -168,7 +183,7 @@ LOGINS = frozenset({"token_command", *SECRETS, *(f"{name}_file" for name in SECR
 OIDC = frozenset({"issuer", "client_id", "scope", "audience"})
 CREDENTIALS = LOGINS | OIDC | {"auth", "username", "accounts", "broker", "client_cert", "client_key"}
 PUBLIC = frozenset({"auth", "username", "broker"}) | OIDC  # what everybody may know of them
-LOCAL = (CREDENTIALS - PUBLIC) | {"cache"}  # what nobody may say for others
+LOCAL = (CREDENTIALS - PUBLIC) | {"cache", "resume"}  # what nobody may say for others
 FOR_ISSUER = frozenset({"client_secret", "client_secret_file", "refresh_token", "refresh_token_file"})
 
 

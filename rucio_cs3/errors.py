@@ -20,13 +20,15 @@ Cs3Error
 ├── ListingTooLarge                                 more entries than the server can send in one answer
 ├── Unsupported              (NotImplementedError)
 ├── Unavailable              (ConnectionError)      unreachable, down, or its answer cannot be believed
+│   └── Untrusted                                   its certificate is not one that we trust
 ├── DeadlineExceeded         (TimeoutError)
-│   └── Stalled                                     no byte came for the stall timeout
 ├── ServerError                                     the storage failed and does not say why
 ├── TransferError                                   bytes did not arrive
 │   ├── Interrupted          (ConnectionError)      the connection broke on the way
-│   │   └── Replaced                                the file changed while it was read
+│   │   ├── Replaced                                the file changed while it was read
+│   │   └── SessionGone                             what was sent before it broke cannot be gone on with
 │   ├── NotStored                                   the storage took them and has no such file
+│   │   └── TurnedDown                              it looked at them, and does not want them
 │   ├── SizeMismatch
 │   └── ChecksumMismatch
 │       └── WrongContent                            whole and right, but not the file that was expected
@@ -49,6 +51,8 @@ class Cs3Error(Exception):
 
     code: ClassVar[str] = "error"
     default_hint: ClassVar[str] = ""
+    retry_after: float | None = None
+    """seconds, where the server said when it wants to be asked again"""
 
     def __init__(self, message: str, *, path: str = "", status: str = "", hint: str | None = None) -> None:
         super().__init__(message)
@@ -151,13 +155,14 @@ class Unavailable(Cs3Error, ConnectionError):
     default_hint = "check the address and whether the site is up, then try again"
 
 
+class Untrusted(Unavailable):
+    code = "untrusted"
+    default_hint = "check ca, and the site's certificate"
+
+
 class DeadlineExceeded(Cs3Error, TimeoutError):
     code = "deadline_exceeded"
     default_hint = "the site is slow or silent: try again, or raise the timeout"
-
-
-class Stalled(DeadlineExceeded):
-    code = "stalled"
 
 
 class ServerError(Cs3Error):
@@ -178,9 +183,18 @@ class Replaced(Interrupted):
     code = "replaced"
 
 
+class SessionGone(Interrupted):
+    code = "session_gone"
+
+
 class NotStored(TransferError):
     code = "not_stored"
     default_hint = "nothing was kept: try again"
+
+
+class TurnedDown(NotStored):
+    code = "turned_down"
+    default_hint = "ask the site's operator what its check of uploads found"
 
 
 class SizeMismatch(TransferError):

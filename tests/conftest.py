@@ -18,7 +18,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Nothing of the user's is found, and nothing is left with him: neither tokens nor logins.
 HOME = tempfile.mkdtemp(prefix="rucio-cs3-tests-")
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
-for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"):
+for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
     os.environ[name] = os.path.join(HOME, name.lower())
 for name in [name for name in os.environ if name.startswith(("BEARER_TOKEN", "RUCIO_CS3_")) and "_TEST_" not in name]:
     del os.environ[name]

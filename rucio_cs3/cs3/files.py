@@ -135,7 +135,7 @@ class Files:
         else:
             self.rename(old, new)
 
-    def replace(self, old: Ref, new: Ref, known: Info) -> None:
+    def replace(self, old: Ref, new: Ref, known: Info | None) -> None:
         """Rename over a file that may go. Where the storage refuses that, the file steps aside until it is done."""
         try:
             self.rename(old, new, known)

@@ -13,7 +13,6 @@ from rucio_cs3.errors import (
     Processing,
     Replaced,
     SizeMismatch,
-    Stalled,
     Unsupported,
     WrongContent,
 )
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.part import NoPart
 
 PROTOCOLS = ("simple", "spaces")  # two names of one plain GET
-PROGRESS = 8 << 20  # bytes; a transfer that gets so much further between its failures is not given up
+STEP = 8 << 20  # bytes; a transfer that gets so much further between its failures is not given up
 
 
 class Downloads:
@@ -128,15 +127,12 @@ class _Download:
         self._noted = 0
 
     def run(self) -> Info:
-        config = self._of.config
-        while True:
-            reached, restarts = self._landing.reached, self._landing.restarts
-            try:
-                return retry(self._attempt, DOWNLOAD, times=config.retries, tokens=self._of.tokens)
-            except (Interrupted, Stalled):
-                got_on = self._landing.reached - reached >= PROGRESS and self._landing.restarts == restarts
-                if not (config.retries and got_on):
-                    raise
+        times = self._of.config.retries
+        return retry(self._attempt, DOWNLOAD, times=times, tokens=self._of.tokens, reached=self._got_on)
+
+    def _got_on(self) -> int:
+        """In steps that count. What has begun anew once may do so each time, and gets nowhere."""
+        return 0 if self._landing.restarts else self._landing.reached // STEP
 
     def _attempt(self, _: int) -> Info:
         info = self._of.readable(self._ref)

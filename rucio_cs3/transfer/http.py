@@ -6,14 +6,16 @@ import contextlib
 import http.client
 import logging
 import socket
+import ssl
 import time
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 import urllib3
 
 from rucio_cs3 import deadline
-from rucio_cs3.errors import Cs3Error, Interrupted, Stalled, Unavailable, Unsupported, from_http
+from rucio_cs3.errors import Cs3Error, DeadlineExceeded, Interrupted, Unavailable, Unsupported, Untrusted, from_http
 from rucio_cs3.transfer.ranges import Ranges, origin_of
 from rucio_cs3.web import Pools, unheard
 
@@ -59,14 +61,33 @@ class DataServers:
     def put(self, endpoint: Endpoint, body: Iterable[Any], size: int, *, path: str) -> None:
         """Send `size` bytes and wait until the server has them. Only 200 means so; 206 looks alike and is not."""
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
+        self.ask("PUT", endpoint, HTTPStatus.OK, path=path, headers=headers, body=body, size=size)
+
+    def ask(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        wanted: HTTPStatus,
+        *,
+        path: str,
+        headers: Mapping[str, str],
+        body: Iterable[Any] | None = None,
+        size: int = 0,
+    ) -> Mapping[str, str]:
+        """The headers of the answer, whose status has to be `wanted`. `size` is what the server commits before it."""
         wait = size / SLOWEST_COMMIT
-        response = self._send("PUT", endpoint, path=path, wait=wait, headers=headers, body=body)
+        response = self._send(method, endpoint, path=path, wait=wait, headers=headers, body=body)
         try:
-            if response.status != HTTPStatus.OK:
-                raise _refusal(response, path)
-            response.drain_conn()
+            expect(response, (wanted,), path)
+            with map_failures(endpoint.url, path):
+                response.drain_conn()
+        except BaseException:
+            response.close()  # what is left of its answer is nobody else's
+            raise
         finally:
             response.release_conn()
+        found: Mapping[str, str] = response.headers
+        return found
 
     def _send(
         self,
@@ -135,7 +156,19 @@ def expect(response: Any, statuses: tuple[int, ...], path: str) -> None:
 
 def _refusal(response: Any, path: str) -> Cs3Error:
     text = response.read(500).decode("utf-8", "replace")
-    return from_http(response.status, " ".join(text.split())[:200], path=path)
+    error = from_http(response.status, " ".join(text.split())[:200], path=path)
+    error.retry_after = _seconds(response.headers.get("Retry-After", ""))
+    return error
+
+
+def _seconds(text: str) -> float | None:
+    """Of a Retry-After, which is a number or a date."""
+    if text.strip().isdigit():
+        return float(text)
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (TypeError, ValueError, OverflowError):  # the first before Python 3.10
+        return None
 
 
 @contextlib.contextmanager
@@ -155,9 +188,9 @@ def map_failures(url: str, path: str) -> Iterator[None]:
 
 def _failure(error: Exception, origin: str, path: str) -> Cs3Error:
     if isinstance(error, urllib3.exceptions.SSLError):
-        return Unavailable(
-            f"TLS with data server {origin} failed: {error}", path=path, hint="check ca, and the site's certificate"
-        )
+        untrusted = any(isinstance(e, ssl.SSLCertVerificationError) for e in (error, *error.args))
+        kind = Untrusted if untrusted else Unavailable
+        return kind(f"TLS with data server {origin} failed: {error}", path=path, hint=Untrusted.default_hint)
     if isinstance(error, urllib3.exceptions.ProxyError):
         return Unavailable(
             f"the proxy on the way to data server {origin} refuses: {error.args[-1]}",
@@ -169,5 +202,5 @@ def _failure(error: Exception, origin: str, path: str) -> Cs3Error:
     if any(
         isinstance(e, (urllib3.exceptions.TimeoutError, TimeoutError, socket.timeout)) for e in (error, *error.args)
     ):
-        return Stalled(f"data server {origin} went silent", path=path)
+        return DeadlineExceeded(f"data server {origin} went silent", path=path)
     return Interrupted(f"the connection to data server {origin} broke", path=path)

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from rucio_cs3.errors import Cs3Error, LocalSourceError, LocalSourceMissing, LocalTargetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rucio_cs3.errors import LocalFileError
 
 BLOCK = 1 << 20
 IN_MEMORY = 8 << 20  # bytes; what is written piece by piece waits in memory up to here, then on disk
+
+
+class Stamp(NamedTuple):
+    """What tells that a file is still the same one, unchanged."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
 
 
 @dataclass(frozen=True)
@@ -28,23 +42,54 @@ class Source:
     size: int
     begin: int
     name: str
+    stamp: Stamp | None = None
+    """of a file that can be opened by `name`, when it was opened"""
+    mtime_ns: int | None = None
 
-    def blocks(self) -> Iterator[bytes]:
-        """The content from the beginning, exactly `size` bytes, or LocalSourceError."""
-        left = self.size
+    def blocks(self, start: int = 0, count: int | None = None) -> Iterator[memoryview]:
+        """`count` bytes from `start` on, by default all. Each block is good until the next one is asked for."""
+        left = self.size - start if count is None else count
+        read_into = _reader(self.file)
+        buffer = memoryview(bytearray(min(BLOCK, left)))
         with local_source(self.name):
-            self.file.seek(self.begin)
+            self.file.seek(self.begin + start)
         while left:
             with local_source(self.name):
-                block = self.file.read(min(BLOCK, left))
-            if not block:
+                length = read_into(buffer[: min(BLOCK, left)])
+            if not length:
                 raise LocalSourceError("it became shorter while it was read", path=self.name)
-            left -= len(block)
-            yield block
+            left -= length
+            yield buffer[:length]
+
+    def confirm(self) -> None:
+        """Raises LocalSourceError when it is not what it was. For after the last byte."""
         with local_source(self.name):
+            self.file.seek(self.begin + self.size)
             grown = self.file.read(1)
+            now = Stamp.of(os.stat(self.name)) if self.stamp else None  # noqa: PTH116 - as open, below
         if grown:
             raise LocalSourceError("it became longer while it was read", path=self.name)
+        if now != self.stamp:
+            raise LocalSourceError("it was changed or replaced while it was read", path=self.name, hint="try again")
+
+    def in_memory(self) -> Source:
+        """The same, read once and for all."""
+        content = b"".join(bytes(block) for block in self.blocks())
+        self.confirm()
+        return Source(io.BytesIO(content), self.size, 0, self.name, mtime_ns=self.mtime_ns)
+
+
+def _reader(file: BinaryIO) -> Callable[[memoryview], int | None]:
+    """Into a buffer that is used again and again: fresh memory for each block costs more than the reading."""
+    if hasattr(file, "readinto"):
+        return file.readinto  # type: ignore[no-any-return]
+
+    def read_into(buffer: memoryview) -> int:
+        block = file.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
+
+    return read_into
 
 
 @contextlib.contextmanager
@@ -53,9 +98,10 @@ def opened(path: str) -> Iterator[Source]:
     with local_source(path):
         if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # noqa: PTH112, PTH116 - as open, below
             raise LocalSourceError("it is not a regular file", path=path, hint="open it, and hand over the open file")
-        file = open(path, "rb")  # noqa: SIM115, PTH123 - closed below; its failures are named apart
+        file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed below; its failures are named apart
     with file:
-        yield Source(file, os.fstat(file.fileno()).st_size, 0, path)
+        stamp = Stamp.of(os.fstat(file.fileno()))
+        yield Source(file, stamp.size, 0, path, stamp, stamp.mtime_ns)
 
 
 @contextlib.contextmanager
@@ -65,13 +111,22 @@ def rewindable(file: BinaryIO) -> Iterator[Source]:
     if seekable(file):
         begin = file.tell()
         rest = file.seek(0, os.SEEK_END) - begin
-        yield Source(file, rest, begin, name)
+        yield Source(file, rest, begin, name, mtime_ns=_mtime_of(file))
         return
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
         with local_source(name):
             while block := file.read(BLOCK):
                 kept.write(block)
         yield Source(kept, kept.tell(), 0, name)  # type: ignore[arg-type]
+
+
+def _mtime_of(file: BinaryIO) -> int | None:
+    """None for what is no file on disk."""
+    try:
+        status = os.fstat(file.fileno())
+    except (AttributeError, OSError):
+        return None
+    return status.st_mtime_ns if stat.S_ISREG(status.st_mode) else None
 
 
 def seekable(file: BinaryIO) -> bool:

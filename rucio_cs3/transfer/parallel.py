@@ -97,7 +97,8 @@ class Parallel:
                     reached += count
 
         try:
-            retry(attempt, DOWNLOAD, times=self._config.retries, tokens=self._tokens)
+            times = self._config.retries
+            retry(attempt, DOWNLOAD, times=times, tokens=self._tokens, reached=lambda: reached // BLOCK)
         except BaseException as error:
             self._end(error)
             raise

@@ -13,26 +13,34 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rucio_cs3 import deadline
+from rucio_cs3.checksums import normalise
+from rucio_cs3.credentials import jwt
 from rucio_cs3.errors import (
+    ChecksumMismatch,
     Cs3Error,
     Interrupted,
     NotFound,
     NotStored,
     Processing,
+    ServerError,
+    SizeMismatch,
+    TurnedDown,
     Unavailable,
-    Unsupported,
     WrongContent,
 )
 from rucio_cs3.model import Ref, Uploaded
 from rucio_cs3.transfer import verify
+from rucio_cs3.transfer.delivery import Delivery
+from rucio_cs3.transfer.local import BLOCK
 from rucio_cs3.transfer.retry import UPLOAD, retry
+from rucio_cs3.transfer.sessions import Sessions, Slot, folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
-    from rucio_cs3.cs3.files import Endpoint, Files
+    from rucio_cs3.cs3.files import Files
     from rucio_cs3.model import Info, Target
     from rucio_cs3.transfer.download import Downloads
     from rucio_cs3.transfer.folders import Folders
@@ -40,7 +48,7 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.local import Source
 
 log = logging.getLogger(__name__)
-PROCESSING_POLL = 0.5  # seconds
+FIRST_LOOK, LATER_LOOKS = 0.1, 2.0  # seconds between looks at what the storage is processing: doubled up to the last
 LATE_COMMIT = (0.0, 0.1, 0.3, 1.0)  # seconds; a server notices a cut upload a moment after us, and commits it then
 
 
@@ -56,6 +64,7 @@ class Uploads:
         self._tokens = tokens
         self._folders = folders
         self._downloads = downloads
+        self._sessions = Sessions(folder_of(config.resume), config.gateway)
         self._doubtful: dict[Ref, Info | None] = {}  # names that a cut upload may yet overwrite, and what is there
 
     def put(
@@ -82,28 +91,53 @@ class Uploads:
         expected = verify.named(checksums or {})
         if not self._files.may_write(ref, overwrite=overwrite) and root is not None and root.id is None:
             self._see(root)
+        known = expected
+        if source.size <= BLOCK:  # then it is hashed before it goes, and the storage can be told what to expect
+            source = source.in_memory()
+            known = _hashed(source, expected)
+            verify.same_checksums(known, expected, source.name, "expected was", WrongContent)
+        opaque = _opaque(source, known)
+        slot = self._slot(source, ref)
+        delivery = Delivery(self._config, self._files, self._servers, source, ref, slot)
 
         def attempt(number: int) -> Uploaded:
             self._folders.ensure(ref.parent, root)
             # Not a second time under the same name: the server may yet commit the first, cut one there.
             direct = temporary and number == 0 and source.size > 0
-            staging = ref if direct else ref.parent / f".rucio-cs3-{secrets.token_hex(6)}.part"
+            left = self._left(delivery)
+            staging = left or (ref if direct else ref.parent / f".rucio-cs3-{secrets.token_hex(6)}.part")
             tally = verify.Tally({"adler32", *expected}, source.size, progress)
             try:
-                written = self._write(source, staging, tally, expected)
-                if not direct:
+                if source.size and left is None:
+                    delivery.begin(staging, opaque)
+                written = self._write(source, staging, delivery, tally, expected)
+                if staging != ref:
                     self._settle(staging, ref, written, overwrite=overwrite)
-            except BaseException:
+            except BaseException as error:
                 self._folders.forget(ref.parent)
-                self._discard(staging, late=tally.size > 0)
-                if direct and tally.size:
-                    self._doubtful[ref] = None
+                if not delivery.goes_on_after(error):
+                    delivery.give_up()
+                    self._discard(staging, late=tally.size > 0)
+                    if staging == ref and tally.size:
+                        self._doubtful[ref] = None
                 raise
+            delivery.done()
             if ref in self._doubtful:
                 self._doubtful[ref] = written
             return Uploaded(ref, tally.size, tally.checksums)
 
-        return retry(attempt, UPLOAD, times=self._config.retries, tokens=self._tokens)
+        try:
+            return retry(
+                attempt, UPLOAD, times=self._config.retries, tokens=self._tokens, reached=lambda: delivery.reached
+            )
+        except BaseException as error:
+            if delivery.resumable and isinstance(error, Cs3Error):
+                error.hint = f"{delivery.reached} of {source.size} bytes are there: upload it again, and it goes on"
+            else:
+                delivery.give_up()
+            raise
+        finally:
+            slot.close()
 
     def moved(self, old: Ref, new: Ref) -> None:
         """See that what was moved is what was verified, where a cut upload could yet be committed over it."""
@@ -122,53 +156,84 @@ class Uploads:
         except NotFound as error:
             raise Unavailable("the root folder is not there", path=str(root), status=error.status) from error
 
-    def _settle(self, staging: Ref, final: Ref, written: Info, *, overwrite: bool) -> None:
+    def _settle(self, staging: Ref, final: Ref, written: Info | None, *, overwrite: bool) -> None:
         """Give the file its name, if that is still free or may be taken."""
         if overwrite:
             self._files.replace(staging, final, written)
         else:
             self._files.move(staging, final)
 
-    def _write(self, source: Source, staging: Ref, tally: verify.Tally, checksums: Mapping[str, str]) -> Info:
-        """Send the bytes, and see that they are there."""
+    def _left(self, delivery: Delivery) -> Ref | None:
+        """The name under which an earlier attempt goes on. Nothing stays under one with which it does not."""
+        before = delivery.staging
+        left = delivery.resume()
+        if before and left is None:
+            self._discard(before, late=False)
+        return left
+
+    def _slot(self, source: Source, target: Ref) -> Slot:
+        """Where it is remembered how far this upload came; a small file is sent again sooner than looked up."""
+        if source.stamp is None or source.size <= BLOCK or self._config.upload_protocol == "simple":
+            return Slot(None)
+        user = jwt.claims(self._tokens.get()).get("user")
+        return self._sessions.slot(repr(user), target, source.name)
+
+    def _write(
+        self, source: Source, staging: Ref, delivery: Delivery, tally: verify.Tally, expected: Mapping[str, str]
+    ) -> Info | None:
+        """Send the bytes, and see that they are there. None when nobody is to look."""
         if source.size:
-            endpoint = self._endpoint(staging, source.size)
-            body = _counted(source, tally)
-            self._servers.put(endpoint, body, source.size, path=str(staging))
+            try:
+                delivery.send(tally)
+            except (ChecksumMismatch, ServerError):  # the storage compares with what it was told to expect
+                if tally.size == source.size:
+                    _as_expected(source, tally, expected)
+                raise
         else:
-            for _ in source.blocks():  # none, or it has grown
-                pass
             # an empty PUT is an error on some servers, and TUS makes no file of it on others
             self._files.touch(staging)
-        verify.same_checksums(tally.checksums, checksums, source.name, "expected was", WrongContent)
-        info = self._stat_written(staging)
-        verify.stored(tally, info, str(staging))
+        _as_expected(source, tally, expected)
+        if self._config.verify == "none":
+            return None
+        info = self._stored(staging, tally)
         told = info.checksums and not info.checksums.keys() & tally.checksums.keys()
         if self._config.verify == "readback" or told:  # it tells a checksum that we did not compute on the way
             self._downloads.to_file(staging, _Void(), checksums=tally.checksums)
         return info
 
-    def _stat_written(self, staging: Ref) -> Info:
-        """Raises NotStored, also when an asynchronous check of the storage turned the file down, or Processing."""
-        patience = time.monotonic() + self._config.stall_timeout
+    def _stored(self, staging: Ref, tally: verify.Tally) -> Info:
+        """What the storage has, if that is what was sent, and if the storage's own checks are over.
+
+        Raises:
+            NotStored: it is not there, or TurnedDown by those checks.
+            Processing: they take too long.
+        """
+        patience = time.monotonic() + self._config.processing_timeout
+        pause, processed = FIRST_LOOK, False
         while True:
             try:
                 info = self._files.stat(staging)
-            except NotFound as error:
-                raise NotStored("the storage took the bytes, but has no such file", path=str(staging)) from error
+                if not processed or not info.processing:
+                    verify.stored(tally, info, str(staging))
+            except (NotFound, SizeMismatch, ChecksumMismatch) as error:
+                if processed:
+                    raise TurnedDown(
+                        "the storage took the bytes, and its checks turned them down", path=str(staging)
+                    ) from error
+                if isinstance(error, NotFound):
+                    raise NotStored("the storage took the bytes, but has no such file", path=str(staging)) from error
+                raise
             if not info.processing:
                 return info
+            processed = True
             if time.monotonic() > patience:
-                raise Processing("the storage is still processing it", path=str(staging))
-            time.sleep(deadline.at_most(PROCESSING_POLL))
-
-    def _endpoint(self, staging: Ref, size: int) -> Endpoint:
-        offered = self._files.initiate_upload(staging, size)
-        for endpoint in offered:
-            if endpoint.protocol == "simple":
-                return endpoint
-        names = ", ".join(e.protocol for e in offered) or "nothing"
-        raise Unsupported(f"the site offers {names} for uploads, and we speak simple", path=str(staging))
+                raise Processing(
+                    "the storage is still processing it",
+                    path=str(staging),
+                    hint="raise processing_timeout, or ask the site's operator",
+                )
+            time.sleep(deadline.at_most(pause))
+            pause = min(2 * pause, LATER_LOOKS)
 
     def _discard(self, staging: Ref, *, late: bool) -> None:
         """Remove what a failed upload left. A second failure must not hide the first."""
@@ -187,11 +252,28 @@ class Uploads:
             return
 
 
-def _counted(source: Source, tally: verify.Tally) -> Iterator[bytes]:
+def _hashed(source: Source, expected: Mapping[str, str]) -> dict[str, str]:
+    tally = verify.Tally({"adler32", *expected}, source.size)
     for block in source.blocks():
-        deadline.check()  # no time is seen on the socket when its buffers take all
         tally.add(block)
-        yield block
+    return tally.checksums
+
+
+def _opaque(source: Source, known: Mapping[str, str]) -> dict[str, str]:
+    """What a session is opened with: storages that do not look at it do no harm."""
+    opaque = {}
+    for name in verify.cheapest(known):
+        opaque["Upload-Checksum"] = f"{name} {normalise(name, known[name])}"
+    if source.mtime_ns is not None and source.mtime_ns >= 0:
+        seconds, nanos = divmod(source.mtime_ns, 10**9)
+        opaque["X-OC-Mtime"] = f"{seconds}.{nanos:09}"
+    return opaque
+
+
+def _as_expected(source: Source, tally: verify.Tally, expected: Mapping[str, str]) -> None:
+    """Raises LocalSourceError for a source that changed on the way, WrongContent for one that is another file."""
+    source.confirm()
+    verify.same_checksums(tally.checksums, expected, source.name, "expected was", WrongContent)
 
 
 class _Void(io.BytesIO):

@@ -43,7 +43,7 @@ def test_no_secret_is_shown():
         ({"gateway": "host:1", "retries": "x"}, "not a whole number"),
         ({"gateway": "host:1", "username": 5}, "5 is not text"),
         ({"gateway": "host:1", "auth": "magic"}, "use one of: token, bearer, rucio, exchange"),
-        ({"gateway": "host:1", "verify": "never"}, "use one of: server, readback"),
+        ({"gateway": "host:1", "verify": "never"}, "use one of: none, server, readback"),
         ({"gateway": "host:1", "tls": False, "ca": "x"}, "mean nothing"),
         ({"gateway": "host:1", "client_cert": "x"}, "go together"),
     ],

@@ -1,13 +1,62 @@
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 
 import pytest
 
+from rucio_cs3.client import Cs3Client
+from rucio_cs3.gateway import Gateway
 from rucio_cs3.transfer import retry
 from tests.unit.transfer.liar import MIB, Liar, Site
 
 CONTENT = random.Random(1).randbytes(3 * MIB + 17)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch):
+    """Where uploads that were cut are remembered."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "rucio-cs3" / "uploads"
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starts a gateway; at a given one's place, with its folder and ports, when that one has been stopped."""
+    with contextlib.ExitStack() as stack:
+
+        def start(behave="reva-local", *, again=None, **settings):
+            if again:
+                ports = [int(address.rpartition(":")[2]) for address in (again.address, again.data_url)]
+                settings = {"grpc_port": ports[0], "http_port": ports[1], **settings}
+                behave, root = again.behaviour.name, again.root
+            else:
+                root = tmp_path / "root"
+                root.mkdir()
+            return stack.enter_context(Gateway(root, behave, **settings))
+
+        yield start
+
+
+@pytest.fixture
+def login():
+    """A client of a gateway."""
+    with contextlib.ExitStack() as stack:
+
+        def log_in(gateway, **settings):
+            user = {"username": "einstein", "password": "relativity", "tls": False, "cache": "off"}
+            return stack.enter_context(Cs3Client(gateway=gateway.address, **{**user, **settings}))
+
+        yield log_in
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A file of 3 MiB and a bit."""
+    path = tmp_path / "source"
+    path.write_bytes(os.urandom((3 << 20) + 7))
+    return path
 
 
 @pytest.fixture

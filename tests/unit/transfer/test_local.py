@@ -10,7 +10,9 @@ from rucio_cs3.transfer.local import BLOCK, Source, local_target, opened, rewind
 
 
 def read(source):
-    return b"".join(source.blocks())
+    content = b"".join(bytes(block) for block in source.blocks())
+    source.confirm()
+    return content
 
 
 def test_a_file_can_be_read_again_and_again(tmp_path):

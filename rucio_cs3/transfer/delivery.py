@@ -1,0 +1,217 @@
+"""One file's way to the data server: by one request, or by tus, which goes on where it was cut."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from rucio_cs3 import deadline
+from rucio_cs3.errors import (
+    Cs3Error,
+    DeadlineExceeded,
+    Interrupted,
+    NotFound,
+    ServerError,
+    SessionGone,
+    TokenRejected,
+    Unavailable,
+    Unsupported,
+    Untrusted,
+)
+from rucio_cs3.transfer.http import SLOWEST_COMMIT
+from rucio_cs3.transfer.sessions import Session
+from rucio_cs3.transfer.tus import Tus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rucio_cs3.config import Config
+    from rucio_cs3.cs3.files import Endpoint, Files
+    from rucio_cs3.model import Ref
+    from rucio_cs3.transfer.http import DataServers
+    from rucio_cs3.transfer.local import Source
+    from rucio_cs3.transfer.sessions import Slot
+    from rucio_cs3.transfer.verify import Tally
+
+log = logging.getLogger(__name__)
+SETTLING = 0.1  # seconds between looks at what a server still writes of a request that was cut
+FINISHING = 5.0  # seconds, besides what a commit takes, that a server may need to end a session that is complete
+SPARING = (Interrupted, Unavailable, DeadlineExceeded, ServerError, TokenRejected)  # what leaves a session as it is
+FATAL = (SessionGone, Untrusted)
+
+
+class Delivery:
+    """Never two protocols on one session, nor a second PUT: some servers append it to the first."""
+
+    def __init__(
+        self, config: Config, files: Files, servers: DataServers, source: Source, target: Ref, slot: Slot
+    ) -> None:
+        self._config = config
+        self._files = files
+        self._servers = servers
+        self._source = source
+        self._target = target
+        self._slot = slot
+        self._session: Session | None = None
+        self._tus: Tus | None = None  # of a session that can be gone on with
+        self._offset = 0
+        self._failed_at: int | None = None
+        self.reached = 0
+        """bytes that the server is known to have"""
+        left = slot.find()
+        if left:
+            self._use(left)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the next run can go on."""
+        return self._tus is not None and self._slot.holds
+
+    def goes_on_after(self, error: BaseException) -> bool:
+        """Whether the session is as good as it was."""
+        if self._tus is None or not isinstance(error, SPARING) or isinstance(error, FATAL):
+            return False
+        self._failed_at = self._offset if isinstance(error, ServerError) else None
+        return True
+
+    def begin(self, staging: Ref, opaque: Mapping[str, str]) -> None:
+        """Open a new session."""
+        endpoint = self._choose(self._files.initiate_upload(staging, self._source.size, opaque=opaque), staging)
+        self._use(Session(endpoint, staging, self._source.stamp))
+        self._offset = 0
+        self._remember()
+
+    def resume(self) -> Ref | None:
+        """See how far an earlier attempt came. The name that its session writes to, None where a new one is needed.
+
+        A session that is over was either finished or lost, and the storage shows which.
+        """
+        if self._tus is None or self._session is None:
+            return None
+        if self._session.stamp != self._source.stamp:
+            log.info("%s has changed since its upload was cut: beginning anew", self._source.name)
+            self.give_up()
+            return None
+        staging = self._session.staging
+        try:
+            self._offset = self._settled()
+        except SessionGone as gone:
+            log.debug("%s", gone)
+            self._tus, self._offset = None, self._source.size
+            if self._is_there(staging):
+                return staging
+            self.give_up()
+            return None
+        if self._offset in {self._source.size, self._failed_at}:
+            self.give_up()
+            return None
+        self.reached = max(self.reached, self._offset)
+        log.info("going on with the upload of %s at byte %d", self._source.name, self._offset)
+        self._remember()
+        return staging
+
+    def send(self, tally: Tally) -> None:
+        """All that is missing. The bytes before it are read again, so that `tally` knows them all."""
+        assert self._session is not None
+        if self._session.endpoint.protocol == "simple":
+            size = self._source.size
+            self._servers.put(self._session.endpoint, self._counted(tally, 0, size), size, path=self._path)
+            return
+        for _ in self._counted(tally, 0, self._offset):
+            pass
+        while self._tus:
+            left = self._source.size - self._offset
+            count = min(self._config.chunk_size or left, left)
+            self._tus.patch(self._offset, self._counted(tally, self._offset, count), count)
+            self._offset = self.reached = self._offset + count
+            if self._offset == self._source.size:
+                self._tus = None
+            else:
+                self._remember()
+
+    def done(self) -> None:
+        """Nothing is left to go on with."""
+        self._session = self._tus = None
+        self._slot.forget()
+
+    def give_up(self) -> None:
+        """Let the server and the next run forget it."""
+        tus = self._tus
+        self.done()
+        if tus:
+            try:
+                with deadline.apart():
+                    tus.give_up()
+            except Cs3Error as error:
+                log.debug("the data server keeps what it has of an upload that was given up: %s", error)
+
+    def _use(self, session: Session) -> None:
+        self._session = session
+        tus = Tus(self._servers, session.endpoint, self._source.size, self._path)
+        self._tus = tus if session.endpoint.protocol == "tus" else None
+
+    @property
+    def staging(self) -> Ref | None:
+        """The name that the session at hand writes to."""
+        return self._session.staging if self._session else None
+
+    @property
+    def _path(self) -> str:
+        return str(self.staging)
+
+    def _remember(self) -> None:
+        if self._tus and self._session and self._source.stamp:
+            self._slot.keep(dataclasses.replace(self._session, expires=self._tus.expires))
+
+    def _choose(self, offered: Sequence[Endpoint], staging: Ref) -> Endpoint:
+        """One request costs least; tus is worth more the more there is to lose."""
+        wanted = self._config.upload_protocol
+        large = self._source.size >= self._config.tus_from
+        order = {"auto": ("tus", "simple") if large else ("simple", "tus")}.get(wanted, (wanted,))
+        for protocol in order:
+            for endpoint in offered:
+                if endpoint.protocol == protocol:
+                    return endpoint
+        names = ", ".join(e.protocol for e in offered) or "nothing"
+        raise Unsupported(
+            f"the site offers {names} for uploads, and we speak {' and '.join(sorted(order))}",
+            path=str(staging),
+            hint="" if wanted == "auto" else "set upload_protocol = auto",
+        )
+
+    def _counted(self, tally: Tally, start: int, count: int) -> Iterator[memoryview]:
+        for block in self._source.blocks(start, count):
+            deadline.check()  # no time is seen on the socket when its buffers take all
+            tally.add(block)
+            yield block
+
+    def _settled(self) -> int:
+        """The server's offset when it no longer changes, or SessionGone.
+
+        What came before a cut may yet be written while we ask; and one that has it all is about to end the session.
+        """
+        assert self._tus is not None
+        size = self._source.size
+        finished_by = time.monotonic() + FINISHING + size / SLOWEST_COMMIT
+        patience = time.monotonic() + self._config.stall_timeout
+        before = self._tus.offset()
+        while True:
+            time.sleep(deadline.at_most(SETTLING))
+            now = self._tus.offset()
+            if now == before and (now < size or time.monotonic() > finished_by):
+                return now
+            if now < size and time.monotonic() > patience:
+                raise SessionGone("somebody else is sending to our session", path=self._path)
+            before = now
+
+    def _is_there(self, staging: Ref) -> bool:
+        """Only under a name that nobody else can have used."""
+        if staging == self._target:
+            return False
+        try:
+            info = self._files.stat(staging)
+        except NotFound:
+            return False
+        return info.is_file and info.size == self._source.size
