@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from rucio_cs3 import tls
-from rucio_cs3.broker.accounts import ACCOUNT, PLACEHOLDER, USER, Mapping
+from rucio_cs3.broker.accounts import ACCOUNT, BASE_VO, PLACEHOLDER, USER, VO, Mapping
 from rucio_cs3.config import Config
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import is_loopback
@@ -47,6 +47,8 @@ class Rucio:
 
     host: str
     """https://host[:port][/path]"""
+    auth_host: str | None = None
+    """where /auth is, if not there as well"""
     ca: str | None = None
     """PEM file or folder of certificate authorities, instead of the system's"""
 
@@ -71,10 +73,12 @@ class Site:
     accounts: dict[str, str] = field(default_factory=dict)
     template: str | None = None
     only: str | None = None
+    vo: str = BASE_VO
+    """whose accounts the template is for; in `accounts` those of other VOs are written account@vo"""
 
     @property
     def mapping(self) -> Mapping:
-        return Mapping(self.accounts, self.template or "", re.compile(self.only or "(?!)"))
+        return Mapping(self.accounts, self.template or "", re.compile(self.only or "(?!)"), self.vo)
 
     def secret(self) -> str:
         """Raises ConfigError when the file has gone, is empty, or others can read it."""
@@ -125,16 +129,21 @@ def _broker(document: dict[str, Any], place: str) -> BrokerConfig:
 
 def _rucio(table: Any, where: str) -> Rucio:
     rucio = _fill(Rucio, table, where)
-    url = urlsplit(rucio.host)
-    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or url.username:
-        raise ConfigError(f"{where}: host = {rucio.host!r} is no address", hint="for example https://rucio.example.org")
-    if url.scheme == "http" and not is_loopback(url.hostname):
-        raise ConfigError(f"{where}: host = {rucio.host!r} would send tokens in the clear", hint="use https")
-    if url.scheme == "http" and rucio.ca:
+    schemes = {_check_host(name, host, where) for name in ("host", "auth_host") if (host := getattr(rucio, name))}
+    if rucio.ca and schemes == {"http"}:
         raise ConfigError(f"{where}: ca means nothing without https", hint="remove it, or use https")
-    if url.scheme == "https":
+    if "https" in schemes:
         _check_authorities(Config("rucio:443", ca=rucio.ca), where)
     return rucio
+
+
+def _check_host(name: str, host: str, where: str) -> str:
+    url = urlsplit(host)
+    if url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment or url.username:
+        raise ConfigError(f"{where}: {name} = {host!r} is no address", hint="for example https://rucio.example.org")
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        raise ConfigError(f"{where}: {name} = {host!r} would send tokens in the clear", hint="use https")
+    return url.scheme
 
 
 def _limits(table: Any, where: str) -> Limits:
@@ -169,10 +178,15 @@ def _check_authorities(config: Config, where: str) -> None:
 
 def _check_mapping(site: Site, where: str) -> None:
     for account, user in site.accounts.items():
-        if not ACCOUNT.fullmatch(account):
+        name, at, vo = account.partition("@")
+        if not ACCOUNT.fullmatch(name) or (at and not VO.fullmatch(vo)):
             raise ConfigError(f"{where}: accounts: {account!r} cannot be the name of a Rucio account")
+        if vo == BASE_VO:
+            raise ConfigError(f"{where}: accounts: {account!r} is of Rucio's own VO", hint=f"write {name!r}")
         if not user.isprintable() or not user.strip():
             raise ConfigError(f"{where}: accounts: {account} = {user!r} cannot be a user name")
+    if not VO.fullmatch(site.vo):
+        raise ConfigError(f"{where}: vo = {site.vo!r} cannot be a VO of Rucio's, which have three characters")
     if bool(site.template) != bool(site.only):
         raise ConfigError(
             f"{where}: template and only go together", hint='say which accounts it is for: only = "[a-z]+"'

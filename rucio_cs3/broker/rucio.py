@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
+import ast
 import hashlib
 import json
-import socket
-import ssl
 import threading
 import time
 from collections import OrderedDict
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from rucio_cs3 import tls
-from rucio_cs3.broker.accounts import ACCOUNT
+from rucio_cs3.broker.accounts import ACCOUNT, BASE_VO, VO
 from rucio_cs3.broker.refusals import Refused
-from rucio_cs3.config import Config
+from rucio_cs3.broker.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rucio_cs3.broker.config import Rucio
+    from rucio_cs3.broker.server import Get
 
 HEADER = "X-Rucio-Auth-Token"
 REMEMBERED_SECONDS = 30.0
 REMEMBERED = 10_000  # tokens
 LARGEST_TOKEN = 100_000
-LARGEST_ANSWER = 64 << 10
 
 # Rucio says 401. The others come from what stands before it, to headers that it finds too large or malformed.
 REFUSALS = {
@@ -38,14 +32,6 @@ REFUSALS = {
     HTTPStatus.FORBIDDEN,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
 }
-# What goes wrong with the connection -> how it is told.
-FAILURES: tuple[tuple[type[Exception], str], ...] = (
-    (ssl.SSLCertVerificationError, "its certificate is not trusted: the broker's operator has to check ca"),
-    (ssl.SSLError, "it does not speak TLS as we do"),
-    (socket.gaierror, "its host name is not known"),
-    (ConnectionRefusedError, "nothing listens there"),
-    (Exception, "the connection broke"),
-)
 LOG_IN_AGAIN = "log in to Rucio again (rucio whoami) and use the token of this Rucio"
 
 
@@ -53,94 +39,66 @@ class RucioServer:
     """Asks whoami, and remembers a good answer for a while: a burst of requests with one token costs few questions."""
 
     def __init__(self, rucio: Rucio, timeout: float) -> None:
-        self._host = rucio.host.rstrip("/")
-        self._url = urlsplit(self._host)
         self._timeout = timeout
-        self._tls = _tls(rucio) if self._url.scheme == "https" else None
+        self._server = Server(rucio.host, rucio.ca, timeout)
+        self._auth = Server(rucio.auth_host or rucio.host, rucio.ca, timeout)
         self._remembered = Remembered(REMEMBERED, REMEMBERED_SECONDS)
 
     def account_of(self, token: str) -> str:
-        """Raises Refused."""
+        """`account`, or `account@vo` where it is of another VO than the one that every Rucio has. Raises Refused."""
         _check_form(token)
         key = hashlib.sha256(token.encode("latin-1")).digest()  # the token itself is not kept
         account = self._remembered.get(key)
         if account is None:
-            with self._connection() as connection:
-                account = self._ask(connection, token)
+            account = self._ask(token, time.monotonic() + self._timeout)
             self._remembered.put(key, account)
         return account
 
-    def _ask(self, connection: HTTPConnection, token: str) -> str:
+    def _ask(self, token: str, until: float) -> str:
+        with self._server.questions(until) as get:
+            account = self._account(get, token)
+        with self._auth.questions(until) as get:
+            vo = self._vo(get, token, account)
+        return account if vo == BASE_VO else f"{account}@{vo}"
+
+    def _account(self, get: Get, token: str) -> str:
         """Whoami redirects to the account itself; only the name is taken from there, the host stays ours."""
-        status, location, body = self._get(connection, "whoami", token)
+        headers = {HEADER: token, "Accept": "application/json"}
+        status, location, body = get("/accounts/whoami", headers)
         if status != HTTPStatus.SEE_OTHER:
             return self._active(status, body, None)
         name = unquote(urlsplit(location).path.rpartition("/")[2])
         if not ACCOUNT.fullmatch(name):
-            raise self._unusable("it names an account that cannot be one")
-        status, _, body = self._get(connection, name, token)
+            raise self._server.unusable("it names an account that cannot be one")
+        status, _, body = get(f"/accounts/{name}", headers)
         return self._active(status, body, name)
-
-    def _get(self, connection: HTTPConnection, account: str, token: str) -> tuple[int, str, bytes]:
-        path = f"{self._url.path}/accounts/{account}"
-        connection.request("GET", path, headers={HEADER: token, "Accept": "application/json"})
-        response = connection.getresponse()
-        body = response.read(LARGEST_ANSWER + 1)
-        if len(body) > LARGEST_ANSWER:
-            raise self._unusable("its answer to whoami has no end")
-        return response.status, response.headers.get("Location", ""), body
 
     def _active(self, status: int, body: bytes, name: str | None) -> str:
         """The account, if it is one that may work."""
         if status in REFUSALS:
-            raise Refused("rucio_token_refused", f"Rucio {self._host} does not accept the token; {LOG_IN_AGAIN}")
+            text = f"Rucio {self._server.host} does not accept the token; {LOG_IN_AGAIN}"
+            raise Refused("rucio_token_refused", text)
         if status != HTTPStatus.OK:
-            raise self._unusable(f"it answers HTTP {status} to whoami")
+            raise self._server.unusable(f"it answers HTTP {status} to whoami")
         found = _json_object(body)
         account = found.get("account")
         if not isinstance(account, str) or not ACCOUNT.fullmatch(account) or account != (name or account):
-            raise self._unusable("its answer to whoami names no account")
+            raise self._server.unusable("its answer to whoami names no account")
         if found.get("status") != "ACTIVE":
             raise Refused("account_not_mapped", f"Rucio account {account} is not active; ask the operators of Rucio")
         return account
 
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[HTTPConnection]:
-        """For one question, straight to the server: no proxy of the environment gets to see a token.
+    def _vo(self, get: Get, token: str, account: str) -> str:
+        """In a Rucio with several VOs each has a root of its own; only this answer tells them apart.
 
-        It is cut when the time is over, for a server that sends a byte now and then never runs into a socket's timeout.
-        What goes wrong becomes our answer here; what Rucio or the library says of it stays here.
+        It comes second: to a token that Rucio does not know it answers 500.
         """
-        connection = self._open()
-        cut = threading.Event()
-        watchdog = threading.Timer(self._timeout, _cut, (connection, cut))
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            yield connection
-        except (OSError, HTTPException, Refused) as error:
-            raise self._told(error, late=cut.is_set()) from None
-        finally:
-            watchdog.cancel()
-            connection.close()
-
-    def _told(self, error: Exception, *, late: bool) -> Refused:
-        """A cut connection can also look like a short answer."""
-        if late or isinstance(error, (TimeoutError, socket.timeout)):
-            text = f"Rucio {self._host} did not answer within {self._timeout:g} s; try again"
-            return Refused("rucio_unavailable", text, silence=True)
-        if isinstance(error, Refused):
-            return error
-        return self._unusable(next(why for kind, why in FAILURES if isinstance(error, kind)))
-
-    def _open(self) -> HTTPConnection:
-        host = self._url.hostname or ""
-        if self._tls:
-            return HTTPSConnection(host, self._url.port, timeout=self._timeout, context=self._tls)
-        return HTTPConnection(host, self._url.port, timeout=self._timeout)
-
-    def _unusable(self, reason: str) -> Refused:
-        return Refused("rucio_unavailable", f"Rucio {self._host} could not be asked, {reason}; try again later")
+        status, _, body = get("/auth/validate", {HEADER: token, "Accept": "application/octet-stream"})
+        said = _texts(body) if status == HTTPStatus.OK else {}
+        if said.get("account") != account or not VO.fullmatch(said.get("vo", "")):
+            text = f"Rucio {self._auth.host} does not say at /auth/validate of which VO account {account} is"
+            raise Refused("rucio_unavailable", f"{text}; the broker's operator has to check auth_host")
+        return said["vo"]
 
 
 class Remembered:
@@ -187,13 +145,14 @@ def _json_object(body: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _tls(rucio: Rucio) -> ssl.SSLContext:
-    pem = tls.authorities(Config("rucio:443", ca=rucio.ca)).decode("utf-8", "replace")
-    return ssl.create_default_context(cadata=pem)
-
-
-def _cut(connection: HTTPConnection, cut: threading.Event) -> None:
-    cut.set()
-    if connection.sock:
-        with contextlib.suppress(OSError):  # the plain socket's: TLS would take its time to say goodbye
-            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+def _texts(body: bytes) -> dict[str, str]:
+    """What is text in a dictionary as Python writes it: Rucio's has dates in it."""
+    try:
+        written = ast.parse(body.decode(), mode="eval").body
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return {}
+    if not isinstance(written, ast.Dict):
+        return {}
+    pairs = zip(written.keys, written.values)
+    constants = {k.value: v.value for k, v in pairs if isinstance(k, ast.Constant) and isinstance(v, ast.Constant)}
+    return {name: value for name, value in constants.items() if isinstance(name, str) and isinstance(value, str)}

@@ -14,9 +14,12 @@ from demo.process import Child
 
 
 class Broker:
-    """`rucio-cs3 broker` for one site: root is einstein there, and marie and ghost are called the same."""
+    """`rucio-cs3 broker` for one site: root is einstein there, and marie and ghost are called the same.
 
-    def __init__(self, folder, storage, rucio, more=""):
+    `accounts` are more of them.
+    """
+
+    def __init__(self, folder, storage, rucio, more="", accounts=""):
         config = folder / "broker.toml"
         config.write_text(f"""
             [rucio]
@@ -27,7 +30,7 @@ class Broker:
             [sites."{storage.grpc}"]
             machine_secret_file = "{storage.folder / "secret"}"
             tls = false
-            accounts = {{ root = "einstein" }}
+            accounts = {{ root = "einstein"{accounts} }}
             template = "{{account}}"
             only = "marie|ghost"
             [sites."127.0.0.1:1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -23,6 +24,8 @@ pytest.importorskip("rucio", reason="pip install rucio-cs3[demo]")
 from demo.process import BIN, Child
 from demo.sandbox import Sandbox
 from demo.storage import LOGIN, Gateway
+from tests.rucio import kerberos
+from tests.rucio.kerberos import Realm
 
 if TYPE_CHECKING:
     import subprocess
@@ -100,9 +103,9 @@ def certificates(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def secure_rucio(sandbox, certificates) -> Iterator[str]:
-    """The same Rucio once more, behind TLS that asks for certificates: its https address."""
+@contextlib.contextmanager
+def behind_tls(sandbox: Sandbox, certificates: Path, module: str, **environ: str) -> Iterator[str]:
+    """The same Rucio once more, as this module of wsgi/ and TLS that asks for certificates: its https address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         tls = [
             "--certfile",
@@ -113,11 +116,12 @@ def secure_rucio(sandbox, certificates) -> Iterator[str]:
             certificates / "ca.pem",
         ]
         argv = [BIN / "gunicorn", "--bind", f"fd://{listening.fileno()}", *tls, "--cert-reqs", ssl.CERT_OPTIONAL]
-        environ = sandbox.operator.environ
+        inherited = sandbox.operator.environ
+        path = os.pathsep.join([str(HERE / "wsgi"), inherited.get("PYTHONPATH", "")])
         server = Child(
-            [*map(str, argv), "x509_rucio:application"],
-            log=certificates / "secure-rucio.log",
-            env={**environ, "PYTHONPATH": os.pathsep.join([str(HERE / "wsgi"), environ.get("PYTHONPATH", "")])},
+            [*map(str, argv), f"{module}:application"],
+            log=certificates / f"{module}.log",
+            env={**inherited, **environ, "PYTHONPATH": path},
             pass_fds=[listening.fileno()],
             cwd=certificates,
         )
@@ -126,6 +130,29 @@ def secure_rucio(sandbox, certificates) -> Iterator[str]:
         yield url
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def secure_rucio(sandbox, certificates) -> Iterator[str]:
+    """Rucio for logins by certificate."""
+    with behind_tls(sandbox, certificates, "x509_rucio") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def realm(tmp_path_factory) -> Iterator[Realm]:
+    """A Kerberos realm in which there are marie, whom Rucio can be told of, and a stranger."""
+    if why := kerberos.missing():
+        pytest.skip(why)
+    with Realm(tmp_path_factory.mktemp("realm"), "marie", "stranger") as realm:
+        yield realm
+
+
+@pytest.fixture(scope="session")
+def kerberos_login(sandbox, certificates, realm) -> Iterator[dict[str, object]]:
+    """Rucio for logins by Kerberos: what a client's configuration says of it."""
+    with behind_tls(sandbox, certificates, "gss_rucio", **realm.server_environ) as url:
+        yield {"auth_type": "gss", "rucio_host": url, "auth_host": url, "ca_cert": certificates / "ca.pem"}
 
 
 @pytest.fixture(scope="session")

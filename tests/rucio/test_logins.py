@@ -20,6 +20,7 @@ from demo.storage import LOGIN, Gateway
 from rucio_cs3 import Cs3Client
 from tests.idp.idp import RUCIO, USERS
 from tests.rucio.broker import Broker
+from tests.rucio.kerberos import REALM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -224,13 +225,41 @@ def by_certificate(client, marie, certificates, secure_rucio):
     return {"auth_type": "x509", "rucio_host": secure_rucio, "auth_host": secure_rucio, **paths}
 
 
-@pytest.mark.parametrize("login", ["by_ssh", "by_certificate"])
-def test_another_login_and_the_broker(sandbox, homes, brokered, local, tmp_path, request, login):
-    settings = request.getfixturevalue(login)
+@pytest.fixture
+def by_kerberos(client, marie, kerberos_login, realm, tmp_path, monkeypatch):
+    """As after kinit: where the ticket is, stands in the environment."""
+    with contextlib.suppress(Duplicate):
+        client.add_identity(marie, f"marie@{REALM}", "GSS", "marie@example.org")
+    for name, value in realm.ticket("marie", tmp_path).items():
+        monkeypatch.setenv(name, value)
+    return kerberos_login
+
+
+@pytest.fixture(params=["by_ssh", "by_certificate", "by_kerberos"])
+def another_login(request, tmp_path):
+    """What makes rucio.cfg log marie in without a password."""
+    settings = request.getfixturevalue(request.param)
     own = {"account": "marie", "username": None, "password": None, "auth_token_file_path": tmp_path / "rucio-token"}
-    said = upload(sandbox, brokered, local, client={**settings, **own})
+    return {**settings, **own}
+
+
+def test_another_login_and_the_broker(sandbox, homes, brokered, local, tmp_path, another_login):
+    said = upload(sandbox, brokered, local, client=another_login)
     assert local.name in homes.files()["marie"], said
     assert local.name not in homes.files()["einstein"]
+    config = {"cs3": NO_LOGIN, "client": another_login}
+    argv = ["download", f"test:{local.name}", "--dir", tmp_path / "down", "--no-subdir"]
+    said = sandbox.rucio(*argv, config=config).stdout
+    assert (tmp_path / "down" / local.name).read_bytes() == CONTENT, said
+
+
+@pytest.mark.parametrize("settings", ["basic", "an OIDC token"])
+def test_another_login_and_what_is_set_for_the_site(sandbox, homes, idp, rse, local, tmp_path, another_login, settings):
+    """Who one is to Rucio says nothing of who one is to the site."""
+    said = upload(sandbox, rse, local, SETTINGS[settings](homes, idp, tmp_path), client=another_login)
+    found = homes.files()
+    assert local.name in found["einstein"], said
+    assert local.name not in found["marie"]
 
 
 def test_an_account_that_the_broker_does_not_map(sandbox, homes, brokered, local, client, tmp_path):

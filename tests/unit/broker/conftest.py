@@ -7,6 +7,7 @@ import json
 import socketserver
 import threading
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -32,6 +33,7 @@ class Peer:
     def __init__(self):
         self.tokens = {TOKEN: "root"}
         self.statuses = {}  # of accounts that are not active
+        self.vos = {}  # of accounts, where it is not the one that every Rucio has
         self.seen = []
         self.answer = None
         self.hold = threading.Event()
@@ -52,6 +54,10 @@ class Peer:
                     self.say(401, {"ExceptionClass": "CannotAuthenticate"})
                 elif self.path == "/accounts/whoami":
                     self.say(303, {}, Location=peer.tokens[token])
+                elif self.path == "/auth/validate":
+                    account = peer.tokens[token]
+                    known = {"account": account, "identity": "'vo': 'x'", "lifetime": datetime.now(timezone.utc)}
+                    self.say(200, repr({**known, "vo": peer.vos.get(account, "def")}).encode())
                 else:
                     account = self.path.rpartition("/")[2]
                     self.say(200, {"account": account, "status": peer.statuses.get(account, "ACTIVE")})

@@ -125,6 +125,56 @@ def test_an_account_that_cannot_be_one_is_denied(serve, settings, peer, gateway,
     assert mints(gateway) == []
 
 
+def test_an_account_of_another_vo_is_somebody_else(serve, settings, peer, gateway):
+    site = settings["sites"][gateway.address]
+    site["accounts"]["root@abc"] = "marie"
+    broker = serve(settings)
+    peer.vos["root"] = "abc"
+    assert user_of(gateway, broker.ask().body["token"]) == "marie"
+    peer.tokens["another"], peer.vos["root"] = "root", "xyz"
+    answer = broker.ask("another")
+    assert (answer.status, answer.body["code"]) == (403, "account_not_mapped")
+    assert "root@xyz" in answer.body["error"]
+
+
+UNSAID = {
+    "nothing": (200, b""),
+    "no VO": (200, b"{'account': 'root'}"),
+    "no text": (200, b"{'account': 'root', 'vo': None}"),
+    "not a VO": (200, b"{'account': 'root', 'vo': 'de'}"),
+    "another account": (200, b"{'account': 'marie', 'vo': 'def'}"),
+    "no dictionary": (200, b"['def']"),
+    "not text": (200, b"\xff\x00"),
+    "deep": (200, b"(" * 5000),
+    "no such address": (404, b"{'account': 'root', 'vo': 'def'}"),
+}
+
+
+@pytest.mark.parametrize(("status", "said"), UNSAID.values(), ids=UNSAID)
+def test_a_rucio_that_does_not_say_the_vo(broker, peer, gateway, status, said):
+    def answer(request):
+        if request.path == "/auth/validate":
+            request.say(status, said)
+        else:
+            request.say(200, {"account": "root", "status": "ACTIVE"})
+
+    peer.answer = answer
+    refused = broker.ask()
+    assert (refused.status, refused.body["code"]) == (503, "rucio_unavailable")
+    assert "of which VO account root is; the broker's operator has to check auth_host" in refused.body["error"]
+    assert mints(gateway) == []
+
+
+def test_a_rucio_with_two_addresses(serve, settings, peer, gateway):
+    """Large ones have servers of their own for logins."""
+    settings["rucio"] = {"host": f"{peer.url}/", "auth_host": peer.url.replace("127.0.0.1", "localhost")}
+    assert serve(settings).ask().status == 200
+    settings["rucio"]["auth_host"] = "http://127.0.0.1:1"
+    refused = serve(settings).ask()
+    assert (refused.status, refused.body["code"]) == (503, "rucio_unavailable")
+    assert "Rucio http://127.0.0.1:1 could not be asked" in refused.body["error"]
+
+
 @pytest.mark.parametrize("status", ["SUSPENDED", "DELETED"])
 def test_an_account_that_is_not_active_is_denied(broker, peer, gateway, status):
     peer.statuses["root"] = status
@@ -301,12 +351,12 @@ def test_the_token_follows_no_redirect_to_another_host(broker, peer):
     def elsewhere(request):
         if request.path == "/accounts/whoami":
             request.say(303, b"", Location="http://127.0.0.1:1/accounts/root")
-        else:
-            request.say(200, {"account": "root", "status": "ACTIVE"})
+        else:  # to /auth/validate as well
+            request.say(200, {"account": "root", "status": "ACTIVE", "vo": "def"})
 
     peer.answer = elsewhere
     assert broker.ask().status == 200
-    assert [path for path, _ in peer.seen] == ["/accounts/whoami", "/accounts/root"]
+    assert [path for path, _ in peer.seen] == ["/accounts/whoami", "/accounts/root", "/auth/validate"]
 
 
 def test_a_burst_asks_rucio_once_and_a_refusal_is_not_remembered(broker, peer, gateway):

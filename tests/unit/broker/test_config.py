@@ -64,6 +64,13 @@ MISTAKES = {
     "empty user": (changes(accounts={"root": ""}), "root = '' cannot be a user name"),
     "odd user": (changes(accounts={"root": "a\tb"}), "cannot be a user name"),
     "odd account": (changes(accounts={"a:b": "x"}), "'a:b' cannot be the name of a Rucio account"),
+    "odd VO": (changes(accounts={"root@abcd": "x"}), "'root@abcd' cannot be the name of a Rucio account"),
+    "own VO": (changes(accounts={"root@def": "x"}), "'root@def' is of Rucio's own VO; write 'root'"),
+    "VO of a template": (changes(vo="atlas"), "vo = 'atlas' cannot be a VO of Rucio's"),
+    "logins in the clear": (
+        lambda c: c["rucio"].update(auth_host="http://rucio.example.org"),
+        "auth_host = 'http://rucio.example.org' would send tokens in the clear; use https",
+    ),
     "template alone": (changes(template="{account}"), "template and only go together"),
     "only alone": (changes(only=".*"), "template and only go together"),
     "constant template": (changes(template="rucio", only=".*"), "must have {account} in it, once"),

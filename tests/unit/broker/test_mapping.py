@@ -36,6 +36,28 @@ def test_table_then_template_then_nobody(template, only, account, user):
     assert Mapping(TABLE, template, re.compile(only)).user(account) == user
 
 
+@pytest.mark.parametrize(
+    ("vo", "account", "user"),
+    [
+        ("def", "jdoe@abc", "marie"),
+        ("def", "jdoe@xyz", None),
+        ("def", "root@abc", None),
+        ("def", "other", "other"),
+        ("def", "other@abc", None),
+        ("abc", "other@abc", "other"),
+        ("abc", "other", None),
+        ("abc", "root@abc", "root"),
+        ("abc", "root", "rucio-svc"),
+        ("abc", "other@", None),
+        ("abc", "other@abc@abc", None),
+        ("abc", "other@abcd", None),
+    ],
+)
+def test_accounts_of_one_name_in_several_vos(vo, account, user):
+    table = {**TABLE, "jdoe@abc": "marie"}
+    assert Mapping(table, "{account}", re.compile(".*"), vo).user(account) == user
+
+
 def test_a_bucket_is_full_at_first_and_fills_evenly():
     limit = RateLimit(3)
     assert [limit.wait("a", 100) for _ in range(3)] == [0, 0, 0]
