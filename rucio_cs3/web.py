@@ -9,6 +9,7 @@ import io
 import logging
 import socket
 import ssl
+import struct
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 PIECE = 128 << 10  # bytes that have to go out within the stall timeout
 POOLED = 32  # connections kept per server
+AT_ONCE = struct.pack("ii", 1, 0)  # for SO_LINGER: throw away what was not sent yet
 
 
 class Pools:
@@ -168,6 +170,23 @@ class _Timed:
     stall: float
     sock: socket.socket
     response_class = Response
+    _answered = True
+
+    def putrequest(self, *args: Any, **options: Any) -> None:
+        self._answered = False
+        super().putrequest(*args, **options)  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        response = super().getresponse()  # type: ignore[misc]
+        self._answered = True
+        return response
+
+    def close(self) -> None:
+        """Reset what is given up: else the rest arrives later, and some servers write it into a finished file."""
+        if self.sock is not None and not self._answered:
+            with contextlib.suppress(OSError):
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        super().close()  # type: ignore[misc]
 
     def send(self, data: Any) -> None:
         """In pieces: the time is for each call, and a slow link is not a silent one."""

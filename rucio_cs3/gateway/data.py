@@ -18,7 +18,7 @@ from rucio_cs3.gateway.endpoints import DATA, DATA_GATEWAY
 from rucio_cs3.gateway.exchange import Answered, Exchange
 from rucio_cs3.gateway.faults import BadFault, Fault, Struck
 from rucio_cs3.gateway.status import Aborted, Refused
-from rucio_cs3.gateway.streams import BodyCut, Dropped
+from rucio_cs3.gateway.streams import BodyCut, Dropped, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -134,11 +134,12 @@ class DataHandler(Exchange):
         stall = struck.get("stall")
         if stall and not stall.after:
             struck.faults.wait(stall.seconds)
-        codes = [_http_code(fault) for fault in struck if fault.kind in STRIKES]
-        if codes:
-            for _ in self.blocks(struck):  # real ones take the whole body before they say no
+        refusal = struck.get(*STRIKES)
+        if refusal:
+            body = self.blocks(struck)  # real ones take the whole body before they say no
+            for _ in until(body, refusal.after) if refusal.after else body:
                 pass
-            raise Answered(codes[0])
+            raise Answered(_http_code(refusal))
         return struck
 
     def _download(self, place: Place, user: User) -> None:

@@ -71,7 +71,7 @@ class Exchange(BaseHTTPRequestHandler):
             self.end_headers()
             self.expects_continue = False
         body = self._chunks() if self.unread is None else self._counted()
-        return disturb(body, struck)
+        return self._unless_reset(disturb(body, struck))
 
     def answer(self, code: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
         self._drain()
@@ -133,6 +133,13 @@ class Exchange(BaseHTTPRequestHandler):
             elif part.length:
                 sent += self.connection.sendfile(file, part.start, part.length)
         return sent
+
+    def _unless_reset(self, blocks: Iterator[Any]) -> Iterator[Any]:
+        """Who comes back from a stall to a connection that was reset finds nothing there any more."""
+        for block in blocks:
+            if self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise BodyCut
+            yield block
 
     def _counted(self) -> Iterator[bytes]:
         assert self.unread is not None

@@ -20,7 +20,7 @@ BOTH, GRPC, HTTP, PROCESSING = ("grpc", "http"), ("grpc",), ("http",), ("process
 
 # Every kind, the doors it can stand at, and what it does.
 KINDS: dict[str, tuple[tuple[str, ...], str]] = {
-    "status": (BOTH, "answer with `status`: a CS3 code such as NOT_FOUND, or an HTTP code"),
+    "status": (BOTH, "answer with `status`: a CS3 code such as NOT_FOUND, or an HTTP code, maybe after `after` bytes"),
     "full": (BOTH, "there is no room: INSUFFICIENT_STORAGE, or 507"),
     "stall": (BOTH, "say nothing more after `after` bytes, until released or for `seconds`"),
     "no_answer": (BOTH, "do it, then close the connection instead of answering"),

@@ -40,7 +40,8 @@ def told_length(size: int, struck: Struck) -> int:
     return (min(size, short.after) if short else size) + (long.after if long else 0)
 
 
-def _until(blocks: Blocks, count: int) -> Blocks:
+def until(blocks: Blocks, count: int) -> Blocks:
+    """The first `count` bytes."""
     for block in blocks:
         if len(block) >= count:
             yield block[:count]
@@ -50,12 +51,12 @@ def _until(blocks: Blocks, count: int) -> Blocks:
 
 
 def _cut(blocks: Blocks, fault: Fault, _: Faults) -> Blocks:
-    yield from _until(blocks, fault.after)
+    yield from until(blocks, fault.after)
     raise Dropped(reset=fault.kind == "reset")
 
 
 def _short(blocks: Blocks, fault: Fault, _: Faults) -> Blocks:
-    yield from _until(blocks, fault.after)
+    yield from until(blocks, fault.after)
     for _block in blocks:  # the rest is taken and forgotten
         pass
 

@@ -88,6 +88,8 @@ def _patch(exchange: Exchange, uploads: Uploads, upload: Upload, struck: Struck,
 
 def _finished(uploads: Uploads, upload: Upload, body: _AtMost) -> int:
     """The status after all that came was kept."""
+    if not uploads.content(upload).exists():  # !! another request finished it, and this one wrote into the file
+        return 204
     if uploads.offset(upload) == upload.length:
         try:
             uploads.finish(upload)

@@ -6,6 +6,8 @@ import threading
 import pytest
 import urllib3
 
+from tests.conformance.wire import answer_of
+
 TUS = {"Tus_Resumable": "1.0.0"}
 PATCH = {**TUS, "Content_Type": "application/offset+octet-stream"}
 
@@ -239,3 +241,22 @@ def test_the_two_protocols_share_one_upload(storage, wire, folder, tus):
     assert patch(wire, found["tus"], b"hello").status == 204
     assert wire.request("PUT", found["simple"], b"world").status == 200
     assert wire.content(f"{folder}/f") == b"helloworld"
+
+
+def test_a_late_patch(storage, wire, folder, tus):
+    """!! A request that was given up for dead writes on: on the first line into a file that has its name already."""
+    endpoint = tus(1000)
+    headers = {name.replace("_", "-"): value for name, value in PATCH.items()}
+    late = wire.open_request("PATCH", endpoint, 700, **headers, **{"Upload-Offset": "0"})
+    late.sendall(b"a" * 300)
+    for _ in range(200):
+        if offset_of(wire, endpoint) == 300:
+            break
+        threading.Event().wait(0.02)
+    assert patch(wire, endpoint, b"a" * 700, 300).status == 204
+    late.sendall(b"b" * 400)
+    assert answer_of(late).status == 204
+    late.close()
+    if not storage.facts.asynchronous:
+        grown = b"" if storage.facts.checks_uploads else b"b" * 400
+        assert wire.content(f"{folder}/f") == b"a" * 1000 + grown

@@ -47,7 +47,7 @@ DISTURBANCES = {
     "stall": Disturbance("stall", passes=False),  # who waited that long is told so
     "wrong-byte": Disturbance("wrong_byte", passes=True),
     "short": Disturbance("short", passes=True),
-    "long": Disturbance("long", passes=True),
+    "long": Disturbance("long", passes=False),
     "500": Disturbance("status", passes=True, status="500"),
     "503": Disturbance("status", passes=True, status="503"),
     "401": Disturbance("status", passes=True, status="401"),
@@ -200,7 +200,7 @@ def test_it_ends_well(cell, sites, tmp_path):
     site, way = sites(cell.behaviour), WAYS[cell.way]
     data = content(SIZES[cell.size])
     folder = f"{home_of(site.gateway.behaviour, EINSTEIN).rstrip('/')}/{cell}"
-    with site.client(stall_timeout=0.5, **way.settings) as client:
+    with site.client(stall_timeout=0.5, retries=3, **way.settings) as client:
         client.files.mkdir(folder)
         disturb = fetch if way.method == "GET" else store
         try:
