@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import logging
+import math
 import socket
 import ssl
 import time
@@ -157,18 +158,19 @@ def expect(response: Any, statuses: tuple[int, ...], path: str) -> None:
 def _refusal(response: Any, path: str) -> Cs3Error:
     text = response.read(500).decode("utf-8", "replace")
     error = from_http(response.status, " ".join(text.split())[:200], path=path)
-    error.retry_after = _seconds(response.headers.get("Retry-After", ""))
+    now = time.time()
+    wish = moment(response.headers.get("Retry-After", ""), now)
+    error.retry_after = None if wish is None else max(wish - now, 0.0)
     return error
 
 
-def _seconds(text: str) -> float | None:
-    """Of a Retry-After, which is a number or a date."""
-    if text.strip().isdigit():
-        return float(text)
+def moment(text: str, since: float = 0.0) -> float | None:
+    """What a header says: seconds from `since` on, or a date. In seconds since 1970, None for what is neither."""
     try:
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+        when = since + float(text) if text.strip().isdigit() else parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, OverflowError):  # the first before Python 3.10
         return None
+    return when if math.isfinite(when) else None
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ The address of a session is a secret: whoever knows it may write, and no server 
 from __future__ import annotations
 
 import time
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from rucio_cs3.errors import (
     ServerError,
     SessionGone,
 )
+from rucio_cs3.transfer.http import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -92,7 +92,7 @@ class Tus:
             )
         except Cs3Error as error:
             raise _meaning(error) from error
-        self.expires = _moment(answer.get("Upload-Expires", "")) or self.expires
+        self.expires = moment(answer.get("Upload-Expires", "")) or self.expires
         return answer
 
 
@@ -111,16 +111,6 @@ def _meaning(error: Cs3Error) -> Cs3Error:
 
 def _is(error: Cs3Error, status: HTTPStatus) -> bool:
     return error.status == f"HTTP {status.value}"
-
-
-def _moment(text: str) -> float | None:
-    """Of an Upload-Expires, which is a date, or seconds on the second line of Reva."""
-    if text.isdigit():
-        return float(text)
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def is_over(expires: float | None) -> bool:

@@ -120,7 +120,7 @@ def test_the_time_of_modification_is_kept_where_the_storage_can(storage, folder,
     with storage.client(upload_protocol=protocol) as client:
         client.upload(source, f"{folder}/f")
         mtime = client.files.stat(f"{folder}/f").mtime
-    kept = getattr(storage.facts, "keeps_mtime", False)
+    kept = getattr(storage.facts, "checks_uploads", False)
     assert (mtime == pytest.approx(1_600_000_000.012345678, abs=1e-6)) == kept
 
 
