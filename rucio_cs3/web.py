@@ -161,7 +161,7 @@ class Response(http.client.HTTPResponse):
     def abort(self) -> None:
         """Wake whoever waits for more."""
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS's own takes away what the other one reads with
 
 
 class _Timed:

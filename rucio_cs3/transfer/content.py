@@ -6,7 +6,7 @@ import contextlib
 import threading
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from rucio_cs3.errors import Replaced, SizeMismatch, Unavailable
 from rucio_cs3.transfer.http import abort, expect, fill, map_failures
@@ -62,7 +62,7 @@ class Content:
         self._servers = servers
         self._endpoint: Endpoint | None = None
         self._answers = 1 if found else 0
-        self._replaced: Replaced | None = None
+        self._replaced = False
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -114,7 +114,7 @@ class Content:
 
     def _find(self, *, renew: bool) -> Endpoint:
         if self._replaced:
-            raise self._replaced
+            self._refuse()
         with self._lock:
             if renew or self._endpoint is None:
                 self._endpoint = self._gateway.endpoint(self.ref)
@@ -164,9 +164,9 @@ class Content:
         if etag and known and etag != known:
             self._refuse()
 
-    def _refuse(self) -> None:
-        self._replaced = Replaced("the file was replaced while it was read", path=str(self.ref))
-        raise self._replaced
+    def _refuse(self) -> NoReturn:
+        self._replaced = True
+        raise Replaced("the file was replaced while it was read", path=str(self.ref))
 
 
 def same_file(one: Info, other: Info) -> bool:

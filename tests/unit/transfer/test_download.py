@@ -35,6 +35,12 @@ def with_wrong_byte(reply):
     return reply.but(body=reply.body[:9] + bytes([reply.body[9] ^ 1]) + reply.body[10:])
 
 
+def in_chunks(reply):
+    parts = (reply.body[:K], reply.body[K:], b"")
+    body = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    return reply.but(body=body, Content_Length=None, Transfer_Encoding="chunked")
+
+
 # What the server does to each request, and where the ranges begin that are asked for.
 WAYS = {
     "nothing": ([], [None]),
@@ -47,6 +53,8 @@ WAYS = {
     "it cannot find the file for a moment": ([cut(K), says(404)], [None, K, K]),
     "no length, and cut": ([lambda r: r.but(Content_Length=None, sent=K, end="close")], [None, K]),
     "no length, and whole": ([lambda r: r.but(Content_Length=None, end="close")], [None]),
+    "in chunks": ([in_chunks], [None]),
+    "in chunks, and cut": ([lambda r: in_chunks(r).but(sent=2 * MIB, end="close")], [None, MIB]),
     "ranges are refused": ([cut(K), refuses_ranges], [None, K, None]),
     "ranges are ignored": ([cut(K), lambda r: r.but(status=200, Content_Range=None)], [None, K, None]),
     "many ranges": (
