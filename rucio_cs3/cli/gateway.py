@@ -56,6 +56,14 @@ EPILOG = "\b\nKinds of faults that --faults lets be set, by PUT of a list of the
 )
 @click.option("--quota", type=click.IntRange(0), metavar="BYTES", help="Else there is as much room as on the disk.")
 @click.option("--webdav-namespace", metavar="PATH", help="The CS3 path that WebDAV opens on; else the whole storage.")
+@click.option(
+    "--processing",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How long uploads are processed, where they are.",
+)
 @click.option("--faults", is_flag=True, help="Let anybody on this machine break things, at /.faults on the HTTP port.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens in one line of JSON.")
 def gateway(**options: Any) -> None:
@@ -86,6 +94,7 @@ def _start(options: dict[str, Any]) -> Gateway:
             quota=options["quota"],
             offer_faults=options["faults"],
             webdav_namespace=options["webdav_namespace"],
+            processing=options["processing"],
         )
     except (CannotServe, BadUsers) as error:
         raise click.ClickException(str(error)) from error

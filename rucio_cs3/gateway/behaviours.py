@@ -61,6 +61,14 @@ class Behaviour:
     replaces_folders: bool = True  # a PUT onto a folder puts the file in place of the whole tree
     takes_chunk_names: bool = True  # `x-chunking-1-2-0` is a part of x, and no file of that name
     fixed_quota: int | None = None  # told whatever the disk says
+    commits_empty_at_once: bool = (
+        False  # Initiate of no bytes is the upload, over old content too; a PUT of none is 400
+    )
+    # Folder, conditions, locks, room and checksum: at Initiate, and again before a file appears; the bytes of an upload
+    # that is refused then stay with it, and are in the way of the next try. A PUT in chunks, or one that is cut, is no
+    # upload; but one that is shorter or longer than announced is, and its size is what was announced.
+    checks_uploads: bool = False
+    serves_ranges: bool = False
 
     # The second line
     # Trees with members and quotas of their own; files with ids, checksums and versions; a bin, and locks that count.
@@ -85,6 +93,11 @@ OPENCLOUD = Behaviour(
     bins_under_name=False,
     folder_size_is_recursive=True,
     metadata_outlives_file=False,
+    keeps_killed_uploads=False,
+    replaces_folders=False,
+    commits_empty_at_once=True,
+    checks_uploads=True,
+    serves_ranges=True,
     has_locks=True,
 )
 BEHAVIOURS = {

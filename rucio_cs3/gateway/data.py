@@ -10,8 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
-from rucio_cs3.gateway import tus, webdav
+from rucio_cs3.gateway import ranges, tus, webdav
 from rucio_cs3.gateway.callers import identify
+from rucio_cs3.gateway.checks import NotFinished
+from rucio_cs3.gateway.davrequest import content_headers, told_of
 from rucio_cs3.gateway.endpoints import DATA, DATA_GATEWAY
 from rucio_cs3.gateway.exchange import Answered, Exchange
 from rucio_cs3.gateway.faults import BadFault, Fault, Struck
@@ -39,7 +41,6 @@ HTTP_OF = {
     "INSUFFICIENT_STORAGE": 507,
 }
 STRIKES = {"status": 0, "full": 507, "token_expired": 401, "no_permission": 404, "storage_down": 500}
-UNIT = "bytes="
 
 
 class DataHandler(Exchange):
@@ -63,6 +64,8 @@ class DataHandler(Exchange):
             self._route()
         except Answered as answered:
             self.answer(answered.code, answered.headers, answered.body)
+        except NotFinished as refused:
+            self.answer(refused.put)
         except Refused as refused:
             self.answer(HTTP_OF.get(refused.code, 500))
         except Aborted:
@@ -77,6 +80,7 @@ class DataHandler(Exchange):
     do_LOCK = do_UNLOCK = do_REPORT = do_SEARCH = _serve  # noqa: N815
 
     def _route(self) -> None:
+        self.site.settle()
         path = urlsplit(self.path).path
         door = None if self.site.behaviour.has_spaces else webdav.find(path)  # its door is not imitated yet
         if door:
@@ -92,7 +96,7 @@ class DataHandler(Exchange):
 
     def _forward(self, path: str) -> None:
         """The data gateway: a transfer token says what is meant."""
-        if self.command not in FORWARDED:
+        if self.command not in FORWARDED and not self.site.behaviour.checks_uploads:
             raise Answered(HTTPStatus.NOT_IMPLEMENTED)
         token = self.headers.get("X-Reva-Transfer") or posixpath.basename(path)
         target = self.site.tokens.transfer_target(token)
@@ -141,6 +145,9 @@ class DataHandler(Exchange):
         struck = self.strike(self.site.namespace.path(place))
         self.site.in_place.refuse_broken(user)
         info = self.site.storage.stat(place, user)
+        if self.site.behaviour.serves_ranges:
+            self._send(place, info, struck)
+            return
         refused = self.refuses_range(info.size)
         if refused is not None:
             raise Answered(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, refused)
@@ -150,29 +157,60 @@ class DataHandler(Exchange):
     def refuses_range(self, size: int) -> dict[str, str] | None:
         """The headers of a refusal, as ranges are understood and never served; None for what is no range."""
         wanted = self.headers.get("Range", "")
-        if not size or not wanted.startswith(UNIT) or "-" not in wanted:
+        if not size or not wanted.startswith(ranges.UNIT) or "-" not in wanted:
             return None
         try:
-            starts = [_start(part.strip(), size) for part in wanted[len(UNIT) :].split(",") if part.strip()]
-        except ValueError:
+            ranges.parse(wanted, size)
+        except ranges.BadRange:
             return {}
-        beyond = all(start >= size for start in starts)
-        return {"Content-Range": f"bytes */{size}"} if beyond else {"Accept-Ranges": "bytes"}
+        except ranges.BeyondEnd:
+            return {"Content-Range": f"bytes */{size}"}
+        return {"Accept-Ranges": "bytes"}
+
+    def _send(self, place: Place, info: Any, struck: Struck) -> None:
+        """All that was asked for. !! Conditions are ignored, but for If-None-Match of the whole."""
+        if "status" in info.opaque.map:
+            raise Answered(HTTPStatus.TOO_EARLY)
+        wanted = self.headers.get("Range", "")
+        if self.headers.get("If-None-Match") == info.etag and not wanted:
+            raise Answered(HTTPStatus.NOT_MODIFIED, {"ETag": info.etag})
+        try:
+            parts = ranges.parse(wanted, info.size)
+        except ranges.BadRange as error:
+            raise Answered(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE) from error
+        except ranges.BeyondEnd as error:
+            refused = {"Content-Range": f"bytes */{info.size}"}
+            raise Answered(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, refused) from error
+        reply = ranges.Reply(parts, info.size, info.mime_type)
+        headers = {**content_headers(info), **reply.headers}
+        if self.command == "GET":
+            headers["Accept-Ranges"] = "bytes"
+        with self.site.storage.open(place) as file:
+            self.send_file(file, reply.length, headers, struck, code=reply.code, parts=reply.parts)
 
     def _upload(self, what: str, user: User) -> None:
         struck = self.strike(self._path_of(what, user))
-        code = self.receive(what, user, self.blocks(struck), self.length or 0)
+        place = self.receive(what, user, self.blocks(struck), self.length)
         self.done(struck)
-        raise Answered(code)
+        if not place:
+            raise Answered(HTTPStatus.PARTIAL_CONTENT)
+        told = self.site.behaviour.checks_uploads
+        raise Answered(HTTPStatus.OK, told_of(self.site.storage.stat(place, user)) if told else None)
 
-    def receive(self, what: str, user: User, blocks: Iterable[bytes], length: int) -> int:
-        """Take the content of an upload that was announced; the HTTP status."""
+    def receive(self, what: str, user: User, blocks: Iterable[bytes], length: int | None) -> Place | None:
+        """Take the content of an upload that was announced. Returns where it is, or None if it is no file yet."""
+        uploads = self.site.uploads
         if self.site.behaviour.stages_uploads:
-            return self._staged(what, blocks, length)
+            if length == 0 and self.site.behaviour.commits_empty_at_once:
+                raise Answered(HTTPStatus.BAD_REQUEST)
+            upload = uploads.find(what)
+            if not upload:
+                raise Refused("INTERNAL", "error retrieving upload")
+            return uploads.receive(upload, blocks, length)
         place = self._in_place(what, user)
-        self._check_room(length, place)
+        uploads.check_room(place, length or 0)
         self.site.in_place.write(place, user, blocks)
-        return HTTPStatus.OK
+        return place
 
     def _path_of(self, what: str, user: User) -> str:
         if not self.site.behaviour.stages_uploads:
@@ -182,25 +220,6 @@ class DataHandler(Exchange):
 
     def _in_place(self, what: str, user: User) -> Place:
         return self.site.namespace.place(posixpath.normpath("/" + what), user)
-
-    def _staged(self, upload_id: str, blocks: Iterable[bytes], length: int) -> int:
-        """Whatever arrives becomes the file: too much, too little, or what came before the connection broke."""
-        uploads = self.site.uploads
-        upload = uploads.find(upload_id)
-        if not upload:
-            raise Refused("INTERNAL", "error retrieving upload")
-        self._check_room(length, uploads.place(upload))
-        try:
-            uploads.append(upload, blocks)
-        except BodyCut:
-            if self.site.behaviour.keeps_killed_uploads:
-                uploads.finish(upload)
-            raise
-        return HTTPStatus.OK if uploads.finish(upload) else HTTPStatus.PARTIAL_CONTENT
-
-    def _check_room(self, length: int, place: Place) -> None:
-        if not self.site.storage.has_room(length, place):
-            raise Refused("INSUFFICIENT_STORAGE", "insufficient storage")
 
     @staticmethod
     def done(struck: Struck) -> None:
@@ -212,7 +231,7 @@ class DataHandler(Exchange):
         uploads = self.site.uploads
         upload = uploads.find(upload_id)
         struck = self.strike(uploads.path(upload) if upload else "")
-        reply = tus.serve(self, uploads, upload, struck, behind_gateway=not self.site.behaviour.exposes_data_server)
+        reply = tus.serve(self, uploads, upload, struck, self.site.behaviour)
         self.done(struck)
         raise Answered(reply.code, reply.headers)
 
@@ -239,13 +258,3 @@ def _http_code(fault: Fault) -> int:
     if fault.kind != "status":
         return STRIKES[fault.kind]
     return int(fault.status) if fault.status.isdigit() else HTTP_OF.get(fault.status, 500)
-
-
-def _start(part: str, size: int) -> int:
-    """Where a byte range begins. Raises ValueError for what is none."""
-    first, _, last = part.partition("-")
-    if not first:
-        return size - min(int(last), size)
-    if last and int(last) < int(first):
-        raise ValueError(part)
-    return int(first)

@@ -7,6 +7,7 @@ import re
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from urllib.parse import quote
 
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3.types.v1beta1 import types_pb2 as types
@@ -96,12 +97,14 @@ class DavRequest:
             raise Refused("INTERNAL", refused.message) from refused
 
     def _announce(self, path: str, length: int) -> str:
+        """What `receive` knows the upload by."""
         opaque = types.Opaque(map={"Upload-Length": types.OpaqueEntry(decoder="plain", value=b"%d" % length)})
         reply = self._ask("InitiateFileUpload", ref=ref(path), opaque=opaque)
         return self._handler.endpoints.upload_target(list(reply.protocols))
 
-    def _store(self, path: str, blocks: Iterator[bytes], length: int) -> int:
-        return self._handler.receive(self._announce(path, length), self._user, blocks, length)
+    def _store(self, path: str, blocks: Iterator[bytes], length: int) -> bool:
+        """False when it is no file yet."""
+        return bool(self._handler.receive(self._announce(path, length), self._user, blocks, length))
 
     def _told_length(self) -> int:
         told = self._headers.get("Content-Length") or self._headers.get("Upload-Length") or ""
@@ -140,6 +143,25 @@ def check_name(path: str) -> None:
 
 def identity(info: Any) -> Headers:
     return {"ETag": info.etag, "OC-ETag": info.etag, "OC-FileId": properties.file_id(info)}
+
+
+def told_of(info: Any) -> Headers:
+    """What the answer to an upload, or to a download, says of a file."""
+    return {**identity(info), "Last-Modified": http_date(info)}
+
+
+def content_headers(info: Any) -> Headers:
+    checksum = properties.checksum(info)
+    return {
+        **told_of(info),
+        "Content-Disposition": disposition(posixpath.basename(info.path)),
+        **({"OC-Checksum": ":".join(checksum)} if checksum else {}),
+    }
+
+
+def disposition(name: str) -> str:
+    plain = re.sub("[\r\n]", " ", name).encode().decode("latin-1")
+    return f"attachment; filename*=UTF-8''{quote(name)}; filename=\"{plain}\""
 
 
 def http_date(info: Any) -> str:

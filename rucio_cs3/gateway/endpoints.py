@@ -11,7 +11,6 @@ from cs3.gateway.v1beta1 import resources_pb2 as gateway
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
 from rucio_cs3.gateway.namespace import clean, is_relative
-from rucio_cs3.gateway.status import Refused
 
 if TYPE_CHECKING:
     from rucio_cs3.gateway.site import Site
@@ -19,32 +18,39 @@ if TYPE_CHECKING:
 
 DATA = "/data"
 DATA_GATEWAY = "/datagateway"
-# Advertised by configuration, and computed by none of them.
-CHECKSUMS = [
-    storage.ResourceChecksumPriority(type=storage.RESOURCE_CHECKSUM_TYPE_ADLER32, priority=10),
-    storage.ResourceChecksumPriority(type=storage.RESOURCE_CHECKSUM_TYPE_MD5, priority=100),
-    storage.ResourceChecksumPriority(type=storage.RESOURCE_CHECKSUM_TYPE_UNSET, priority=1000),
-]
+KINDS = storage.ResourceChecksumType.Value
+
+
+def _checksums(priorities: dict[str, int]) -> list[Any]:
+    return [
+        storage.ResourceChecksumPriority(type=KINDS(f"RESOURCE_CHECKSUM_TYPE_{kind}"), priority=priority)
+        for kind, priority in priorities.items()
+    ]
+
+
+ADVERTISED = _checksums({"ADLER32": 10, "MD5": 100, "UNSET": 1000})  # by configuration, and computed by nobody
+COMPUTED = _checksums({"SHA1": 10, "MD5": 20, "ADLER32": 30})
 
 
 class Endpoints:
     def __init__(self, site: Site, data_url: str) -> None:
         self._site = site
         self._data_url = data_url
+        self._checksums = COMPUTED if site.behaviour.checks_uploads else ADVERTISED
 
-    def for_upload(self, reference: Any, user: User, length: int) -> list[Any]:
-        """In any order, as Reva's map gives them. Nothing is checked but the quota and that it is not the root."""
+    def for_upload(self, reference: Any, user: User, request: Any, length: int) -> list[Any]:
+        """In any order, as Reva's map gives them."""
         site = self._site
         place = site.namespace.resolve(reference, user)
-        if place.is_root:
-            raise Refused("INTERNAL", "can't upload to mount path")
-        if not site.storage.has_room(length, place):
-            raise Refused("INSUFFICIENT_STORAGE", "insufficient storage")
-        below = site.uploads.begin(place, user, length).id if site.behaviour.stages_uploads else place.below
+        if site.behaviour.stages_uploads:
+            below = site.uploads.begin(place, user, request, length).id
+        else:
+            site.uploads.check(place, length)
+            below = place.below
         protocols = random.sample(site.behaviour.upload_protocols, len(site.behaviour.upload_protocols))
         return [
             gateway.FileUploadProtocol(
-                protocol=protocol, upload_endpoint=url, token=token, available_checksums=CHECKSUMS
+                protocol=protocol, upload_endpoint=url, token=token, available_checksums=self._checksums
             )
             for protocol in protocols
             for url, token in [self._address(protocol, below)]

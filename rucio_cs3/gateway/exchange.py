@@ -8,10 +8,11 @@ import struct
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from rucio_cs3.gateway.ranges import Range
 from rucio_cs3.gateway.streams import BodyCut, Dropped, disturb, told_length
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rucio_cs3.gateway.faults import Struck
 
@@ -85,8 +86,17 @@ class Exchange(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def send_file(self, file: BinaryIO, size: int, headers: dict[str, str], struck: Struck, *, code: int = 200) -> None:
-        """`size` bytes, or fewer and a broken connection when the file has fewer."""
+    def send_file(
+        self,
+        file: BinaryIO,
+        size: int,
+        headers: dict[str, str],
+        struck: Struck,
+        *,
+        code: int = 200,
+        parts: Iterable[bytes | Range] | None = None,
+    ) -> None:
+        """`size` bytes, or fewer and a broken connection when the file has fewer; of the whole file, or `parts`."""
         self.send_response(code)
         for name, value in {**self.always, **headers}.items():
             self.send_header(name, value)
@@ -96,7 +106,7 @@ class Exchange(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         self.wfile.flush()
-        sent = self._copy(file, size, struck)
+        sent = self._copy(file, parts if parts is not None else [Range(0, size)], struck)
         if sent != told:
             raise Dropped(reset=False)
 
@@ -109,13 +119,19 @@ class Exchange(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
         self.connection.close()
 
-    def _copy(self, file: BinaryIO, size: int, struck: Struck) -> int:
-        if not list(struck):
-            return self.connection.sendfile(file, count=size) if size else 0
+    def _copy(self, file: BinaryIO, parts: Iterable[bytes | Range], struck: Struck) -> int:
         sent = 0
-        for block in disturb(_blocks_of(file, size), struck):
-            self.connection.sendall(block)
-            sent += len(block)
+        if list(struck):
+            for block in disturb(_blocks_of(file, parts), struck):
+                self.connection.sendall(block)
+                sent += len(block)
+            return sent
+        for part in parts:
+            if isinstance(part, bytes):
+                self.connection.sendall(part)
+                sent += len(part)
+            elif part.length:
+                sent += self.connection.sendfile(file, part.start, part.length)
         return sent
 
     def _counted(self) -> Iterator[bytes]:
@@ -164,10 +180,16 @@ class Exchange(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-def _blocks_of(file: BinaryIO, size: int) -> Iterator[bytes]:
-    while size > 0:
-        block = file.read(min(size, BLOCK))
-        if not block:
-            return
-        size -= len(block)
-        yield block
+def _blocks_of(file: BinaryIO, parts: Iterable[bytes | Range]) -> Iterator[bytes]:
+    for part in parts:
+        if isinstance(part, bytes):
+            yield part
+            continue
+        file.seek(part.start)
+        left = part.length
+        while left > 0:
+            block = file.read(min(left, BLOCK))
+            if not block:
+                return
+            left -= len(block)
+            yield block

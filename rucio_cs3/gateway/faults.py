@@ -16,7 +16,7 @@ from cs3.rpc.v1beta1 import code_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-BOTH, GRPC, HTTP = ("grpc", "http"), ("grpc",), ("http",)
+BOTH, GRPC, HTTP, PROCESSING = ("grpc", "http"), ("grpc",), ("http",), ("processing",)
 
 # Every kind, the doors it can stand at, and what it does.
 KINDS: dict[str, tuple[tuple[str, ...], str]] = {
@@ -37,6 +37,8 @@ KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     "wrong_byte": (HTTP, "change the byte at `after`"),
     "short": (HTTP, "take `after` bytes for the whole body"),
     "long": (HTTP, "add `after` bytes to the body"),
+    "turned_down": (PROCESSING, "take the upload, and take it back when it has been processed"),
+    "never_processed": (PROCESSING, "take the upload, and process it for ever"),
 }
 
 
@@ -51,7 +53,8 @@ class BadFault(ValueError):
 class Fault:
     """`on` is `door:method`, either of them or both as `*`; `path` is a shell pattern for the CS3 path.
 
-    It strikes `times` times, after having let the first `skip` calls pass.
+    The doors are grpc, http, and for what is done to uploads afterwards processing. A fault strikes `times` times,
+    after having let the first `skip` calls pass.
     """
 
     on: str

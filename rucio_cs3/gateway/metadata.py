@@ -52,6 +52,11 @@ class Metadata:
             row = found.fetchone()
         return str(row[0]) if row else None
 
+    def having(self, key: str) -> list[tuple[str, str]]:
+        """The paths of all files that have this, with what they have."""
+        with self._lock:
+            return list(self._database.execute("SELECT path, value FROM metadata WHERE key = ?", (key,)))
+
     def unset(self, path: str, keys: Iterable[str]) -> None:
         rows = [(path, key) for key in keys]
         with self._lock:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 SHA1, MD5, ADLER32 = (f"{HIDDEN}{name}" for name in ("sha1", "md5", "adler32"))
 SIZE = f"{HIDDEN}size"  # as it was announced, where that is not what came
 STATUS = f"{HIDDEN}status"  # `processing`, until it can be read
-FACTS = (SHA1, MD5, ADLER32, SIZE, STATUS)  # of the content, not of the file
+FATE = f"{HIDDEN}fate"  # until when, and what then
+FACTS = (SHA1, MD5, ADLER32, SIZE, STATUS, FATE)  # of the content, not of the file
 BIN = f"{STATE}/bin"
 SPACE, PATH, WHEN = (f"{HIDDEN}{name}" for name in ("space", "path", "deleted"))  # of what is in the bin
 FAVORITE = "http://owncloud.org/ns/favorite"
@@ -120,6 +121,8 @@ class Nodes(Storage):
             self.empty(place)
             self._namespace.destroy(self._namespace.space_of(place))
             raise Refused("INTERNAL", "delete:remove: no such file or directory")
+        if STATUS in self._metadata.get(place.key):
+            raise Refused("TOO_EARLY", "file is processing")
         super().delete(place)
 
     def move(self, source: Place, target: Place) -> None:
@@ -154,10 +157,10 @@ class Nodes(Storage):
         self._find(place, missing="NOT_FOUND", what="listing versions")
         if place.local.is_dir():
             return []
-        prefix = f"{self._namespace.node_id(place.key)}{VERSION}"
-        found = [path for path in (self._namespace.root / VERSIONS).iterdir() if path.name.startswith(prefix)]
-        found.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        return [(path.name, path.stat(), self._size_of(f"{VERSIONS}/{path.name}", path)) for path in found]
+        return [
+            (path.name, path.stat(), self._size_of(f"{VERSIONS}/{path.name}", path))
+            for path in self._old_versions(place.key)
+        ]
 
     def restore_version(self, name: str, user: User) -> None:
         """!! The name alone says of which file."""
@@ -173,6 +176,25 @@ class Nodes(Storage):
             self._metadata.forget(old.key)
             os.utime(old.local)
             old.local.replace(place.local)
+
+    def take_back(self, key: str) -> None:
+        """Undo the last upload to a file: its last old version comes back, or nothing is there."""
+        local, old = self._namespace.root / key, self._old_versions(key)
+        self._metadata.unset(key, FACTS)
+        if old:
+            kept = f"{VERSIONS}/{old[0].name}"
+            self._take_facts(kept, key)
+            self._metadata.forget(kept)
+            old[0].replace(local)
+        else:
+            self.discard(local)
+            self._metadata.forget(key)
+
+    def _old_versions(self, key: str) -> list[Path]:
+        """The newest first."""
+        prefix = f"{self._namespace.node_id(key)}{VERSION}"
+        found = [path for path in (self._namespace.root / VERSIONS).iterdir() if path.name.startswith(prefix)]
+        return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def _bin(self, place: Place) -> None:
         key = f"{BIN}/{self._namespace.node_id(place.key)}"

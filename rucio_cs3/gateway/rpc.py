@@ -64,6 +64,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc comes without t
         path = self._path(request, context)
         self._site.calls.add("grpc", name, path)
         struck = self._site.faults.take("grpc", name, path)
+        self._site.settle()
         try:
             user = self._caller(name, request, context, struck)
             lies.strike(self._target(name, request, user), struck)

@@ -26,6 +26,7 @@ from rucio_cs3.gateway.metadata import Metadata
 from rucio_cs3.gateway.namespace import STATE, Namespace, clean
 from rucio_cs3.gateway.nodes import NodeDescriber, Nodes
 from rucio_cs3.gateway.oidc import AskedIssuer, Issuer
+from rucio_cs3.gateway.processing import Processing
 from rucio_cs3.gateway.resources import Describer
 from rucio_cs3.gateway.rpc import Door
 from rucio_cs3.gateway.service import Service
@@ -33,6 +34,7 @@ from rucio_cs3.gateway.site import Site
 from rucio_cs3.gateway.spaces import Spaces
 from rucio_cs3.gateway.spaceservice import SpaceService
 from rucio_cs3.gateway.storage import Storage
+from rucio_cs3.gateway.strictuploads import StrictUploads
 from rucio_cs3.gateway.tokens import TOKEN_SECONDS, Tokens, stored_secret
 from rucio_cs3.gateway.uploads import InPlace, Uploads, make_folders
 from rucio_cs3.gateway.users import DEMO_USERS, Users
@@ -93,7 +95,8 @@ class Gateway:
             client = Cs3Client(gateway=gateway.address, tls=False, username="einstein", password="relativity")
 
     `calls` says what was asked, `faults` lets things go wrong. The WebDAV door at `webdav_url` opens on the CS3 path
-    `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted.
+    `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted. Where uploads
+    are processed, that takes `processing` seconds.
 
     Raises:
         CannotServe: the root, an address or a certificate cannot be used.
@@ -115,6 +118,7 @@ class Gateway:
         quota: int | None = None,
         offer_faults: bool = False,
         webdav_namespace: str | None = None,
+        processing: float = 1.0,
     ) -> None:
         self.behaviour = BEHAVIOURS[behave]
         self.calls, self.faults = Calls(), Faults()
@@ -132,7 +136,7 @@ class Gateway:
                 finds_user_ids=self.behaviour.has_spaces,
             )
             opens_on = clean(webdav_namespace or self.behaviour.mount)
-            self._site = self._assemble(known, login, tokens, quota, opens_on)
+            self._site = self._assemble(known, login, tokens, quota, opens_on, processing)
             pool = self._workers()
             self.data_url = self._serve_http(host, http_port, tls, offer_faults=offer_faults)
             self.webdav_url = f"{self.data_url}{WEBDAV}"
@@ -151,28 +155,39 @@ class Gateway:
         """Break every connection, let go of whoever a fault keeps waiting, and free the ports."""
         self._cleanup.close()
 
-    def _assemble(self, users: Users, login: Login, tokens: Tokens, quota: int | None, opens_on: str) -> Site:
+    def _assemble(
+        self, users: Users, login: Login, tokens: Tokens, quota: int | None, opens_on: str, processing: float
+    ) -> Site:
         metadata = Metadata(self.root / STATE / "metadata.db")
         self._cleanup.callback(metadata.close)
         namespace: Namespace
+        storage: Storage
+        uploads: Uploads
+        locks, process = Locks(), None
         if self.behaviour.has_spaces:
             namespace = spaces = Spaces(self.root, self.behaviour, metadata)
-            storage: Storage = Nodes(spaces, NodeDescriber(spaces, metadata), metadata, quota)
+            storage = nodes = Nodes(spaces, NodeDescriber(spaces, metadata), metadata, quota)
+            locks = StrictLocks()
+            if self.behaviour.asynchronous:
+                process = Processing(nodes, metadata, self.faults, processing)
+            uploads = StrictUploads(spaces, nodes, users, locks, process)
         else:
             namespace = Namespace(self.root, self.behaviour)
             storage = Storage(namespace, Describer(namespace, metadata), metadata, quota)
+            uploads = Uploads(namespace, storage, users)
         return Site(
             behaviour=self.behaviour,
             namespace=namespace,
             storage=storage,
-            uploads=Uploads(namespace, storage, users),
+            uploads=uploads,
             in_place=InPlace(self.behaviour, metadata),
-            locks=StrictLocks() if self.behaviour.has_spaces else Locks(),
+            locks=locks,
             login=login,
             tokens=tokens,
             app_passwords=login.app_passwords,
             calls=self.calls,
             faults=self.faults,
+            processing=process,
             webdav_namespace=opens_on,
         )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.site import Site
     from rucio_cs3.gateway.users import User
 
+MAX_LENGTH = (1 << 63) - 1
 LIST_BYTES = 10_240_000  # what Reva's gateway takes from its own storage providers in one message
 
 
@@ -151,7 +152,9 @@ class Service:
             length = int(announced)
         except ValueError as error:
             raise Refused("INTERNAL", "error parsing upload length") from error
-        protocols = self._endpoints.for_upload(reference_of(request), user, length)
+        if abs(length) > MAX_LENGTH:
+            raise Refused("INTERNAL", "error parsing upload length")
+        protocols = self._endpoints.for_upload(reference_of(request), user, request, length)
         return gateway.InitiateFileUploadResponse(protocols=protocols)
 
     def initiate_file_download(self, request: Any, user: User) -> Any:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.locks import Locks
     from rucio_cs3.gateway.login import Identity, Login
     from rucio_cs3.gateway.namespace import Namespace
+    from rucio_cs3.gateway.processing import Processing
     from rucio_cs3.gateway.storage import Storage
     from rucio_cs3.gateway.tokens import Tokens
     from rucio_cs3.gateway.uploads import InPlace, Uploads
@@ -33,7 +34,13 @@ class Site:
     app_passwords: AppPasswords
     calls: Calls
     faults: Faults
+    processing: Processing | None  # where uploads are processed
     webdav_namespace: str  # the CS3 path that the WebDAV door opens on
+
+    def settle(self) -> None:
+        """Let happen what should have happened by now. To be called before anything is looked at."""
+        if self.processing:
+            self.processing.settle()
 
     def sign_in(self, kind: str, client_id: str, secret: str) -> Identity:
         """Who it is, with a home made at the first login where users have homes. Raises Refused."""

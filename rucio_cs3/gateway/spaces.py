@@ -145,7 +145,7 @@ class Spaces(Namespace):
         path = posixpath.normpath(reference.path)
         for space in self.of(user):
             if is_within(path, space.path):
-                root = self._id(space.id, space.id)
+                root = self.identity(space.id, space.id)
                 return storage.Reference(resource_id=root, path=f".{path[len(space.path) :]}")
         raise _no_space(reference)
 
@@ -189,7 +189,7 @@ class Spaces(Namespace):
 
     def resource_id(self, place: Place, _: int = 0) -> Any:
         space = self.space_of(place).id
-        return self._id(space, space if place.is_root else self.node_id(place.below[1:]))
+        return self.identity(space, space if place.is_root else self.node_id(place.below[1:]))
 
     def parent_id(self, place: Place) -> Any:
         if place.is_root:
@@ -203,7 +203,7 @@ class Spaces(Namespace):
     def spelt(self, resource_id: Any) -> str:
         return f"{resource_id.storage_id}${resource_id.space_id}!{resource_id.opaque_id}"
 
-    def _id(self, space_id: str, opaque: str) -> Any:
+    def identity(self, space_id: str, opaque: str) -> Any:
         return storage.ResourceId(storage_id=STORAGE_ID, space_id=space_id, opaque_id=opaque)
 
     def _node(self, space: Space, opaque: str) -> Place:

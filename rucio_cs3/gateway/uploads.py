@@ -9,7 +9,7 @@ import re
 import shutil
 import uuid
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.gateway.resources import ROOTS
 from rucio_cs3.gateway.status import Refused
@@ -49,17 +49,26 @@ class Uploads:
         self._users = users
         self._folder = namespace.state / "uploads"
 
-    def begin(self, place: Place, user: User, length: int) -> Upload:
-        upload = Upload(str(uuid.uuid4()), place.below, user.username, length)
-        self.content(upload).touch()
-        self._record(upload.id).write_text(json.dumps(asdict(upload)), encoding="utf-8")
-        return upload
+    def begin(self, place: Place, user: User, _: Any, length: int) -> Upload:
+        """Announced by a request, of which nothing counts but the length. Raises Refused."""
+        self.check(place, length)
+        return self._keep(Upload(str(uuid.uuid4()), place.below, user.username, length))
+
+    def check(self, place: Place, length: int) -> None:
+        """Raises Refused when there is no room, or for the root, but for nothing else."""
+        if place.is_root:
+            raise Refused("INTERNAL", "can't upload to mount path")
+        self.check_room(place, length)
+
+    def check_room(self, place: Place, length: int) -> None:
+        if not self._storage.has_room(length, place):
+            raise Refused("INSUFFICIENT_STORAGE", "insufficient storage")
 
     def find(self, upload_id: str) -> Upload | None:
         """None for a session that is unknown or finished."""
         try:
             uuid.UUID(upload_id)
-            return Upload(**json.loads(self._record(upload_id).read_text(encoding="utf-8")))
+            return self._load(json.loads(self._record(upload_id).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError):
             return None
 
@@ -69,24 +78,41 @@ class Uploads:
     def offset(self, upload: Upload) -> int:
         return self.content(upload).stat().st_size
 
+    def receive(self, upload: Upload, blocks: Iterable[bytes | memoryview], length: int | None) -> Place | None:
+        """All of a PUT. Whatever arrives becomes the file: too much, too little, or what came before a break.
+
+        Returns:
+            Where it is then; None when it is not a file yet.
+        """
+        self.check_room(self.place(upload), length or 0)
+        try:
+            self.append(upload, blocks)
+        except BodyCut:
+            if self._behaviour.keeps_killed_uploads:
+                self.finish(upload)
+            raise
+        return self.finish(upload)
+
     def append(self, upload: Upload, blocks: Iterable[bytes | memoryview]) -> None:
         """Add to what is there. Raises BodyCut after having kept what arrived."""
         with internal("writing"), self.content(upload).open("ab", buffering=0) as file:
             for block in blocks:
                 file.write(block)
 
-    def finish(self, upload: Upload) -> bool:
+    def finish(self, upload: Upload) -> Place | None:
         """Publish under the final name, over whatever is there: a file, or a whole folder.
 
         Returns:
-            False when the name means a part of a file, and other parts are still to come.
+            Where; None when the name means a part of a file, and other parts are still to come.
         """
         whole = self._assemble(upload)
+        place = None
         if whole:
             content, below = whole
-            self._storage.publish(content, self._namespace.place(below, self._owner(upload)))
+            place = self._namespace.place(below, self._owner(upload))
+            self._storage.publish(content, place)
         self.drop(upload)
-        return whole is not None
+        return place
 
     def drop(self, upload: Upload) -> None:
         self._record(upload.id).unlink()
@@ -98,6 +124,14 @@ class Uploads:
 
     def place(self, upload: Upload) -> Place:
         return self._namespace.place(upload.below, self._owner(upload))
+
+    def _keep(self, upload: Upload) -> Upload:
+        self.content(upload).touch()
+        self._record(upload.id).write_text(json.dumps(asdict(upload)), encoding="utf-8")
+        return upload
+
+    def _load(self, entry: dict[str, Any]) -> Upload:
+        return Upload(**entry)
 
     def _assemble(self, upload: Upload) -> tuple[Path, str] | None:
         """The content and its path, put together when it came in the parts of old ownCloud clients."""

@@ -10,13 +10,13 @@ import posixpath
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
 from rucio_cs3.gateway import properties
 from rucio_cs3.gateway.callers import identify
-from rucio_cs3.gateway.davrequest import Door, check_name, failed, http_date, identity, ref
+from rucio_cs3.gateway.davrequest import Door, check_name, disposition, failed, http_date, identity, ref
 from rucio_cs3.gateway.exchange import Answered
 from rucio_cs3.gateway.moves import Moves
 from rucio_cs3.gateway.properties import is_folder
@@ -111,12 +111,10 @@ class WebDav(Moves):
         self._site.in_place.refuse_broken(self._user)
         if self._handler.refuses_range(info.size) is not None:
             raise Answered(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
-        name = posixpath.basename(self._path)
-        plain = re.sub("[\r\n]", " ", name).encode().decode("latin-1")
         headers = {
             **identity(info),
             "Content-Type": info.mime_type,
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}; filename=\"{plain}\"",
+            "Content-Disposition": disposition(posixpath.basename(self._path)),
             "Last-Modified": http_date(info),
         }
         with self._opened(self._path) as file:
@@ -137,9 +135,8 @@ class WebDav(Moves):
         for header, between in (("Upload-Checksum", " "), ("OC-Checksum", ":")):
             if self._headers.get(header) and between not in self._headers[header]:
                 raise Answered(HTTPStatus.BAD_REQUEST)
-        code = self._store(self._path, self._handler.blocks(self._struck), length)
-        if code != HTTPStatus.OK:
-            raise Answered(code)
+        if not self._store(self._path, self._handler.blocks(self._struck), length):
+            raise Answered(HTTPStatus.PARTIAL_CONTENT)
         part = CHUNK_NAME.fullmatch(self._path)
         after = self._stat(part["name"] if part else self._path)
         headers = {**identity(after), "Content-Type": after.mime_type, "Last-Modified": http_date(after)}

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+from rucio_cs3.gateway import BEHAVIOURS
 from tests.conformance import storages
 from tests.conformance.gaps import GAPS
 from tests.conformance.issuer import Issuer
@@ -13,7 +14,15 @@ from tests.conformance.issuer import Issuer
 
 def pytest_generate_tests(metafunc):
     if "storage" in metafunc.fixturenames:
-        metafunc.parametrize("storage", storages.names(), indirect=True)
+        module = metafunc.module.__name__.rpartition(".")[2]
+        metafunc.parametrize("storage", [name for name in storages.names() if belongs(name, module)], indirect=True)
+
+
+def belongs(name, module):
+    """Whether a storage is for the tests of a module: on the bare wire nobody waits for uploads to be processed."""
+    behaviour = BEHAVIOURS.get(name.removeprefix("real-"))  # none for an endpoint, whatever it is like
+    asynchronous = bool(behaviour and behaviour.asynchronous)
+    return asynchronous == (module == "test_wire_processing") or not module.startswith("test_wire_")
 
 
 def pytest_collection_modifyitems(items):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway import User
     from rucio_cs3.gateway.behaviours import Behaviour
 
+PROCESSING = 0.1  # seconds
 REVA, PASSWORD = "RUCIO_CS3_TEST_REVA", "RUCIO_CS3_TEST_REVA_PASSWORD"
 
 
@@ -161,7 +162,14 @@ class Fleet(contextlib.ExitStack):
     def _embedded(self, behaviour: str) -> Storage:
         root = self.enter_context(tempfile.TemporaryDirectory())
         gateway = self.enter_context(
-            Gateway(root, behaviour, machine_secret=MACHINE_SECRET, oidc_issuer=self.issuer.url, offer_faults=True)
+            Gateway(
+                root,
+                behaviour,
+                machine_secret=MACHINE_SECRET,
+                oidc_issuer=self.issuer.url,
+                offer_faults=True,
+                processing=PROCESSING,
+            )
         )
         einstein, marie, _ = DEMO_USERS
         secret = (Path(root) / ".cs3-gateway" / "secret").read_text()

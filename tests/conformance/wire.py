@@ -27,6 +27,12 @@ def ref(path="", *, of=None):
     return storage_pb2.Reference(path=path, resource_id=of)
 
 
+def announcing(length=None, **entries):
+    """What goes with an InitiateFileUpload."""
+    entries = {"Upload-Length": str(length), **entries} if length is not None else entries
+    return {"map": {k: types_pb2.OpaqueEntry(decoder="plain", value=v.encode()) for k, v in entries.items()}}
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where bytes go, as an Initiate call names it."""
@@ -113,11 +119,10 @@ class Wire:
 
     # HTTP
 
-    def uploads(self, target, length=None, **opaque):
-        """The endpoints of an upload, by protocol."""
-        entries = {"Upload-Length": str(length), **opaque} if length is not None else opaque
-        mapped = {k: types_pb2.OpaqueEntry(decoder="plain", value=v.encode()) for k, v in entries.items()}
-        reply = self.ok("InitiateFileUpload", ref=target, opaque={"map": mapped})
+    def uploads(self, target, length=None, *, conditions=None, **opaque):
+        """The endpoints of an upload, by protocol. `conditions` are further fields of the call."""
+        announced = announcing(length, **opaque)
+        reply = self.ok("InitiateFileUpload", ref=target, opaque=announced, **(conditions or {}))
         return {p.protocol: Endpoint(p.protocol, p.upload_endpoint, p.token) for p in reply.protocols}
 
     def download(self, target):

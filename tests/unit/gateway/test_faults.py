@@ -273,7 +273,7 @@ def test_a_fault_that_makes_no_sense(fault, words):
 def test_every_kind_is_made_by_something():
     from rucio_cs3.gateway import data, lies, streams  # noqa: PLC0415
 
-    elsewhere = {"no_answer", "token_not_found"}
+    elsewhere = {"no_answer", "token_not_found", "turned_down", "never_processed"}
     assert set(KINDS) == {*lies.STRIKES, *data.STRIKES, *streams.FILTERS, *elsewhere}
 
 
