@@ -213,7 +213,8 @@ class SpaceService(Service):
         return provider.ListFileVersionsResponse(versions=versions)
 
     def restore_file_version(self, request: Any, user: User) -> Any:
-        self._nodes.restore_version(self._place(request, user), request.key)
+        self._place(request, user)
+        self._nodes.restore_version(request.key, user)
         return provider.RestoreFileVersionResponse()
 
     # What they share

@@ -73,6 +73,13 @@ def wire(storage):
 
 
 @pytest.fixture
+def second_line(storage):
+    """For tests of what only the line of oCIS and OpenCloud has."""
+    if not storage.facts.has_spaces:
+        pytest.skip("it has no spaces")
+
+
+@pytest.fixture
 def folder(storage):
     """A fresh folder, as an absolute CS3 path, that goes away with the test."""
     wire = storage.wire()
