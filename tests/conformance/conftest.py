@@ -22,7 +22,7 @@ def belongs(name, module):
     """Whether a storage is for the tests of a module: on the bare wire nobody waits for uploads to be processed."""
     behaviour = BEHAVIOURS.get(name.removeprefix("real-"))  # none for an endpoint, whatever it is like
     asynchronous = bool(behaviour and behaviour.asynchronous)
-    return asynchronous == (module == "test_wire_processing") or not module.startswith("test_wire_")
+    return asynchronous if module.endswith("_processing") else not (asynchronous and module.startswith("test_wire_"))
 
 
 def pytest_collection_modifyitems(items):

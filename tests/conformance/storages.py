@@ -75,8 +75,15 @@ class Storage:
     def has_tus(self) -> bool:
         return "tus" in self.facts.upload_protocols
 
-    has_checksums = False
-    has_quota = True
+    @property
+    def has_checksums(self) -> bool:
+        """Computed by it, of what is there."""
+        return self.facts.has_spaces
+
+    @property
+    def has_quota(self) -> bool:
+        """At home; a space of the second line has one only if it was made with one."""
+        return not self.facts.has_spaces
 
     def client(self, **settings) -> Cs3Client:
         """A client of ours, logged in as the user."""
