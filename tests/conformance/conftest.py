@@ -30,7 +30,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         name = getattr(item, "callspec", None) and item.callspec.params.get("storage")
         for storage, test, outcome, reason in GAPS:
-            if name and fnmatch.fnmatchcase(name, storage) and fnmatch.fnmatchcase(item.name, test):
+            if (
+                name
+                and fnmatch.fnmatchcase(name, storage)
+                and fnmatch.fnmatchcase(f"{item.path.name}::{item.name}", test)
+            ):
                 kwargs = {"strict": True} if outcome == "xfail" else {}
                 item.add_marker(getattr(pytest.mark, outcome)(reason=f"{name}: {reason}", **kwargs))
 
