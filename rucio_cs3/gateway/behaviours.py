@@ -48,6 +48,11 @@ class Behaviour:
     metadata_sets_mtime: bool = True  # the key `mtime` is the file's own
     metadata_prefix: str = ""  # taken off the keys, as the namespace of extended attributes is
 
+    # Logins
+    has_app_passwords: bool = True
+    finds_user_ids: bool = False  # by a machine login of `userid:…`
+    asks_userinfo: bool = False  # of the OIDC issuer, instead of looking at the token
+
     # Locks
     has_locks: bool = False  # without them every call on locks is INTERNAL, not UNIMPLEMENTED
 
@@ -98,6 +103,9 @@ OPENCLOUD = Behaviour(
     commits_empty_at_once=True,
     checks_uploads=True,
     serves_ranges=True,
+    has_app_passwords=False,
+    finds_user_ids=True,
+    asks_userinfo=True,
     has_locks=True,
 )
 BEHAVIOURS = {

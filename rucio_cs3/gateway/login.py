@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rucio_cs3.gateway.apps import AppPasswords
+    from rucio_cs3.gateway.behaviours import Behaviour
     from rucio_cs3.gateway.oidc import Issuer
     from rucio_cs3.gateway.scopes import Scopes
     from rucio_cs3.gateway.users import User, Users
@@ -31,15 +32,20 @@ class Login:
         machine_secret: str | None,
         issuer: Issuer | None,
         app_passwords: AppPasswords,
-        *,
-        finds_user_ids: bool,
+        behaviour: Behaviour,
     ) -> None:
         self._users = users
         self._machine_secret = machine_secret
         self._issuer = issuer
-        self._claims = {"": users.by_name, "mail": users.by_mail, **({"userid": users.by_id} if finds_user_ids else {})}
+        self._claims = {
+            "": users.by_name,
+            "mail": users.by_mail,
+            **({"userid": users.by_id} if behaviour.finds_user_ids else {}),
+        }
         self.app_passwords = app_passwords
-        self._types: dict[str, Callable[[str, str], Identity]] = {"basic": self._basic, "appauth": self._appauth}
+        self._types: dict[str, Callable[[str, str], Identity]] = {"basic": self._basic}
+        if behaviour.has_app_passwords:
+            self._types["appauth"] = self._appauth
         if machine_secret:
             self._types["machine"] = self._machine
         if issuer:

@@ -18,7 +18,7 @@ from cs3.types.v1beta1 import types_pb2 as types
 from rucio_cs3.gateway.metadata import HIDDEN
 from rucio_cs3.gateway.namespace import STATE
 from rucio_cs3.gateway.resources import Describer, files_below, is_asked
-from rucio_cs3.gateway.spaces import VERSION, VERSIONS
+from rucio_cs3.gateway.spaces import ID, VERSION, VERSIONS
 from rucio_cs3.gateway.status import Refused
 from rucio_cs3.gateway.storage import Storage, internal
 
@@ -162,12 +162,13 @@ class Nodes(Storage):
             for path in self._old_versions(place.key)
         ]
 
-    def restore_version(self, place: Place, name: str) -> None:
-        if VERSION not in name:
+    def restore_version(self, name: str, user: User) -> None:
+        """!! The name alone says of which file."""
+        node = self._metadata.find(ID, name.partition(VERSION)[0])
+        if VERSION not in name or not node:
             raise Refused("NOT_FOUND", f"restore file version: error: not found: {name}")
+        place = self._namespace.place(node, user)
         with internal("restoring version"):
-            if not place.local.exists() or not name.startswith(self._namespace.node_id(place.key) + VERSION):
-                raise FileNotFoundError(errno.ENOENT, "not found")
             old = place._replace(key=f"{VERSIONS}/{name}", local=self._namespace.root / VERSIONS / name)
             old.local.stat()
             self.keep_version(place)

@@ -133,7 +133,7 @@ class Gateway:
                 machine_secret,
                 issuer,
                 _app_passwords(self.root / STATE),
-                finds_user_ids=self.behaviour.has_spaces,
+                self.behaviour,
             )
             opens_on = clean(webdav_namespace or self.behaviour.mount)
             self._site = self._assemble(known, login, tokens, quota, opens_on, processing)
@@ -244,7 +244,7 @@ def _prepare(root: Path) -> str:
 def _issuer(url: str | None, behaviour: Behaviour) -> Issuer | None:
     if not url:
         return None
-    return AskedIssuer(url) if behaviour.has_spaces else Issuer(url)
+    return AskedIssuer(url) if behaviour.asks_userinfo else Issuer(url)
 
 
 def _app_passwords(state: Path) -> AppPasswords:

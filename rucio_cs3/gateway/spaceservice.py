@@ -213,7 +213,8 @@ class SpaceService(Service):
         return provider.ListFileVersionsResponse(versions=versions)
 
     def restore_file_version(self, request: Any, user: User) -> Any:
-        self._nodes.restore_version(self._place(request, user), request.key)
+        self._place(request, user)
+        self._nodes.restore_version(request.key, user)
         return provider.RestoreFileVersionResponse()
 
     # What they share
@@ -255,7 +256,11 @@ def _method(module: Any, name: str, call: Callable[[SpaceService, Any, Any], Any
 
 
 SPACE_METHODS = {
-    **{name: method._replace(call=getattr(SpaceService, method.call.__name__)) for name, method in METHODS.items()},
+    **{
+        name: method._replace(call=getattr(SpaceService, method.call.__name__))
+        for name, method in METHODS.items()
+        if "AppPassword" not in name  # not served where we looked
+    },
     "ListStorageSpaces": _method(spaces, "ListStorageSpaces", SpaceService.list_storage_spaces),
     "CreateStorageSpace": _method(spaces, "CreateStorageSpace", SpaceService.create_storage_space),
     "ListRecycle": _method(provider, "ListRecycle", SpaceService.list_recycle),

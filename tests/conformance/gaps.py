@@ -1,7 +1,7 @@
 """Where a storage is known to fall short of the suite: every one with its reason.
 
 A gap is (storage, test, outcome, reason): the first two are shell patterns for the storage's name and for the test's
-name with its parameters; the outcome is `skip` where the test cannot run, `xfail` where it runs and must fail.
+file and name with its parameters; the outcome is `skip` where the test cannot run, `xfail` where it runs and must fail.
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from __future__ import annotations
 import os
 
 GAPS: list[tuple[str, str, str, str]] = [
+    (
+        "opencloud-async",
+        "test_wrong_source_is_found_before_it_has_a_name_and_once*",
+        "xfail",
+        "the client does not wait to delete what a failed upload left until it has been processed",
+    ),
     ("real-opencloud-async", "*", "skip", "it needs a NATS server and a postprocessing service beside the daemon"),
+    ("*opencloud*", "test_*_apps.py::*", "skip", "application passwords of this line were not looked at yet"),
 ]
 if os.geteuid():
     GAPS.append(("real-reva-ceph", "*", "skip", "cephmount works under the users' own uids, so revad needs root"))

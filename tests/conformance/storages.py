@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway import User
     from rucio_cs3.gateway.behaviours import Behaviour
 
+PROCESSING = 0.1  # seconds
 REVA, PASSWORD = "RUCIO_CS3_TEST_REVA", "RUCIO_CS3_TEST_REVA_PASSWORD"
 
 
@@ -74,8 +75,15 @@ class Storage:
     def has_tus(self) -> bool:
         return "tus" in self.facts.upload_protocols
 
-    has_checksums = False
-    has_quota = True
+    @property
+    def has_checksums(self) -> bool:
+        """Computed by it, of what is there."""
+        return self.facts.has_spaces
+
+    @property
+    def has_quota(self) -> bool:
+        """At home; a space of the second line has one only if it was made with one."""
+        return not self.facts.has_spaces
 
     def client(self, **settings) -> Cs3Client:
         """A client of ours, logged in as the user."""
@@ -161,7 +169,14 @@ class Fleet(contextlib.ExitStack):
     def _embedded(self, behaviour: str) -> Storage:
         root = self.enter_context(tempfile.TemporaryDirectory())
         gateway = self.enter_context(
-            Gateway(root, behaviour, machine_secret=MACHINE_SECRET, oidc_issuer=self.issuer.url, offer_faults=True)
+            Gateway(
+                root,
+                behaviour,
+                machine_secret=MACHINE_SECRET,
+                oidc_issuer=self.issuer.url,
+                offer_faults=True,
+                processing=PROCESSING,
+            )
         )
         einstein, marie, _ = DEMO_USERS
         secret = (Path(root) / ".cs3-gateway" / "secret").read_text()

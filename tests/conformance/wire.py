@@ -18,7 +18,7 @@ from cs3.types.v1beta1 import types_pb2
 
 METHODS = gateway_api_pb2.DESCRIPTOR.services_by_name["GatewayAPI"].methods_by_name
 SECONDS = 30
-REFERENCES = ("ref", "source", "destination")
+REFERENCES = ("ref", "source", "destination", "restore_ref")
 UNLIMITED = [("grpc.max_receive_message_length", -1)]
 
 
@@ -67,7 +67,7 @@ class Wire:
 
     # gRPC
 
-    def call(self, method, *, metadata=None, **fields):
+    def call(self, method, *, metadata=None, timeout=SECONDS, **fields):
         """The reply to a call, whatever its status. References may be given as paths."""
         described = METHODS[method]
         make = self.channel.unary_stream if method.endswith("Stream") else self.channel.unary_unary
@@ -79,7 +79,7 @@ class Wire:
         fields = {k: ref(v) if k in REFERENCES and isinstance(v, str) else v for k, v in fields.items()}
         if metadata is None:
             metadata = (("x-access-token", self.token),) if self.token else ()
-        reply = stub(described.input_type._concrete_class(**fields), metadata=metadata, timeout=SECONDS)
+        reply = stub(described.input_type._concrete_class(**fields), metadata=metadata, timeout=timeout)
         return list(reply) if method.endswith("Stream") else reply
 
     def code(self, method, **fields):
