@@ -75,8 +75,14 @@ class Storage:
     def has_tus(self) -> bool:
         return "tus" in self.facts.upload_protocols
 
-    has_checksums = False
-    has_quota = True
+    @property
+    def has_checksums(self) -> bool:
+        return self.facts.has_spaces
+
+    @property
+    def has_quota(self) -> bool:
+        """Free space is told; else only where a quota is set."""
+        return not self.facts.has_spaces
 
     def client(self, **settings) -> Cs3Client:
         """A client of ours, logged in as the user."""
