@@ -33,6 +33,11 @@ class ResourceId:
     def __str__(self) -> str:
         return f"{self.storage_id}${self.space_id}!{self.opaque_id}"
 
+    @property
+    def is_space(self) -> bool:
+        """True for the root of a space, as the second line names it."""
+        return bool(self.space_id) and self.opaque_id == self.space_id
+
 
 @dataclass(frozen=True)
 class Ref:
@@ -121,6 +126,8 @@ class Info:
     owner: str = ""
     checksums: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    parent: ResourceId | None = None
+    """the folder it is in, where the storage tells"""
     processing: bool = False
 
     @property

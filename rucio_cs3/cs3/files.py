@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+ROOT_STAYS = "refusing to delete what may be the root of a storage"  # the second line would lose the whole space
 WAY_BACK = (0.0, 0.2, 1.0, 3.0)  # seconds between attempts to undo
 
 
@@ -52,13 +53,14 @@ class Files:
         self._channel = channel
 
     def stat(self, target: Target, *, metadata: Iterable[str] = ()) -> Info:
-        """What is there. Naming `metadata` keys makes some servers leave the checksums out.
+        """What is there, with at least the `metadata` that is named.
 
         Raises:
             NotFound: also, on some servers, when the token is bad or the storage is down: see rucio_cs3.root.
         """
         ref = Ref.of(target)
-        request = provider.StatRequest(ref=wire.reference(ref), arbitrary_metadata_keys=list(metadata))
+        keys = [*metadata, "*"] if metadata else []  # without the star the second line leaves the checksums out
+        request = provider.StatRequest(ref=wire.reference(ref), arbitrary_metadata_keys=keys)
         return wire.info(self._channel.call("Stat", request, path=str(ref)).info)
 
     def exists(self, target: Target) -> bool:
@@ -129,11 +131,35 @@ class Files:
             InvalidRequest: a folder into itself, which hangs some servers and loses the tree.
         """
         old, new = Ref.of(source), Ref.of(destination)
-        _refuse_into_itself(old, new)
+        self._refuse_into_itself(old, new)
         if self.may_write(new, overwrite=overwrite):
             self.replace(old, new, self.stat(old))
         else:
             self.rename(old, new)
+
+    def _refuse_into_itself(self, old: Ref, new: Ref) -> None:
+        """By the paths where both are from the same place, else by the ids of what is above."""
+        if old.id == new.id:
+            inside = old.is_root or new.path == old.path or new.path.startswith(old.path.rstrip("/") + "/")
+        else:
+            moved = self.stat(old)
+            inside = moved.is_directory and any(info.id == moved.id for info in self._above(new))
+        if inside:
+            raise InvalidRequest(f"cannot be moved to {new}, which is itself or below it", path=str(old))
+
+    def _above(self, ref: Ref) -> Iterator[Info]:
+        """What is there, if anything, and all that it is in, as far as the storage tells."""
+        for place in (ref, *ref.ancestors()):
+            try:
+                info = self.stat(place)
+            except NotFound:
+                continue
+            yield info
+            while info.parent:
+                info = self.stat(info.parent)
+                yield info
+            if info.id.is_space:
+                return
 
     def replace(self, old: Ref, new: Ref, known: Info | None) -> None:
         """Rename over a file that may go. Where the storage refuses that, the file steps aside until it is done."""
@@ -222,15 +248,13 @@ class Files:
         """
         ref = Ref.of(target)
         if ref.path == "/" or (ref.id is not None and ref.is_root and recursive):
-            raise InvalidRequest("refusing to delete what may be the root of a storage", path=str(ref))
-        if not recursive:
-            self._refuse_all_but_files(ref)
-        self._channel.call("Delete", provider.DeleteRequest(ref=wire.reference(ref)), path=str(ref))
-
-    def _refuse_all_but_files(self, ref: Ref) -> None:
+            raise InvalidRequest(ROOT_STAYS, path=str(ref))
         info = self.stat(ref)
-        if not info.is_file:
+        if info.id.is_space:
+            raise InvalidRequest(ROOT_STAYS, path=str(ref))
+        if not (recursive or info.is_file):
             raise IsDirectory(f"it is a {info.kind}, not a file", path=str(ref))
+        self._channel.call("Delete", provider.DeleteRequest(ref=wire.reference(ref)), path=str(ref))
 
     def set_xattrs(self, target: Target, values: Mapping[str, str]) -> None:
         """Attach key-value pairs. Some drivers key them by path: they outlive the file and stick to the next one."""
@@ -274,8 +298,3 @@ class Files:
         request = provider.InitiateFileDownloadRequest(ref=wire.reference(ref))
         reply = self._channel.call("InitiateFileDownload", request, path=str(ref))
         return [Endpoint(p.protocol, p.download_endpoint, p.token) for p in reply.protocols]
-
-
-def _refuse_into_itself(old: Ref, new: Ref) -> None:
-    if old.id == new.id and (new.path == old.path or new.path.startswith(old.path.rstrip("/") + "/")):
-        raise InvalidRequest(f"cannot be moved to {new}, which is itself or below it", path=str(old))

@@ -49,7 +49,7 @@ def info(message: Any) -> Info:
     return Info(
         name=message.name or message.path.rpartition("/")[2],
         path=message.path,
-        id=ResourceId(message.id.storage_id, message.id.opaque_id, message.id.space_id),
+        id=_id(message.id),
         kind=_KINDS.get(message.type, "other"),
         size=message.size,
         mtime=message.mtime.seconds + message.mtime.nanos / 1e9,
@@ -58,8 +58,13 @@ def info(message: Any) -> Info:
         owner=message.owner.opaque_id,
         checksums=_checksums(message.checksum, extra),
         metadata=dict(message.arbitrary_metadata.metadata),
+        parent=_id(message.parent_id) if message.parent_id.opaque_id else None,
         processing=extra.get("status") == "processing",
     )
+
+
+def _id(message: Any) -> ResourceId:
+    return ResourceId(message.storage_id, message.opaque_id, message.space_id)
 
 
 def _checksums(checksum: Any, extra: Mapping[str, str]) -> dict[str, str]:
