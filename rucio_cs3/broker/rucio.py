@@ -62,13 +62,14 @@ class RucioServer:
     def account_of(self, token: str) -> str:
         """Raises Refused."""
         _check_form(token)
-        key = hashlib.sha256(token.encode("latin-1")).digest()  # the token itself is not kept
-        account = self._remembered.get(key)
-        if account is None:
-            with self._connection() as connection:
-                account = self._ask(connection, token)
-            self._remembered.put(key, account)
+        with self._connection() as connection:
+            account = self._ask(connection, token)
+        self._remembered.put(_key(token), account)
         return account
+
+    def remembered(self, token: str) -> str | None:
+        """The account, if Rucio has named it a moment ago."""
+        return self._remembered.get(_key(token))
 
     def _ask(self, connection: HTTPConnection, token: str) -> str:
         """Whoami redirects to the account itself; only the name is taken from there, the host stays ours."""
@@ -166,6 +167,11 @@ class Remembered:
             self._found[key] = (now + self._seconds, value)
             while len(self._found) > self._most or next(iter(self._found.values()))[0] <= now:
                 self._found.popitem(last=False)
+
+
+def _key(token: str) -> bytes:
+    """The token itself is not kept."""
+    return hashlib.sha256(token.encode("latin-1")).digest()
 
 
 def _check_form(token: str) -> None:
