@@ -9,7 +9,15 @@ from urllib.parse import quote
 
 from rucio_cs3 import deadline
 from rucio_cs3.credentials import jwt
-from rucio_cs3.errors import ConfigError, DeadlineExceeded, LoginRefused, ServerError, Unavailable, Unsupported
+from rucio_cs3.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    Interrupted,
+    LoginRefused,
+    ServerError,
+    Unavailable,
+    Unsupported,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,7 +90,7 @@ class Provider:
                 if refused.reason not in {"authorization_pending", "slow_down"}:
                     raise
                 pause += POLL * (refused.reason == "slow_down")
-            except (Unavailable, DeadlineExceeded):
+            except (Unavailable, Interrupted, DeadlineExceeded):
                 deadline.check()  # RFC 8628, 3.5: it may come back before the person has agreed
         raise DeadlineExceeded("nobody agreed in time", hint="log in again, and open the address that is shown")
 

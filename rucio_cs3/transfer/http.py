@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import urllib3
 
 from rucio_cs3 import deadline
-from rucio_cs3.errors import Cs3Error, DeadlineExceeded, Interrupted, Unavailable, Unsupported, from_http
-from rucio_cs3.web import Pools, unheard
+from rucio_cs3.errors import Unsupported, from_http
+from rucio_cs3.web import Pools, failures, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
     from rucio_cs3.cs3.files import Endpoint
+    from rucio_cs3.errors import Cs3Error
 
 log = logging.getLogger(__name__)
 SLOWEST_COMMIT = 20 << 20  # bytes/s: after the last byte servers hash and copy before they answer
@@ -121,36 +122,6 @@ def _origin(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
 
 
-@contextlib.contextmanager
-def map_failures(url: str, path: str) -> Iterator[None]:
-    """The one place where urllib3's and the socket's errors become ours."""
-    try:
-        yield
-    except Cs3Error:
-        raise
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        for ours in error.args:
-            if isinstance(ours, Cs3Error):  # raised by the body while it was sent, and wrapped by urllib3
-                raise ours from ours.__cause__
-        deadline.check()
-        raise _failure(error, _origin(url), path) from error
-
-
-def _failure(error: Exception, origin: str, path: str) -> Cs3Error:
-    if isinstance(error, urllib3.exceptions.SSLError):
-        return Unavailable(
-            f"TLS with data server {origin} failed: {error}", path=path, hint="check ca, and the site's certificate"
-        )
-    if isinstance(error, urllib3.exceptions.ProxyError):
-        return Unavailable(
-            f"the proxy on the way to data server {origin} refuses: {error.args[-1]}",
-            path=path,
-            hint="check https_proxy and the login in it, or name the site in no_proxy",
-        )
-    if isinstance(error, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
-        return Unavailable(f"cannot connect to data server {origin}", path=path)
-    if any(
-        isinstance(e, (urllib3.exceptions.TimeoutError, TimeoutError, socket.timeout)) for e in (error, *error.args)
-    ):
-        return DeadlineExceeded(f"data server {origin} went silent", path=path)
-    return Interrupted(f"the connection to data server {origin} broke", path=path)
+def map_failures(url: str, path: str) -> AbstractContextManager[None]:
+    """Our errors for what happens to a connection to a data server."""
+    return failures(f"data server {_origin(url)}", patience="stall_timeout", path=path)
