@@ -14,7 +14,7 @@ from rucio_cs3.client import Cs3Client
 from rucio_cs3.config import ENV_FILE, Config, from_environment, from_toml
 from rucio_cs3.credentials.caller import caller
 from rucio_cs3.credentials.sources import Sources
-from rucio_cs3.credentials.store import folder
+from rucio_cs3.credentials.store import kept_in
 from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def caches() -> set[Path]:
         from rucio_cs3.protocol import sections  # noqa: PLC0415 - Rucio may be missing
 
         named |= {section.get("cache") for section in sections()}
-    return {path for path in map(folder, named) if path}
+    return {path for path in map(kept_in, named) if path}
 
 
 def _from_toml() -> dict[str, Any]:

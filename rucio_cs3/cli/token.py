@@ -17,7 +17,7 @@ from rucio_cs3.cli.app_password import app_password
 from rucio_cs3.cli.screen import console, show_secret
 from rucio_cs3.cli.times import until
 from rucio_cs3.credentials.logins import Logins
-from rucio_cs3.credentials.store import Store, folder_of
+from rucio_cs3.credentials.store import Store, kept_in
 from rucio_cs3.errors import Cs3Error, NoLogin
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def explain(rse: str | None, gateway: str | None, as_json: bool) -> None:
             found = who.ask(site, client)
         except Cs3Error as error:
             failure = error
-        tried = [_believed(each, failure) for each in client.tried]
+        tried = [_believed(each, failure) for each in client.tokens.tried]
     if failure and not tried:
         raise failure
     (_explain_to_script if as_json else _explain_to_human)(site, tried, found)
@@ -228,7 +228,7 @@ def _forget(site: Site) -> tuple[int, int]:
             logins = int(sources.logins.forget(sources.provider()))
         except NoLogin:  # no provider is set, so there was none to log in at
             logins = 0
-    return logins, Store(folder_of(site.config)).forget(site.config.gateway)
+    return logins, Store(kept_in(site.config.cache)).forget(site.config.gateway)
 
 
 def _counted(number: int, noun: str) -> str:

@@ -96,7 +96,7 @@ def test_the_oidc_login_to_rucio(site, idp):
     assert site("rucio", caller).whoami().username == "einstein"
     client = site(None, caller, issuer=None, client_id=None, client_secret=None)
     assert client.whoami().username == "einstein"
-    assert [each.method for each in client.tried if each.outcome == "won"] == ["rucio"]
+    assert [each.method for each in client.tokens.tried if each.outcome == "won"] == ["rucio"]
 
 
 def test_a_forged_token_gets_nothing_of_whose_name_is_on_it(site, idp):
@@ -139,7 +139,7 @@ def test_a_bearer_token_from_a_file_that_changes(site, idp, private):
     client = site("bearer", bearer_token_file=file)
     assert client.whoami().username == "einstein"
     private(idp.login("marie")["access_token"])
-    client._tokens.forget(client._tokens.held)
+    client.tokens.forget(client.tokens.held)
     assert client.whoami().username == "marie"
     assert site("bearer", bearer_token_file=file).whoami().username == "marie"
 
