@@ -216,10 +216,74 @@ def test_who_comes_when_the_refresh_token_has_changed_and_nothing_is_kept_yet_wa
     assert logins(gateway) == before + 1
 
 
-def test_a_next_refresh_token_that_cannot_be_written_is_told(site, idp):
+def followed(home):
+    return sorted((home / "rucio-cs3" / "logins").glob("*.refresh"))
+
+
+def test_what_follows_a_refresh_token_given_outright_is_kept(site, idp, tmp_path):
+    """Under the name of the one that was given, so that a new one wins."""
+    first, second = (idp.login(name)["refresh_token"] for name in ("einstein", "marie"))
+
+    def user(given, **settings):
+        return site("refresh", app=PEOPLE, refresh_token=given, cache="off", **settings).whoami().username
+
+    assert [user(first) for _ in range(3)] == ["einstein"] * 3
+    [kept] = followed(tmp_path / "data")
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert first not in kept.read_text()
+    assert user(second) == "marie"
+    assert user(first, scope="openid") == "einstein"  # another site's wishes, the same login
+    assert len(followed(tmp_path / "data")) == 2
+    kept.unlink()
+    with pytest.raises(NotAuthenticated, match="used before: log in again, or replace refresh_token"):
+        user(first)
+
+
+def test_a_refresh_token_given_outright_is_not_burnt_by_many(site, idp):
+    given = idp.login("einstein")["refresh_token"]
+    clients = [site("refresh", app=PEOPLE, refresh_token=given, cache="off") for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        assert {user.username for user in pool.map(Cs3Client.whoami, clients)} == {"einstein"}
+
+
+def test_logging_out_leaves_it_as_it_leaves_all_settings(site, idp, tmp_path):
+    client = site("refresh", app=PEOPLE, refresh_token=idp.login("einstein")["refresh_token"])
+    client.whoami()
+    assert Logins().forget_all() == 0
+    assert not Logins().forget(client._sources.provider())
+    assert len(followed(tmp_path / "data")) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [("{", 0o600, "cannot read the login in .*; remove it"), ("{}", 0o640, "can be read or changed by others")],
+)
+def test_what_has_followed_and_went_bad_is_told(site, idp, tmp_path, content, mode, words):
+    given = idp.login("einstein")["refresh_token"]
+    site("refresh", app=PEOPLE, refresh_token=given).whoami()
+    [kept] = followed(tmp_path / "data")
+    kept.write_text(content)
+    kept.chmod(mode)
+    with pytest.raises(ConfigError, match=words):
+        site("refresh", app=PEOPLE, refresh_token=given, cache="off").whoami()
+
+
+@pytest.fixture(params=["no folder", "no home"])
+def nowhere(request, tmp_path, monkeypatch):
+    """Nothing can be kept for the user."""
+    if request.param == "no folder":
+        (tmp_path / "data").touch()
+    else:
+        for name in ("XDG_DATA_HOME", "HOME"):
+            monkeypatch.delenv(name)
+        monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+
+
+def test_a_next_refresh_token_that_cannot_be_written_is_told(site, idp, nowhere):
     with pytest.raises(ConfigError) as caught:
         site("refresh", app=PEOPLE, refresh_token=idp.login("einstein")["refresh_token"]).whoami()
-    assert "the old one cannot be replaced: refresh_token is given outright; give it as refresh" in str(caught.value)
+    assert "the old one cannot be replaced: " in str(caught.value)
+    assert "give it as refresh_token_file" in str(caught.value)
 
 
 @pytest.fixture
@@ -399,6 +463,15 @@ def test_a_provider_that(case):
         assert secret not in told
     if token and token[0] == 302:
         assert [path for path, *_ in wrong.seen].count("/token") == 1
+
+
+def test_a_refresh_token_that_nothing_follows_needs_no_place(nowhere):
+    provider = Wrong({"openid-configuration": KNOWN, "token": (200, '{"access_token": "opaque"}', 0)})
+    settings = {"issuer": provider.url, "client_id": "c", "refresh_token": REFRESH}
+    sources = Sources(Config("host:1", auth="refresh", **settings), NOBODY)
+    with served(provider):
+        assert sources.in_order()[0].obtain().client_secret == "opaque"
+    sources.close()
 
 
 def test_a_provider_that_is_down(site):
