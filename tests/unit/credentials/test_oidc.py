@@ -6,11 +6,9 @@ import contextlib
 import json
 import socket
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
 import pytest
@@ -25,6 +23,7 @@ from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin, NotAuthenticated, U
 from rucio_cs3.gateway import DEMO_USERS, Fault, Gateway, User
 from tests.idp.idp import PEOPLE, RUCIO
 from tests.unit.broker.conftest import served
+from tests.unit.credentials.wrong import KNOWN, Wrong
 
 SERVICE = User(username=RUCIO.id, password="-", id="service", mail="service@example.org", display_name="Service")
 
@@ -372,42 +371,6 @@ def test_who_a_refused_token_is_for_is_told(site, idp):
     assert f"issuer '{idp.url}', audience 'rucio', subject 'stranger': the site must know all three" in told
 
 
-class Wrong(ThreadingHTTPServer):
-    """A provider with something the matter: `answers` maps the end of a path to status, content and pause."""
-
-    daemon_threads = True
-
-    def __init__(self, answers):
-        self.over = threading.Event()
-        self.seen = []
-        wrong = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_):
-                pass
-
-            def do_POST(self):
-                self.do_GET()
-
-            def do_GET(self):
-                length = int(self.headers.get("Content-Length") or 0)
-                wrong.seen.append((self.path, dict(self.headers), self.rfile.read(length).decode()))
-                status, content, pause = answers[self.path.rpartition("/")[2]]
-                wrong.over.wait(pause)
-                content = content.replace("ME", wrong.url).replace("BODY", wrong.seen[-1][2])
-                with contextlib.suppress(OSError):
-                    self.send_response(status)
-                    self.send_header("Location", f"{wrong.url}/token")
-                    self.send_header("Content-Length", str(len(content)))
-                    self.end_headers()
-                    self.wfile.write(content.encode())
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.handle_error = lambda *_: None  # a client that hangs up is what some tests are about
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-KNOWN = (200, '{"issuer": "ME", "token_endpoint": "ME/token"}', 0)
 HTML = "<html><body>Welcome to the captive portal</body></html>"
 # what discovery and the token endpoint answer -> what is said
 WRONG = {
