@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import logging
 import os
 import sys
 from dataclasses import dataclass, field
@@ -26,8 +28,10 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+log = logging.getLogger(__name__)
 ENV_PREFIX = "RUCIO_CS3_"
 ENV_FILE = ENV_PREFIX + "CONFIG"
+ENV_OTHERS = (ENV_FILE, ENV_PREFIX + "BROKER_CONFIG")  # with the prefix, and no settings of a site
 AUTH_METHODS = (
     *("token", "bearer", "rucio", "exchange", "wlcg", "command", "client_credentials", "refresh", "login"),
     *("appauth", "broker", "machine", "basic"),
@@ -156,6 +160,7 @@ class Config:
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
+ENV_NAMES = {name: ENV_PREFIX + name.upper() for name in FIELDS}
 SECRETS = frozenset(name for name, f in FIELDS.items() if f.metadata.get("secret"))
 
 
@@ -180,11 +185,24 @@ def beside(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, 
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """All RUCIO_CS3_<SETTING> variables; others with the prefix belong to somebody else."""
-    found = {name: (ENV_PREFIX + name.upper()) for name in FIELDS}
+    """All RUCIO_CS3_<SETTING> variables. Of others a warning is given: they may be for another version."""
+    for variable in environ:
+        if variable.startswith(ENV_PREFIX):
+            _warn_if_unknown(variable)
     return {
-        name: _convert(name, environ[variable], variable) for name, variable in found.items() if environ.get(variable)
+        name: _convert(name, environ[variable], variable)
+        for name, variable in ENV_NAMES.items()
+        if environ.get(variable)
     }
+
+
+@functools.cache  # once in a process
+def _warn_if_unknown(variable: str) -> None:
+    name = variable[len(ENV_PREFIX) :]
+    if variable not in {*ENV_NAMES.values(), *ENV_OTHERS} and not name.startswith("TEST_"):
+        near = difflib.get_close_matches(name.lower(), FIELDS, n=1)
+        remedy = f"; did you mean {ENV_NAMES[near[0]]}?" if near else ""
+        log.warning("the environment has %s, which is no setting of this rucio-cs3%s", ascii(variable)[1:-1], remedy)
 
 
 def from_toml(file: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENV_FILE = "RUCIO_CS3_BROKER_CONFIG"
+ENV_FILE = "RUCIO_CS3_BROKER_CONFIG"  # one of config.ENV_OTHERS
 T = TypeVar("T")
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 

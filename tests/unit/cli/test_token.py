@@ -109,12 +109,13 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_explain_when_nothing_wins(site, case):
+def test_explain_when_nothing_wins(site, monkeypatch, case):
     settings, expected, words = FAILURES[case]
     code, said = explained(**site, **settings)
     assert (code, outcomes(said), said["won"]) == (1, expected, None)
     assert any(words in each["reason"] for each in said["sources"])
-    ran = run("token", "explain", **site, **settings, COLUMNS="250")
+    monkeypatch.setenv("COLUMNS", "250")
+    ran = run("token", "explain", **site, **settings)
     assert ran.returncode == 1
     assert f"Nobody at {site['gateway']}: no source let you in" in ran.stdout
 
@@ -165,6 +166,13 @@ def test_a_mistake_is_one_line(site, case):
         said = refused(*command, *arguments, **{**site, **settings})
         assert said.startswith("Error: ")
         assert words in said
+
+
+def test_a_misspelt_variable_is_told_and_no_more(site):
+    ran = run("token", "show", "--json", **site, **LOGIN, usrname="marie")
+    assert json.loads(ran.stdout)["username"] == "einstein"
+    assert ran.stderr.startswith("the environment has RUCIO_CS3_USRNAME")
+    assert ran.stderr.count("\n") == 1
 
 
 def test_two_sites_are_one_too_many(gateway):
