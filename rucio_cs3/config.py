@@ -13,7 +13,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from rucio_cs3.errors import ConfigError
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 ENV_PREFIX = "RUCIO_CS3_"
 ENV_FILE = ENV_PREFIX + "CONFIG"
+ENVIRONMENT = "the environment"
 ENV_OTHERS = (ENV_FILE, ENV_PREFIX + "BROKER_CONFIG")  # with the prefix, and no settings of a site
 AUTH_METHODS = (
     *("token", "bearer", "rucio", "exchange", "wlcg", "command", "client_credentials", "refresh", "login"),
@@ -137,12 +138,9 @@ class Config:
     @classmethod
     def load(cls, file: str | None = None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
         """Merge, weakest first: the TOML file (or the one RUCIO_CS3_CONFIG names), the environment, the keywords."""
-        environ = os.environ if environ is None else environ
-        file = file or environ.get(ENV_FILE)
-        settings = {name: value for name, value in overrides.items() if value is not None}
-        for weaker in (from_environment(environ), from_toml(file) if file else {}):
-            settings = beside(weaker, settings) | settings
-        return cls.of(settings, "configuration")
+        found = Found(Layer("keywords", {name: value for name, value in overrides.items() if value is not None}))
+        found.add(*surroundings(file, environ))
+        return cls.of(found.settings, "configuration")
 
     def but(self, **settings: Any) -> Config:
         """The same with other settings."""
@@ -174,6 +172,44 @@ FOR_ISSUER = frozenset({"client_secret", "client_secret_file", "refresh_token", 
 
 def has_login(settings: Mapping[str, Any]) -> bool:
     return not LOGINS.isdisjoint(settings)
+
+
+class Layer(NamedTuple):
+    """Settings that stand in one place."""
+
+    origin: str
+    settings: Mapping[str, Any]
+
+    def origin_of(self, name: str) -> str:
+        return ENV_NAMES[name] if self.origin == ENVIRONMENT else self.origin
+
+
+class Found:
+    """What counts of several layers, and where each setting stands."""
+
+    def __init__(self, *strongest_first: Layer) -> None:
+        self.settings: dict[str, Any] = {}
+        self.origins: dict[str, str] = {}
+        for layer in reversed(strongest_first):
+            self.put(layer)
+
+    def put(self, layer: Layer) -> None:
+        """Over what is there."""
+        self.settings.update(layer.settings)
+        self.origins.update({name: layer.origin_of(name) for name in layer.settings})
+
+    def add(self, *weaker: Layer) -> None:
+        """Where nothing is there; strongest first."""
+        for layer in weaker:
+            usable = beside(layer.settings, self.settings)
+            self.put(layer._replace(settings={name: usable[name] for name in usable if name not in self.settings}))
+
+
+def surroundings(file: str | None = None, environ: Mapping[str, str] | None = None) -> list[Layer]:
+    """The environment, then the TOML file, or the one that RUCIO_CS3_CONFIG names."""
+    environ = os.environ if environ is None else environ
+    file = file or environ.get(ENV_FILE)
+    return [Layer(ENVIRONMENT, from_environment(environ)), *([Layer(file, from_toml(file))] if file else [])]
 
 
 def beside(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
