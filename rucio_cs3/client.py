@@ -10,7 +10,7 @@ from rucio_cs3 import deadline
 from rucio_cs3.config import Config
 from rucio_cs3.credentials.caller import NOBODY
 from rucio_cs3.credentials.sources import Sources
-from rucio_cs3.credentials.store import Store, folder_of
+from rucio_cs3.credentials.store import Store, kept_in
 from rucio_cs3.credentials.tokens import Tokens
 from rucio_cs3.cs3.apps import Apps
 from rucio_cs3.cs3.auth import Auth
@@ -26,14 +26,13 @@ from rucio_cs3.transfer.upload import Uploads
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from typing import IO
 
     from typing_extensions import Self
 
     from rucio_cs3.credentials.caller import Caller
-    from rucio_cs3.credentials.tokens import Tried
     from rucio_cs3.model import Info, Target, Uploaded, User
 
 
@@ -53,11 +52,11 @@ class Cs3Client:
         self._channel = Channel(self.config)
         self.auth = Auth(self._channel)
         self._sources = Sources(self.config, caller)
-        tokens = self._tokens = self._channel.tokens = Tokens(
+        tokens = self.tokens = self._channel.tokens = Tokens(
             self.config.gateway,
             self._sources.in_order,
             self.auth.authenticate,
-            Store(folder_of(self.config)),
+            Store(kept_in(self.config.cache)),
             lambda: caller.shown,
         )
         self.files = Files(self._channel)
@@ -79,21 +78,6 @@ class Cs3Client:
         self._sources.close()
         self._servers.close()
         self._channel.close()
-
-    @property
-    def logins(self) -> int:
-        """How many tokens were obtained so far."""
-        return self._tokens.logins
-
-    @property
-    def tokens(self) -> Tokens:
-        """Its Reva token, for those who talk to the site by other means."""
-        return self._tokens
-
-    @property
-    def tried(self) -> Sequence[Tried]:
-        """What became of each source of logins at the last one."""
-        return self._tokens.tried
 
     def whoami(self) -> User:
         """The user whom the site takes us for."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import logging
 import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from rucio_cs3.errors import ConfigError
@@ -26,8 +28,11 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+log = logging.getLogger(__name__)
 ENV_PREFIX = "RUCIO_CS3_"
 ENV_FILE = ENV_PREFIX + "CONFIG"
+ENVIRONMENT = "the environment"
+ENV_OTHERS = (ENV_FILE, ENV_PREFIX + "BROKER_CONFIG")  # with the prefix, and no settings of a site
 AUTH_METHODS = (
     *("token", "bearer", "rucio", "exchange", "wlcg", "command", "client_credentials", "refresh", "login"),
     *("appauth", "broker", "machine", "basic"),
@@ -153,12 +158,9 @@ class Config:
     @classmethod
     def load(cls, file: str | None = None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
         """Merge, weakest first: the TOML file (or the one RUCIO_CS3_CONFIG names), the environment, the keywords."""
-        environ = os.environ if environ is None else environ
-        file = file or environ.get(ENV_FILE)
-        settings = {name: value for name, value in overrides.items() if value is not None}
-        for weaker in (from_environment(environ), from_toml(file) if file else {}):
-            settings = beside(weaker, settings) | settings
-        return cls.of(settings, "configuration")
+        found = Found(Layer("keywords", {name: value for name, value in overrides.items() if value is not None}))
+        found.add(*surroundings(file, environ))
+        return cls.of(found.settings, "configuration")
 
     def but(self, **settings: Any) -> Config:
         """The same with other settings."""
@@ -176,6 +178,7 @@ class Config:
 
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
+ENV_NAMES = {name: ENV_PREFIX + name.upper() for name in FIELDS}
 SECRETS = frozenset(name for name, f in FIELDS.items() if f.metadata.get("secret"))
 
 
@@ -191,6 +194,44 @@ def has_login(settings: Mapping[str, Any]) -> bool:
     return not LOGINS.isdisjoint(settings)
 
 
+class Layer(NamedTuple):
+    """Settings that stand in one place."""
+
+    origin: str
+    settings: Mapping[str, Any]
+
+    def origin_of(self, name: str) -> str:
+        return ENV_NAMES[name] if self.origin == ENVIRONMENT else self.origin
+
+
+class Found:
+    """What counts of several layers, and where each setting stands."""
+
+    def __init__(self, *strongest_first: Layer) -> None:
+        self.settings: dict[str, Any] = {}
+        self.origins: dict[str, str] = {}
+        for layer in reversed(strongest_first):
+            self.put(layer)
+
+    def put(self, layer: Layer) -> None:
+        """Over what is there."""
+        self.settings.update(layer.settings)
+        self.origins.update({name: layer.origin_of(name) for name in layer.settings})
+
+    def add(self, *weaker: Layer) -> None:
+        """Where nothing is there; strongest first."""
+        for layer in weaker:
+            usable = beside(layer.settings, self.settings)
+            self.put(layer._replace(settings={name: usable[name] for name in usable if name not in self.settings}))
+
+
+def surroundings(file: str | None = None, environ: Mapping[str, str] | None = None) -> list[Layer]:
+    """The environment, then the TOML file, or the one that RUCIO_CS3_CONFIG names."""
+    environ = os.environ if environ is None else environ
+    file = file or environ.get(ENV_FILE)
+    return [Layer(ENVIRONMENT, from_environment(environ)), *([Layer(file, from_toml(file))] if file else [])]
+
+
 def beside(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, Any]:
     """What of `weaker` may be added: a login comes from one place only, and never goes to another site's gateway."""
     theirs = weaker.get("gateway")
@@ -200,11 +241,24 @@ def beside(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, 
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """All RUCIO_CS3_<SETTING> variables; others with the prefix belong to somebody else."""
-    found = {name: (ENV_PREFIX + name.upper()) for name in FIELDS}
+    """All RUCIO_CS3_<SETTING> variables. Of others a warning is given: they may be for another version."""
+    for variable in environ:
+        if variable.startswith(ENV_PREFIX):
+            _warn_if_unknown(variable)
     return {
-        name: _convert(name, environ[variable], variable) for name, variable in found.items() if environ.get(variable)
+        name: _convert(name, environ[variable], variable)
+        for name, variable in ENV_NAMES.items()
+        if environ.get(variable)
     }
+
+
+@functools.cache  # once in a process
+def _warn_if_unknown(variable: str) -> None:
+    name = variable[len(ENV_PREFIX) :]
+    if variable not in {*ENV_NAMES.values(), *ENV_OTHERS} and not name.startswith("TEST_"):
+        near = difflib.get_close_matches(name.lower(), FIELDS, n=1)
+        remedy = f"; did you mean {ENV_NAMES[near[0]]}?" if near else ""
+        log.warning("the environment has %s, which is no setting of this rucio-cs3%s", ascii(variable)[1:-1], remedy)
 
 
 def from_toml(file: str) -> dict[str, Any]:

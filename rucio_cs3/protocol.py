@@ -19,7 +19,7 @@ from rucio.common.config import get_config, get_config_dirs
 from rucio.rse.protocols.protocol import RSEProtocol
 
 from rucio_cs3 import deadline, errors
-from rucio_cs3.config import from_environment
+from rucio_cs3.config import ENVIRONMENT, Layer, from_environment
 from rucio_cs3.credentials.caller import RucioLogin, caller
 from rucio_cs3.private import there
 from rucio_cs3.rse import Rse, path_to_pfn, pfn_to_path
@@ -209,8 +209,8 @@ class Default(RSEProtocol):  # type: ignore[misc]
 def rse_of(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Rse:
     """A protocol entry of an RSE, with what rucio.cfg, rse-accounts.cfg and the environment say of it here."""
     name = settings["rse"]
-    special = {**_rse_account(settings["id"]), **_section(f"cs3:{name}")}
-    return Rse.of(name, entry, special, (from_environment(os.environ), _section("cs3")))
+    special = [_layer(f"cs3:{name}"), Layer(RSE_ACCOUNTS, _rse_account(settings["id"]))]
+    return Rse.of(name, entry, special, [Layer(ENVIRONMENT, from_environment(os.environ)), _layer("cs3")])
 
 
 def rucio_login() -> RucioLogin:
@@ -252,6 +252,10 @@ def sections() -> list[dict[str, str]]:
     except exception.RucioException:
         return []
     return [_section(name) for name in names if name.partition(":")[0] == "cs3"]
+
+
+def _layer(section: str) -> Layer:
+    return Layer(f"section [{section}] of rucio.cfg", _section(section))
 
 
 def _section(name: str) -> dict[str, str]:

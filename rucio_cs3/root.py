@@ -93,16 +93,16 @@ class Root:
         """Call `question`, and let its NotFound out only if it stays when the same login has seen the root."""
         seen_by = None
         for _ in range(3):
-            logins = self.client.logins
+            logins = self.client.tokens.logins
             try:
                 return question()
             except NotFound as missing:
-                if seen_by == self.client.logins:
+                if seen_by == self.client.tokens.logins:
                     raise
                 wrong = self._what_is_wrong()
-                if wrong and self.client.logins == logins:
+                if wrong and self.client.tokens.logins == logins:
                     raise wrong from missing
-                seen_by = self.client.logins
+                seen_by = self.client.tokens.logins
         raise Unavailable("logins do not last from one call to the next", path=str(self.place))
 
     def _what_is_wrong(self) -> Cs3Error | None:
@@ -133,10 +133,10 @@ class Root:
         try:
             return self.client.files.stat(ref)
         except NotFound:
-            logins = self.client.logins
+            logins = self.client.tokens.logins
             with contextlib.suppress(NotFound, PermissionDenied):
                 self.client.whoami()  # raises if it is the token and no other is to be had
-            if self.client.logins == logins:
+            if self.client.tokens.logins == logins:
                 raise
             return self.client.files.stat(ref)
 

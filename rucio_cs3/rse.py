@@ -7,17 +7,17 @@ gateway itself and the path is the CS3 path. PFNs are URLs: what a URL cannot ho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from rucio_cs3.config import FOR_ISSUER, LOCAL, SECRETS, Config, beside
+from rucio_cs3.config import FOR_ISSUER, LOCAL, SECRETS, Config, Found, Layer
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.loopback import is_loopback
 from rucio_cs3.model import Ref, ResourceId, relative
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 PLACE = ("webdav_root", "cs3_root", "space")
 SAFE = "/!$&'()*+,;=:@~"  # may stand in the path of a URL as they are
@@ -30,39 +30,42 @@ class Rse:
     name: str
     config: Config
     root: Ref
+    origins: Mapping[str, str] = field(compare=False)
+    """where each setting stands"""
 
     @classmethod
     def of(
         cls,
         name: str,
         entry: Mapping[str, Any],
-        special: Mapping[str, Any],
-        general: Iterable[Mapping[str, Any]] = (),
+        special: Sequence[Layer],
+        general: Sequence[Layer] = (),
     ) -> Rse:
-        """Read a protocol entry, with what is set here for this RSE, and for all sites (strongest first).
+        """Read a protocol entry, with what is set here for this RSE, and for all sites (each strongest first).
 
         Raises:
             ConfigError: names the RSE and the attribute.
         """
         attributes = _cs3_attributes(name, entry)
         place = {key: attributes.pop(key) for key in PLACE if key in attributes}
+        found = Found(Layer("extended_attributes of the RSE", attributes))
         if "webdav_root" not in place:
-            attributes.setdefault("gateway", f"{entry['hostname']}:{entry['port']}")
-        attributes.setdefault("tls", entry["scheme"] != "cs3")
-        general = tuple(general)
-        _refuse_impersonation(name, attributes, (special, *general))
-        attributes |= special
-        if "gateway" not in attributes:
+            found.add(Layer("hostname and port of the RSE", {"gateway": f"{entry['hostname']}:{entry['port']}"}))
+        found.add(Layer("scheme of the RSE", {"tls": entry["scheme"] != "cs3"}))
+        ours = (Found(*special).settings, *(layer.settings for layer in general))
+        _refuse_impersonation(name, found.settings, ours)
+        for layer in reversed(special):
+            found.put(layer)
+        if "gateway" not in found.settings:
             raise ConfigError(f"RSE {name}: no gateway is given", hint='set it in extended_attributes: {"cs3": {...}}')
-        for settings in general:
-            # here only what names the same gateway may bring a login
-            named = {**settings, "gateway": settings.get("gateway", "")}
-            attributes = beside(named, attributes) | attributes
-        config = Config.of(attributes, f"RSE {name}")
+        for layer in general:  # of which only those that name the same gateway may bring a login
+            named = {**layer.settings, "gateway": layer.settings.get("gateway", "")}
+            found.add(layer._replace(settings=named))
+        config = Config.of(found.settings, f"RSE {name}")
         if not config.tls:
-            _refuse_plaintext(name, config.gateway, (special, *general))
-        _refuse_foreign_issuer(name, config, (special, *general))
-        return cls(name, config, _root(name, _slashed(entry["prefix"]), place))
+            _refuse_plaintext(name, config.gateway, ours)
+        _refuse_foreign_issuer(name, config, ours)
+        return cls(name, config, _root(name, _slashed(entry["prefix"]), place), found.origins)
 
 
 def path_to_pfn(entry: Mapping[str, Any], path: str) -> str:

@@ -1,4 +1,4 @@
-"""HTTP connections that are pooled, wait no longer than there is time, and keep to themselves what they ask for."""
+"""HTTP connections: pooled, bounded in time, silent about what they ask for, and failing with our errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from rucio_cs3 import deadline, tls
-from rucio_cs3.errors import ConfigError
+from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, Interrupted, Unavailable, Untrusted
 from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
@@ -28,6 +28,41 @@ if TYPE_CHECKING:
 
     from rucio_cs3.config import Config
 
+# What urllib3 and sockets raise -> our error, what is said and what to do. The first that fits decides.
+# Before version 2, NewConnectionError is a kind of ConnectTimeoutError.
+FAILURES: tuple[tuple[tuple[type[Exception], ...], type[Cs3Error], str, str], ...] = (
+    (
+        (ssl.SSLCertVerificationError,),
+        Untrusted,
+        "TLS with {who} failed: {error}",
+        "check ca, and its certificate",
+    ),
+    (
+        (urllib3.exceptions.SSLError,),
+        Unavailable,
+        "TLS with {who} failed: {error}",
+        "check ca, and its certificate",
+    ),
+    (
+        (urllib3.exceptions.ProxyError,),
+        Unavailable,
+        "the proxy on the way to {who} refuses: {why}",
+        "check https_proxy and the login in it, or name the site in no_proxy",
+    ),
+    (
+        (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError),
+        Unavailable,
+        "{who} cannot be reached",
+        "check its address and whether it is up",
+    ),
+    (
+        (urllib3.exceptions.TimeoutError, TimeoutError, socket.timeout),
+        DeadlineExceeded,
+        "{who} went silent",
+        "try again, or raise {patience}",
+    ),
+    ((Exception,), Interrupted, "the connection to {who} broke", ""),
+)
 PIECE = 128 << 10  # bytes that have to go out within the stall timeout
 POOLED = 32  # connections kept per server
 AT_ONCE = struct.pack("ii", 1, 0)  # for SO_LINGER: throw away what was not sent yet
@@ -196,6 +231,33 @@ class _Timed:
         for start in range(0, len(data), PIECE):
             self.sock.settimeout(deadline.at_most(self.stall))
             super().send(memoryview(data)[start : start + PIECE])  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def failures(who: str, *, patience: str, path: str = "") -> Iterator[None]:
+    """The one place where urllib3's and the socket's errors become ours. `patience` is the setting that bounds them."""
+    try:
+        yield
+    except Cs3Error:
+        raise
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+        for ours in error.args:
+            if isinstance(ours, Cs3Error):  # raised by the body while it was sent, and wrapped by urllib3
+                raise ours from ours.__cause__
+        deadline.check()
+        kind, words, hint = _meaning(error)
+        why = error.args[-1] if error.args else error
+        known = {"who": who, "error": error, "why": why, "patience": patience}
+        raise kind(words.format(**known), path=path, hint=hint.format(**known)) from error
+
+
+def _meaning(error: Exception) -> tuple[type[Cs3Error], str, str]:
+    """Some wrap what tells more."""
+    return next(
+        (kind, words, hint)
+        for kinds, kind, words, hint in FAILURES
+        if isinstance(error, kinds) or any(isinstance(inner, kinds) for inner in error.args)
+    )
 
 
 _unheard: ContextVar[bool] = ContextVar("rucio_cs3_unheard", default=False)

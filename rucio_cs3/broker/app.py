@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hmac
 import json
 import logging
 import re
@@ -13,12 +15,12 @@ from rucio_cs3.broker.audit import Record
 from rucio_cs3.broker.limits import RateLimit
 from rucio_cs3.broker.metrics import CONTENT_TYPE, Metrics
 from rucio_cs3.broker.mint import Mint
+from rucio_cs3.broker.peer import Peer
 from rucio_cs3.broker.refusals import Refused
 from rucio_cs3.broker.rucio import RucioServer
-from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rucio_cs3.broker.config import BrokerConfig
 
@@ -28,10 +30,7 @@ log = logging.getLogger("rucio_cs3.broker")
 
 LARGEST_BODY = 4096
 JSON = "application/json"
-FORWARDING = tuple(  # a proxy was here
-    f"HTTP_{name}"
-    for name in ("FORWARDED", "VIA", "X_REAL_IP", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO")
-)
+WRONG = {"rucio_token_refused", "stranger"}  # a guess may have been behind these
 ADDRESS = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,255}:[0-9]{1,5}")
 
 
@@ -40,23 +39,25 @@ class Broker:
 
     def __init__(self, config: BrokerConfig) -> None:
         timeout = config.limits.timeout
-        self._behind_proxy = config.behind_proxy
+        self._config = config
         self._rucio = RucioServer(config.rucio, timeout)
         self._mappings = {gateway: site.mapping for gateway, site in config.sites.items()}
         self._mints = {gateway: Mint(gateway, site, timeout) for gateway, site in config.sites.items()}
-        self._rate = RateLimit(config.limits.requests_per_minute)
+        self._requests = RateLimit(config.limits.requests_per_minute)
+        self._refusals = RateLimit(config.limits.refusals_per_minute)
         self._metrics = Metrics()
-        self._endpoints: dict[str, tuple[str, Callable[[Environ, Record], tuple[str, bytes]]]] = {
+        self._endpoints: dict[str, tuple[str, Callable[[Environ, Peer, Record], tuple[str, bytes]]]] = {
             "token": ("POST", self._token),
             "health": ("GET", self._health),
             "metrics": ("GET", self._say_metrics),
         }
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        record = Record(self._client(environ))
+        peer = Peer(environ, behind_proxy=self._config.behind_proxy)
+        record = Record(peer.address)
         headers: dict[str, str] = {}
         try:
-            kind, body = self._answer(environ, record)
+            kind, body = self._answer(environ, peer, record)
         except Refused as refused:
             record.code, record.status, headers = refused.code, refused.status, refused.headers
             kind, body = JSON, _json({"code": refused.code, "error": refused.text})
@@ -73,18 +74,18 @@ class Broker:
         start_response(f"{record.status} {HTTPStatus(record.status).phrase}", list({**fixed, **headers}.items()))
         return [body]
 
-    def _answer(self, environ: Environ, record: Record) -> tuple[str, bytes]:
+    def _answer(self, environ: Environ, peer: Peer, record: Record) -> tuple[str, bytes]:
         path = environ.get("PATH_INFO", "").strip("/")
         if path not in self._endpoints:
             raise Refused("not_found", "there is nothing here; POST /token is what gives tokens")
         record.endpoint = path
         method, answer = self._endpoints[path]
         if path != "health":  # which takes and tells no secret, and is asked by probes that know no TLS
-            self._refuse_plaintext(environ)
+            peer.refuse_plaintext()
         if environ["REQUEST_METHOD"] != method:
             raise Refused("method_not_allowed", f"/{path} takes {method} only", headers={"Allow": method})
         try:
-            return answer(environ, record)
+            return answer(environ, peer, record)
         except Refused:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
@@ -94,11 +95,11 @@ class Broker:
             text = f"the broker failed; show its operator the request id {record.request_id}"
             raise Refused("internal_error", text) from None
 
-    def _token(self, environ: Environ, record: Record) -> tuple[str, bytes]:
+    def _token(self, environ: Environ, peer: Peer, record: Record) -> tuple[str, bytes]:
         """Who it is comes first: strangers do not learn which sites there are."""
         gateway = _wanted_site(environ)
-        record.account = account = self._rucio.account_of(environ.get("HTTP_X_RUCIO_AUTH_TOKEN", "").strip())
-        self._limit(account)
+        record.account = account = self._account(environ.get("HTTP_X_RUCIO_AUTH_TOKEN", "").strip(), peer)
+        _limit(self._requests, account, f"Rucio account {account} asks too often")
         if gateway not in self._mints:
             raise Refused("unknown_site", f"this broker has no site {gateway}; ask its operator to add it")
         record.site = gateway
@@ -110,36 +111,51 @@ class Broker:
         token = self._mints[gateway].token(user)
         return JSON, _json({"token": token.value, "expires": token.expires})
 
-    def _limit(self, account: str) -> None:
-        wait = self._rate.wait(account)
-        if wait:
-            seconds = int(wait) + 1
-            text = f"Rucio account {account} asks too often; try again in {seconds} s"
-            raise Refused("rate_limited", text, headers={"Retry-After": str(seconds)})
+    def _account(self, token: str, peer: Peer) -> str:
+        """Who has been known for a while is not stopped by somebody who guesses at the same address."""
+        known = self._rucio.remembered(token)
+        if known:
+            return known
+        with self._few_wrong_ones(peer):
+            return self._rucio.account_of(token)
+
+    @contextlib.contextmanager
+    def _few_wrong_ones(self, peer: Peer) -> Iterator[None]:
+        """Taken first and given back, so that guesses at the same time are not more."""
+        place, wrong = peer.place, False
+        _limit(self._refusals, place, f"too many tokens from {peer.address} were refused")
+        try:
+            yield
+        except Refused as refused:
+            wrong = refused.code in WRONG
+            raise
+        finally:
+            if not wrong:
+                self._refusals.give_back(place)
 
     def _health(self, *_: Any) -> tuple[str, bytes]:
         return JSON, _json({"status": "ok"})
 
-    def _say_metrics(self, *_: Any) -> tuple[str, bytes]:
+    def _say_metrics(self, environ: Environ, peer: Peer, _: Record) -> tuple[str, bytes]:
+        """How many use which site is nobody else's business."""
+        allowed = self._config.metrics
+        if not peer.is_in(allowed.networks):
+            with self._few_wrong_ones(peer):
+                _refuse_stranger(environ.get("HTTP_AUTHORIZATION", ""), allowed.secret(), peer)
         return CONTENT_TYPE, self._metrics.text()
 
-    def _refuse_plaintext(self, environ: Environ) -> None:
-        if self._behind_proxy:
-            said = environ.get("HTTP_X_FORWARDED_PROTO", "")
-            if said and {word.strip().lower() for word in said.split(",")} == {"https"}:
-                return
-            hint = "the proxy has to be asked by https, and to say so by X-Forwarded-Proto"
-        else:
-            forwarded = any(name in environ for name in FORWARDING)
-            if environ["wsgi.url_scheme"] == "https" or (is_loopback(_peer(environ)) and not forwarded):
-                return
-            hint = "use https, or set behind_proxy = true if a proxy in front of the broker does"
-        raise Refused("plaintext_refused", f"the request came in the clear; {hint}")
 
-    def _client(self, environ: Environ) -> str:
-        """The address that our peer has, or the one that our own proxy saw: those before it are anybody's word."""
-        seen = environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip() if self._behind_proxy else ""
-        return _as_address(seen) or _as_address(_peer(environ)) or "unknown"
+def _limit(rate: RateLimit, key: str, what: str) -> None:
+    wait = rate.wait(key)
+    if wait:
+        seconds = int(wait) + 1
+        text = f"{what}; try again in {seconds} s"
+        raise Refused("rate_limited", text, headers={"Retry-After": str(seconds)})
+
+
+def _refuse_stranger(shown: str, secret: str | None, peer: Peer) -> None:
+    if not secret or not hmac.compare_digest(shown.encode("latin-1"), f"Bearer {secret}".encode()):
+        raise Refused("stranger", f"/metrics is not for {peer.address}; ask the broker's operator to allow it")
 
 
 def _wanted_site(environ: Environ) -> str:
@@ -155,15 +171,6 @@ def _wanted_site(environ: Environ) -> str:
     if not isinstance(site, str) or not ADDRESS.fullmatch(site):
         raise Refused("bad_request", f"the body names no site; {remedy}")
     return site.lower()
-
-
-def _peer(environ: Environ) -> str:
-    return str(environ.get("REMOTE_ADDR") or "")
-
-
-def _as_address(text: str) -> str | None:
-    """Only what is an address gets into the log: a header can hold anything, a token too."""
-    return text if re.fullmatch(r"[0-9a-fA-F.:]{2,45}", text) else None
 
 
 def _json(answer: dict[str, Any]) -> bytes:

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import ipaddress
 import os
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 from urllib.parse import urlsplit
 
 from rucio_cs3 import tls
@@ -37,8 +38,9 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENV_FILE = "RUCIO_CS3_BROKER_CONFIG"
+ENV_FILE = "RUCIO_CS3_BROKER_CONFIG"  # one of config.ENV_OTHERS
 T = TypeVar("T")
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,29 @@ class Rucio:
 class Limits:
     requests_per_minute: int = 60
     """of one account, at each worker process"""
+    refusals_per_minute: int = 30
+    """tokens from one address that Rucio does not accept, at each worker process"""
     timeout: float = 10.0
     """seconds that Rucio may take, and then the site"""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Who may read /metrics: some addresses, and who shows the token."""
+
+    allow: list[str] = field(default_factory=lambda: ["127.0.0.0/8", "::1"])
+    """addresses and networks"""
+    token: str | None = field(default=None, repr=False)
+    token_file: str | None = None
+    """read afresh each time"""
+
+    @property
+    def networks(self) -> list[Network]:
+        return [ipaddress.ip_network(text) for text in self.allow]
+
+    def secret(self) -> str | None:
+        """Raises ConfigError when the file has gone, is empty, or others can read it."""
+        return read_secret(self.token_file, "token_file") if self.token_file else self.token
 
 
 @dataclass(frozen=True)
@@ -91,6 +114,7 @@ class BrokerConfig:
     sites: dict[str, Site]
     """by host:port in lower case"""
     limits: Limits = Limits()
+    metrics: Metrics = Metrics()
     behind_proxy: bool = False
     """believe X-Forwarded-Proto and X-Forwarded-For: only when nobody but the proxy can connect"""
 
@@ -109,6 +133,8 @@ def load(file: str | os.PathLike[str] | None = None) -> BrokerConfig:
     config = _broker(document, place)
     if any(site.machine_secret for site in config.sites.values()):
         refuse_public(place, "machine_secret stands in it, so configuration")
+    if config.metrics.token:
+        refuse_public(place, "the token for metrics stands in it, so configuration")
     return config
 
 
@@ -124,6 +150,8 @@ def _broker(document: dict[str, Any], place: str) -> BrokerConfig:
     parts: dict[str, Any] = {"rucio": _rucio(document["rucio"], f"{place}: rucio"), "sites": sites}
     if "limits" in document:
         parts["limits"] = _limits(document["limits"], f"{place}: limits")
+    if "metrics" in document:
+        parts["metrics"] = _metrics(document["metrics"], f"{place}: metrics")
     return _fill(BrokerConfig, {**document, **parts}, place)
 
 
@@ -152,6 +180,20 @@ def _limits(table: Any, where: str) -> Limits:
         if not value > 0:
             raise ConfigError(f"{where}: {name} must be more than 0")
     return limits
+
+
+def _metrics(table: Any, where: str) -> Metrics:
+    metrics = _fill(Metrics, table, where)
+    if metrics.token and metrics.token_file:
+        raise ConfigError(f"{where}: token and token_file are both set", hint="keep one of them")
+    if metrics.token == "":
+        raise ConfigError(f"{where}: token is empty", hint="remove it, or use token_file")
+    metrics.secret()
+    try:
+        _ = metrics.networks
+    except ValueError as error:
+        raise ConfigError(f"{where}: allow: {error}", hint="for example 192.0.2.7 or 192.0.2.0/24") from error
+    return metrics
 
 
 def _site(gateway: str, table: Any, where: str) -> Site:
@@ -246,6 +288,10 @@ def _is_text_table(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
 _TEXT = (lambda value: isinstance(value, str), "text")
 _ANY = (lambda _: True, "")
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -254,5 +300,6 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "float": (_is_number, "a number of seconds"),
     "str": _TEXT,
     "str | None": _TEXT,
+    "list[str]": (_is_texts, "a list of texts"),
     "dict[str, str]": (_is_text_table, "a table of account = user"),
 }

@@ -7,6 +7,7 @@ STATUS = {
     "bad_request": 400,
     "rucio_token_refused": 401,
     "plaintext_refused": 403,
+    "stranger": 403,
     "account_not_mapped": 403,
     "not_found": 404,
     "unknown_site": 404,

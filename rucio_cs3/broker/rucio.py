@@ -47,12 +47,13 @@ class RucioServer:
     def account_of(self, token: str) -> str:
         """`account`, or `account@vo` where it is of another VO than the one that every Rucio has. Raises Refused."""
         _check_form(token)
-        key = hashlib.sha256(token.encode("latin-1")).digest()  # the token itself is not kept
-        account = self._remembered.get(key)
-        if account is None:
-            account = self._ask(token, time.monotonic() + self._timeout)
-            self._remembered.put(key, account)
+        account = self._ask(token, time.monotonic() + self._timeout)
+        self._remembered.put(_key(token), account)
         return account
+
+    def remembered(self, token: str) -> str | None:
+        """The account, if Rucio has named it a moment ago."""
+        return self._remembered.get(_key(token))
 
     def _ask(self, token: str, until: float) -> str:
         with self._server.questions(until) as get:
@@ -124,6 +125,11 @@ class Remembered:
             self._found[key] = (now + self._seconds, value)
             while len(self._found) > self._most or next(iter(self._found.values()))[0] <= now:
                 self._found.popitem(last=False)
+
+
+def _key(token: str) -> bytes:
+    """The token itself is not kept."""
+    return hashlib.sha256(token.encode("latin-1")).digest()
 
 
 def _check_form(token: str) -> None:

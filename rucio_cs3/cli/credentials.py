@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rucio_cs3.cli.site import Site
-    from rucio_cs3.cli.who import Who
 
 HEADER = "X-Access-Token"  # every Reva takes its tokens there; as Bearer only where it was told to
 PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what no shell and no parser takes for anything else
@@ -53,7 +52,10 @@ class Grant:
     @property
     def webdav(self) -> str:
         if self.url is None:
-            raise ConfigError(f"{self.site} does not tell its address for WebDAV", hint="give it with --webdav-url")
+            raise ConfigError(
+                f"{self.site} does not tell the address of {self.path or 'its files'} for WebDAV",
+                hint="give it with --webdav-url",
+            )
         if not keeps_secrets(self.url):
             raise ConfigError(f"{self.url} would have the token sent in the clear", hint="give an https:// address")
         for text in (self.url, self.ca or ""):
@@ -125,16 +127,17 @@ FORMATS: dict[str, Callable[[Grant], str]] = {
 
 
 @click.command()
-@sites.takes_site
-@click.argument("path", required=False, default="", metavar="[PATH]")
+@click.argument("names", nargs=-1, metavar="[RSE] [PATH]")
+@sites.takes_gateway
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="json", show_default=True)
 @click.option("--webdav-url", metavar="URL", help="The address of the files, where no RSE with a WebDAV door tells it.")
 @sites.in_one_line
-def credentials(rse: str | None, gateway: str | None, path: str, form: str, webdav_url: str | None) -> None:
+def credentials(names: tuple[str, ...], gateway: str | None, form: str, webdav_url: str | None) -> None:
     """Log in, and print what another program needs to work on the same files, in its own language.
 
-    PATH is a file or folder below the root folder of the RSE, which is meant without it. The output holds your Reva
-    token, which is good until it expires, and for all that you may do at the site.
+    PATH is a file or folder below the root folder of the RSE, which is meant without it. With --gateway, it is a CS3
+    path when it has a slash in front, else below --webdav-url. The output holds your Reva token, which is good until it
+    expires, and for all that you may do at the site.
 
     \b
     env      eval "$(rucio-cs3 credentials CERNBOX --format env)"
@@ -150,18 +153,44 @@ def credentials(rse: str | None, gateway: str | None, path: str, form: str, webd
     mc-style-config
              an alias as in the configuration of the MinIO client, for scripts that read those
     """  # noqa: D301 - click wants the character
+    rse, path = _rse_and_path(names, gateway)
     site = sites.of(rse, gateway)
+    place, url = _address(site, path, webdav_url)
     with site.client() as client:
         found = who.ask(site, client)
-    grant = _grant(site, found, relative(path), webdav_url)
+    expires, ca, token = found.by.expires, site.config.ca, found.token
+    grant = Grant(site.name, site.config.gateway, place, url, found.username, expires, ca, token=token)
     if form not in {"json", "mc-style-config", "env"} and not PLAIN.fullmatch(grant.token):
         raise ConfigError(f"the token holds characters that --format {form} cannot", hint="use --format json")
     show_secret(FORMATS[form](grant))
 
 
-def _grant(site: Site, found: Who, path: str, webdav_url: str | None) -> Grant:
-    place = str(site.root / path) if site.root and site.root.id is None else None
+def _rse_and_path(names: tuple[str, ...], gateway: str | None) -> tuple[str | None, str]:
+    """No RSE's name has a slash in front, so a lone path is told from one."""
+    if len(names) == 1 and (gateway or names[0].startswith("/")):
+        names = ("", *names)
+    if len(names) > 2:  # noqa: PLR2004 - an RSE and a path
+        raise click.UsageError("one RSE and one PATH are enough")
+    rse, path = (*names, "", "")[:2]
+    return rse or None, path
+
+
+def _address(site: Site, path: str, webdav_url: str | None) -> tuple[str | None, str | None]:
+    """Where it is on the CS3 side and at the WebDAV door, as far as that is known."""
+    below = relative(path)
     door = webdav_url or site.door
-    url = f"{door.rstrip('/')}/{quote(path, safe=SAFE)}" if door else None
-    config = site.config
-    return Grant(site.name, config.gateway, place, url, found.username, found.by.expires, config.ca, token=found.token)
+    url = f"{door.rstrip('/')}/{quote(below, safe=SAFE)}" if door else None
+    if site.root:
+        return (None if site.root.id else str(site.root / below)), url
+    if path.startswith("/"):
+        if webdav_url:
+            raise ConfigError(
+                f"nobody says where CS3 path {path} is at {webdav_url}",
+                hint="name it as it is below that address, without a slash in front",
+            )
+        return f"/{below}", None
+    if below and not door:
+        raise ConfigError(
+            f"nobody says what {path} is below of", hint="give a CS3 path with a slash in front, or --webdav-url"
+        )
+    return None, url

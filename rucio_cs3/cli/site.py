@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 import click
 
 from rucio_cs3.client import Cs3Client
-from rucio_cs3.config import ENV_FILE, Config, from_environment, from_toml
+from rucio_cs3.config import Config, Found, Layer, surroundings
 from rucio_cs3.credentials.caller import caller
 from rucio_cs3.credentials.sources import Sources
-from rucio_cs3.credentials.store import folder
+from rucio_cs3.credentials.store import kept_in
 from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ class Site:
     name: str
     config: Config
     caller: Caller
+    origins: Mapping[str, str]
+    """where each setting stands"""
     root: Ref | None = None
     door: str | None = None
 
@@ -85,26 +86,22 @@ def of(rse: str | None, gateway: str | None) -> Site:
         raise click.UsageError(f"{rse} is no RSE: if it is a gateway, give --gateway {rse}")
     if rse:
         return _of_rse(rse)
-    given = {**_from_toml(), **from_environment(os.environ)}
-    if not (gateway or given.get("gateway")):
+    found = Found(Layer("--gateway", {"gateway": gateway} if gateway else {}))
+    found.add(*surroundings())
+    if not found.settings.get("gateway"):
         raise ConfigError("no site is named", hint="name an RSE, give --gateway host:port, or set RUCIO_CS3_GATEWAY")
-    config = Config.load(gateway=gateway)
-    return Site(config.gateway, config, caller(None, _rucio_login))
+    config = Config.of(found.settings, "configuration")
+    return Site(config.gateway, config, caller(None, _rucio_login), found.origins)
 
 
 def caches() -> set[Path]:
     """All folders where tokens may be kept, as far as it can be told without naming a site."""
-    named = {_from_toml().get("cache"), from_environment(os.environ).get("cache")}
+    named = {layer.settings.get("cache") for layer in surroundings()}
     with contextlib.suppress(ImportError):
         from rucio_cs3.protocol import sections  # noqa: PLC0415 - Rucio may be missing
 
         named |= {section.get("cache") for section in sections()}
-    return {path for path in map(folder, named) if path}
-
-
-def _from_toml() -> dict[str, Any]:
-    file = os.environ.get(ENV_FILE)
-    return from_toml(file) if file else {}
+    return {path for path in map(kept_in, named) if path}
 
 
 def _of_rse(name: str) -> Site:
@@ -119,7 +116,7 @@ def _of_rse(name: str) -> Site:
         settings = rsemanager.get_rse_info(rse=name)
         entry = _our_entry(name, settings["protocols"])
         rse = rse_of(settings, entry)
-        return Site(name, rse.config, _logged_in(), rse.root, _door(entry, rse.config))
+        return Site(name, rse.config, _logged_in(), rse.origins, rse.root, _door(entry, rse.config))
     except RucioException as error:
         raise ConfigError(f"Rucio does not tell about RSE {name}: {' '.join(str(error).split())}") from error
 

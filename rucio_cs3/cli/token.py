@@ -16,8 +16,9 @@ from rucio_cs3.cli import who
 from rucio_cs3.cli.app_password import app_password
 from rucio_cs3.cli.screen import console, show_secret
 from rucio_cs3.cli.times import until
+from rucio_cs3.config import FIELDS
 from rucio_cs3.credentials.logins import Logins
-from rucio_cs3.credentials.store import Store, folder_of
+from rucio_cs3.credentials.store import Store, kept_in
 from rucio_cs3.errors import Cs3Error, NoLogin
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def show(rse: str | None, gateway: str | None, as_json: bool, raw: bool) -> None
 def explain(rse: str | None, gateway: str | None, as_json: bool) -> None:
     """Try to log in, and say what became of each source of logins, in the order of `auth`.
 
-    It says which one won, for whom and until when, and why the others did not. No secret is shown. The exit code is 1
-    when none won, or the site does not take what it gave.
+    It says which one won, for whom and until when, and why the others did not; and of each setting in force, where it
+    stands. No secret is shown. The exit code is 1 when none won, or the site does not take what it gave.
     """
     site = sites.of(rse, gateway)
     found, failure = None, None
@@ -85,7 +86,7 @@ def explain(rse: str | None, gateway: str | None, as_json: bool) -> None:
             found = who.ask(site, client)
         except Cs3Error as error:
             failure = error
-        tried = [_believed(each, failure) for each in client.tried]
+        tried = [_believed(each, failure) for each in client.tokens.tried]
     if failure and not tried:
         raise failure
     (_explain_to_script if as_json else _explain_to_human)(site, tried, found)
@@ -104,6 +105,7 @@ def _explain_to_script(site: Site, tried: Sequence[Tried], found: Who | None) ->
         "gateway": site.config.gateway,
         "sources": [vars(each) for each in tried],
         "won": _described(found) if found else None,
+        "settings": _in_force(site),
     }
     click.echo(json.dumps(said))
 
@@ -120,6 +122,21 @@ def _explain_to_human(site: Site, tried: Sequence[Tried], found: Who | None) -> 
         screen.print(_sentence(site, found))
     else:
         screen.print(f"[red]Nobody[/red] at {escape(_place(site))}: no source let you in")
+    settings = Table("setting", "value", "where it stands")
+    for setting in _in_force(site):
+        value = "[dim]not shown[/dim]" if setting["secret"] else escape(str(setting["value"]))
+        settings.add_row(setting["name"], value, escape(setting["origin"]))
+    screen.print(settings, soft_wrap=False)
+
+
+def _in_force(site: Site) -> list[dict[str, Any]]:
+    """Each setting that has a value, without that of a secret."""
+    return [
+        {"name": name, "value": value if known.repr else None, "secret": not known.repr, "origin": origin}
+        for name, known in FIELDS.items()
+        for value, origin in [(getattr(site.config, name), site.origins.get(name, "default"))]
+        if value is not None
+    ]
 
 
 def _sentence(site: Site, found: Who) -> str:
@@ -228,7 +245,7 @@ def _forget(site: Site) -> tuple[int, int]:
             logins = int(sources.logins.forget(sources.provider()))
         except NoLogin:  # no provider is set, so there was none to log in at
             logins = 0
-    return logins, Store(folder_of(site.config)).forget(site.config.gateway)
+    return logins, Store(kept_in(site.config.cache)).forget(site.config.gateway)
 
 
 def _counted(number: int, noun: str) -> str:

@@ -42,5 +42,5 @@ def ask(site: Site, client: Cs3Client) -> Who:
             client.files.stat(site.root)
         known: dict[str, Any] = claims.get("user") or {}
         username, display_name, limited = str(known.get("username", "")), str(known.get("display_name", "")), True
-    by = next(tried for tried in client.tried if tried.outcome == "won")
+    by = next(tried for tried in client.tokens.tried if tried.outcome == "won")
     return Who(username, display_name, limited, by, client.tokens.get())

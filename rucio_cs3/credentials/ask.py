@@ -11,9 +11,9 @@ from urllib.parse import urlencode, urlsplit
 import urllib3
 
 from rucio_cs3 import deadline
-from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, LoginRefused, ServerError, Unavailable
+from rucio_cs3.errors import ConfigError, DeadlineExceeded, LoginRefused, ServerError, Unavailable
 from rucio_cs3.loopback import keeps_secrets
-from rucio_cs3.web import Pools, unheard
+from rucio_cs3.web import Pools, failures, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,6 @@ REMEDIES = {
     "rate_limited": "wait before you try again",
     "site_refused": "ask the operator of the broker",
 }
-SILENCE = (urllib3.exceptions.TimeoutError, TimeoutError)
 PASSING = {429: Unavailable, 502: Unavailable, 503: Unavailable, 504: DeadlineExceeded}
 
 
@@ -93,30 +92,21 @@ class Services:
     ) -> dict[str, Any]:
         """`who` names the service in errors, of which there is one for each way in which it can fail."""
         refuse_plaintext(url, who)
-        try:
-            with deadline.within(self._config.connect_timeout + self._config.call_timeout), unheard():
-                answer = self._pools.of(url).urlopen(
-                    method,
-                    url,
-                    body=body,
-                    headers={"Accept": "application/json", **headers},
-                    timeout=self._timeout(),
-                    retries=False,
-                    redirect=False,
-                    preload_content=False,
-                )
-                content = answer.read(LARGEST + 1)
-                if len(content) > LARGEST:
-                    answer.close()  # what is left of it must not be taken for the next answer
-        except Cs3Error:
-            raise
-        except urllib3.exceptions.SSLError as error:
-            raise Unavailable(f"TLS with {who} failed: {error}", hint="check ca, and its certificate") from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            # urllib3 1.26 takes a refused connection for a kind of timeout
-            if isinstance(error, SILENCE) and not isinstance(error, urllib3.exceptions.NewConnectionError):
-                raise DeadlineExceeded(f"{who} went silent", hint="try again, or raise call_timeout") from error
-            raise Unavailable(f"{who} cannot be reached", hint="check its address and whether it is up") from error
+        seconds = self._config.connect_timeout + self._config.call_timeout
+        with failures(who, patience="call_timeout"), deadline.within(seconds), unheard():
+            answer = self._pools.of(url).urlopen(
+                method,
+                url,
+                body=body,
+                headers={"Accept": "application/json", **headers},
+                timeout=self._timeout(),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            content = answer.read(LARGEST + 1)
+            if len(content) > LARGEST:
+                answer.close()  # what is left of it must not be taken for the next answer
         return _understood(answer.status, content, who, hidden)
 
     def _timeout(self) -> urllib3.Timeout:

@@ -1,8 +1,9 @@
-"""Logins by `rucio-cs3 token login`: a refresh token for each provider and client, kept for the user."""
+"""Refresh tokens, each of which may be good for one use: of `rucio-cs3 token login`, and of the settings."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from rucio_cs3.credentials.oidc import Provider
 
 AGAIN = "log in again: rucio-cs3 token login"
-
-
+FOLLOWING = ".refresh"  # not .json: it is part of the settings, and logging out leaves it
 MARGIN = 60.0  # seconds that a token should last, to be worth using
 
 
@@ -36,10 +36,12 @@ class Logins:
 
     def path(self, provider: Provider) -> Path:
         """Raises NoLogin for a user without a home."""
+        return self._named(provider.identity, ".json")
+
+    def _named(self, secret: str, suffix: str) -> Path:
         if self._folder is None:
             raise NoLogin("there is no home to keep a login in", hint="set HOME or XDG_DATA_HOME")
-        name = hashlib.sha256(provider.identity.encode()).hexdigest()[:32]
-        return self._folder / f"{name}.json"
+        return self._folder / f"{hashlib.sha256(secret.encode()).hexdigest()[:32]}{suffix}"
 
     def find(self, provider: Provider) -> str:
         """What is kept. Raises NoLogin."""
@@ -50,10 +52,7 @@ class Logins:
 
     def keep(self, provider: Provider, tokens: dict[str, Any]) -> Path:
         path = self.path(provider)
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"cannot keep the login in {path}: {error.strerror}") from error
+        _make_folder(path)
         with _in_turn(path):
             self._write(path, provider, tokens)
         return path
@@ -79,12 +78,7 @@ class Logins:
     def access_token(self, provider: Provider) -> str:
         """The one that is kept while it lasts, then a refreshed one."""
         with _in_turn(self.path(provider)):
-            try:
-                kept = dict(json.loads(self.find(provider)))
-            except (ValueError, TypeError) as error:
-                if isinstance(error, ConfigError):
-                    raise
-                raise ConfigError(f"cannot read the login in {self.path(provider)}", hint=AGAIN) from error
+            kept = _understood(self.find(provider), self.path(provider), AGAIN)
             known = kept.get("access_token")
             if isinstance(known, str) and (jwt.expiry(known) or 0) > time.time() + MARGIN:
                 return known
@@ -98,15 +92,56 @@ class Logins:
             self._write(self.path(provider), provider, {"refresh_token": following})
             return token
 
-    @staticmethod
-    def refresh(provider: Provider, config: Config) -> str:
-        """An access token for the refresh token in the settings."""
-        with _in_turn(_file_of(config)):
+    def refresh(self, provider: Provider, config: Config) -> str:
+        """An access token for the refresh token in the settings, or for the one that has followed it."""
+        if config.refresh_token is not None:
+            return self._refresh_given(provider, config.refresh_token)
+        file = Path(config.refresh_token_file or "").expanduser().resolve()  # the real one, where it is a link
+        with _in_turn(file):
             known = config.secret_value("refresh_token") or ""
             token, following = provider.refresh(known)
             if following != known:
-                _keep_refresh_token(config, following)
+                with _told(provider):
+                    write_private_text(file, following)
             return token
+
+    def _refresh_given(self, provider: Provider, given: str) -> str:
+        """What follows is kept under the name of what was given: something newly given is shown itself."""
+        path = None
+        with contextlib.suppress(ConfigError):  # without a place for it, we still need none unless one follows
+            path = self._named(f"{provider.issuer}\0{provider.client_id}\0{given}", FOLLOWING)
+            _make_folder(path)
+        with _in_turn(path):
+            known = _followed(path) or given
+            token, following = provider.refresh(known)
+            if following != known:
+                with _told(provider):
+                    if path is None:
+                        raise OSError(errno.ENOENT, "there is no home")
+                    write_private(path, {"refresh_token": following})
+            return token
+
+
+def _followed(path: Path | None) -> str | None:
+    if path is None or not there(path):
+        return None
+    what = "the refresh token that followed the one given"
+    found = _understood(read_secret(str(path), what, strict=True), path, "remove it").get("refresh_token")
+    return str(found) if found else None
+
+
+def _understood(text: str, path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"cannot read the login in {path}", hint=remedy) from error
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot keep the login in {path}: {error.strerror}") from error
 
 
 def _unlink(path: Path) -> bool:
@@ -117,12 +152,6 @@ def _unlink(path: Path) -> bool:
         path.unlink()
         return True
     return False
-
-
-def _file_of(config: Config) -> Path | None:
-    """The real one, where the setting names a link to it."""
-    given = None if config.refresh_token is not None else config.refresh_token_file
-    return Path(given).expanduser().resolve() if given else None
 
 
 def _in_turn(file: Path | None) -> contextlib.AbstractContextManager[Any]:
@@ -137,18 +166,14 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _keep_refresh_token(config: Config, following: str) -> None:
-    file = _file_of(config)
-    if file is None:
-        reason = "refresh_token is given outright"
-    else:
-        try:
-            write_private_text(file, following)
-        except OSError as error:
-            reason = str(error.strerror)
-        else:
-            return
-    raise ConfigError(
-        f"OIDC provider {config.issuer} gave a new refresh token, and the old one cannot be replaced: {reason}",
-        hint="give it as refresh_token_file, in a folder that can be written to",
-    )
+@contextlib.contextmanager
+def _told(provider: Provider) -> Iterator[None]:
+    """What cannot be kept is lost, and the one before it is used up."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"OIDC provider {provider.issuer} gave a new refresh token, and the old one cannot be replaced:"
+            f" {error.strerror}",
+            hint="give it as refresh_token_file, in a folder that can be written to",
+        ) from error

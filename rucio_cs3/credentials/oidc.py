@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import base64
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from rucio_cs3 import deadline
 from rucio_cs3.credentials import jwt
-from rucio_cs3.errors import ConfigError, DeadlineExceeded, LoginRefused, ServerError, Unavailable, Unsupported
+from rucio_cs3.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    Interrupted,
+    LoginRefused,
+    ServerError,
+    Unavailable,
+    Unsupported,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +30,14 @@ EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 POLL, PATIENCE = 5.0, 600.0  # seconds, unless the provider says otherwise
 SHORTEST_POLL = 1.0
+
+
+class Clock(Protocol):
+    """What of the time module is used to wait."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float, /) -> None: ...
 
 
 class Provider:
@@ -70,19 +86,19 @@ class Provider:
             raise ServerError(f"{self._name} does not say how to log in")
         return begun
 
-    def await_device(self, begun: Mapping[str, Any]) -> dict[str, Any]:
+    def await_device(self, begun: Mapping[str, Any], clock: Clock = time) -> dict[str, Any]:
         """The tokens, once the person has agreed. Raises LoginRefused if she has not, DeadlineExceeded if too late."""
         pause = max(jwt.number(begun, "interval") or POLL, SHORTEST_POLL)
-        end = time.monotonic() + (jwt.number(begun, "expires_in") or PATIENCE)
-        while time.monotonic() < end:
-            time.sleep(deadline.at_most(min(pause, max(end - time.monotonic(), 0))))
+        end = clock.monotonic() + (jwt.number(begun, "expires_in") or PATIENCE)
+        while clock.monotonic() < end:
+            clock.sleep(deadline.at_most(min(pause, max(end - clock.monotonic(), 0))))
             try:
                 return self._token({"grant_type": DEVICE, "device_code": str(begun["device_code"])}, wanted={})
             except LoginRefused as refused:
                 if refused.reason not in {"authorization_pending", "slow_down"}:
                     raise
                 pause += POLL * (refused.reason == "slow_down")
-            except (Unavailable, DeadlineExceeded):
+            except (Unavailable, Interrupted, DeadlineExceeded):
                 deadline.check()  # RFC 8628, 3.5: it may come back before the person has agreed
         raise DeadlineExceeded("nobody agreed in time", hint="log in again, and open the address that is shown")
 

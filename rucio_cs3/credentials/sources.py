@@ -8,6 +8,7 @@ themselves.
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 LEEWAY = 60.0  # seconds by which clocks may differ
 LARGEST = 65_536  # bytes; gateways and proxies take less
+TOKEN = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True)
@@ -155,12 +157,18 @@ def _is_set(config: Config, name: str) -> bool:
     return bool(getattr(config, name) or getattr(config, f"{name}_file", None))
 
 
+def why_no_token(text: str) -> str | None:
+    """What keeps it from being sent as one, of whatever kind."""
+    if not TOKEN.fullmatch(text):
+        return "it is empty or not all printable ASCII"
+    return f"it has {len(text)} bytes" if len(text) > LARGEST else None
+
+
 def bearer(token: str, origin: str) -> Login:
     """Log in by an OIDC token, unless it is plain to see that nobody will take it."""
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigError(f"{origin} is no token: it is empty or not all printable ASCII")
-    if len(token) > LARGEST:
-        raise ConfigError(f"{origin} is no token: it has {len(token)} bytes")
+    wrong = why_no_token(token)
+    if wrong:
+        raise ConfigError(f"{origin} is no token: {wrong}")
     known = jwt.claims(token)
     ends, begins = jwt.number(known, "exp"), jwt.number(known, "nbf")
     if ends is not None and ends + LEEWAY < time.time():

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from rucio_cs3.config import Config
 
 log = logging.getLogger(__name__)
 PATIENCE = 120.0  # seconds to wait for another process that renews, before we do so as well
@@ -59,13 +58,8 @@ class Kept:
             raise TypeError
 
 
-def folder_of(config: Config) -> Path | None:
-    """None when nothing is to be kept, or nowhere."""
-    return folder(config.cache)
-
-
-def folder(cache: str | None) -> Path | None:
-    """What the setting means."""
+def kept_in(cache: str | None) -> Path | None:
+    """What the setting means: None when nothing is to be kept, or nowhere."""
     if cache == "off":
         return None
     return at_home(cache or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "rucio-cs3", "tokens"))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rucio_cs3.credentials import jwt
-from rucio_cs3.credentials.sources import RevaToken
+from rucio_cs3.credentials.sources import LEEWAY, RevaToken, why_no_token
 from rucio_cs3.credentials.store import Kept
 from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin, ServerError
 from rucio_cs3.flight import Flight
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
     from rucio_cs3.credentials.sources import Login, Source
     from rucio_cs3.credentials.store import Store
 
-LEEWAY = 60.0  # seconds by which clocks may differ
 DOUBT = 60.0  # seconds in which a site does not take back a token that it has just given
 EXPLAIN = "rucio-cs3 token explain says what was tried"
 RENEWAL_MARGIN = 60.0  # seconds before exp, at most a tenth of the token's life: clocks differ, and a call takes time
-TOKEN = re.compile(r"[!-~]{1,65536}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,9 @@ class Tokens:
         self._renew_at = 0.0
         self._replacement: tuple[str | None, float] = None, 0.0
         self.logins = 0
+        """how many tokens were obtained so far"""
         self.tried: list[Tried] = []
+        """what became of each source at the last login"""
 
     def __repr__(self) -> str:
         return f"<Tokens for {self._gateway}>"
@@ -187,11 +186,12 @@ class Tokens:
         credential = source.obtain()
         if isinstance(credential, RevaToken):
             token, expires = credential.value, credential.expires
-            if not TOKEN.fullmatch(token):
-                raise ConfigError(f"{source.description} is no token: it is empty or not all printable ASCII")
+            wrong = why_no_token(token)
+            if wrong:
+                raise ConfigError(f"{source.description} is no token: {wrong}")
         else:
             token, expires = self._authenticate(credential), None
-            if not TOKEN.fullmatch(token):
+            if why_no_token(token):
                 raise ServerError(f"gateway {self._gateway} answers a login with what is no token")
             self._count(token, anew=True)
         expires = expires or jwt.expiry(token)

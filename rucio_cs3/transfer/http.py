@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import logging
 import math
-import socket
-import ssl
 import time
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -16,16 +13,18 @@ from typing import TYPE_CHECKING, Any, cast
 import urllib3
 
 from rucio_cs3 import deadline
-from rucio_cs3.errors import Cs3Error, DeadlineExceeded, Interrupted, Unavailable, Unsupported, Untrusted, from_http
+from rucio_cs3.errors import Unsupported, from_http
 from rucio_cs3.transfer.ranges import Ranges, origin_of
-from rucio_cs3.web import Pools, unheard
+from rucio_cs3.web import Pools, failures, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
     from rucio_cs3.cs3.files import Endpoint
+    from rucio_cs3.errors import Cs3Error
     from rucio_cs3.web import Response
 
 log = logging.getLogger(__name__)
@@ -173,36 +172,6 @@ def moment(text: str, since: float = 0.0) -> float | None:
     return when if math.isfinite(when) else None
 
 
-@contextlib.contextmanager
-def map_failures(url: str, path: str) -> Iterator[None]:
-    """The one place where urllib3's and the socket's errors become ours."""
-    try:
-        yield
-    except Cs3Error:
-        raise
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
-        for ours in error.args:
-            if isinstance(ours, Cs3Error):  # raised by the body while it was sent, and wrapped by urllib3
-                raise ours from ours.__cause__
-        deadline.check()
-        raise _failure(error, origin_of(url), path) from error
-
-
-def _failure(error: Exception, origin: str, path: str) -> Cs3Error:
-    if isinstance(error, urllib3.exceptions.SSLError):
-        untrusted = any(isinstance(e, ssl.SSLCertVerificationError) for e in (error, *error.args))
-        kind = Untrusted if untrusted else Unavailable
-        return kind(f"TLS with data server {origin} failed: {error}", path=path, hint=Untrusted.default_hint)
-    if isinstance(error, urllib3.exceptions.ProxyError):
-        return Unavailable(
-            f"the proxy on the way to data server {origin} refuses: {error.args[-1]}",
-            path=path,
-            hint="check https_proxy and the login in it, or name the site in no_proxy",
-        )
-    if isinstance(error, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
-        return Unavailable(f"cannot connect to data server {origin}", path=path)
-    if any(
-        isinstance(e, (urllib3.exceptions.TimeoutError, TimeoutError, socket.timeout)) for e in (error, *error.args)
-    ):
-        return DeadlineExceeded(f"data server {origin} went silent", path=path)
-    return Interrupted(f"the connection to data server {origin} broke", path=path)
+def map_failures(url: str, path: str) -> AbstractContextManager[None]:
+    """Our errors for what happens to a connection to a data server."""
+    return failures(f"data server {origin_of(url)}", patience="stall_timeout", path=path)

@@ -36,6 +36,17 @@ def test_explain_and_show(command, site):
     assert shown.startswith(f"einstein (Albert Einstein) at {site.rse} (gateway {said['gateway']}) until ")
 
 
+@pytest.mark.parametrize("section", ["cs3", "cs3:{}"])
+def test_explain_says_where_each_setting_stands(command, site, section):
+    config = site.config(connect_timeout=7) if "{}" in section else None
+    said = json.loads(command("token", "explain", site.rse, "--json", config=config).stdout)
+    stands = {each["name"]: (each["value"], each["origin"]) for each in said["settings"]}
+    here = f"section [{section.format(site.rse)}] of rucio.cfg"
+    assert stands["gateway"] == (said["gateway"], "extended_attributes of the RSE")
+    assert (stands["username"], stands["password"]) == (("einstein", here), (None, here))
+    assert stands["connect_timeout"] == ((7.0, here) if config else (10.0, "default"))
+
+
 def test_credentials_name_the_pfn(command, site, make_file, new_name):
     site.upload(make_file(new_name, CONTENT))
     pfn = urlsplit(site.replica(new_name)["rses"][site.rse][0])

@@ -150,7 +150,7 @@ def app_password(homes: Home, user: str) -> str:
 def reva_token(homes: Home) -> str:
     with homes.client("einstein") as site:
         site.whoami()
-        return str(site._tokens.held)
+        return str(site.tokens.held)
 
 
 def oidc_token(idp) -> str:

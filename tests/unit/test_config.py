@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 
-from rucio_cs3.config import SECRETS, Config
+from rucio_cs3 import config as config_module
+from rucio_cs3.broker.config import ENV_FILE as BROKER_FILE
+from rucio_cs3.config import ENV_OTHERS, SECRETS, Config, from_environment
 from rucio_cs3.errors import ConfigError
 
 SECRET = "hunter2-very-secret"
@@ -141,3 +145,43 @@ def test_a_configuration_with_a_secret_is_for_nobody_else(tmp_path):
 
 def test_a_command_is_not_shown():
     assert SECRET not in repr(Config("h:1", token_command=f"login {SECRET}"))
+
+
+@pytest.fixture
+def warned(caplog):
+    """What is said of these variables, in a process that has said nothing yet."""
+    config_module._warn_if_unknown.cache_clear()
+
+    def warned(*variables):
+        caplog.clear()
+        from_environment(dict.fromkeys(variables, SECRET))
+        assert {record.levelno for record in caplog.records} <= {logging.WARNING}
+        return [record.getMessage() for record in caplog.records]
+
+    yield warned
+    config_module._warn_if_unknown.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("variable", "near"),
+    [
+        ("RUCIO_CS3_USRNAME", "; did you mean RUCIO_CS3_USERNAME?"),
+        ("RUCIO_CS3_PASWORD_FILE", "; did you mean RUCIO_CS3_PASSWORD_FILE?"),
+        ("RUCIO_CS3_Token", "; did you mean RUCIO_CS3_TOKEN?"),
+        ("RUCIO_CS3_OF_A_LATER_VERSION", ""),
+        ("RUCIO_CS3_", ""),
+    ],
+)
+def test_a_misspelt_variable_is_told_once_in_one_line(warned, variable, near):
+    assert warned(variable) == [f"the environment has {variable}, which is no setting of this rucio-cs3{near}"]
+    assert warned(variable) == []
+
+
+def test_what_the_variable_is_called_cannot_write_lines_of_its_own(warned):
+    [said] = warned("RUCIO_CS3_X\nERROR: forged")
+    assert "\n" not in said
+
+
+def test_variables_that_are_no_settings_are_known(warned):
+    names = ["RUCIO_CS3_TEST_REVA", *ENV_OTHERS, BROKER_FILE, "RUCIO_CS3_TOKEN", "RUCIO_HOME", "_RUCIO_CS3_COMPLETE"]
+    assert warned(*names) == []

@@ -122,7 +122,7 @@ def test_a_data_server_is_verified_as_well(serve, pki, name, ca):
     with Cs3Client(gateway=serve().address, ca=str(pki / "ca.pem"), **LOGIN) as client:
         client.whoami()
         endpoint = Endpoint("simple", serve(name).data_url, "t")
-        servers = DataServers(Config(client.config.gateway, ca=str(pki / ca)), client._tokens)
+        servers = DataServers(Config(client.config.gateway, ca=str(pki / ca)), client.tokens)
         reading = servers.get(endpoint, path="/f")
         with pytest.raises(errors.Unavailable, match=r"TLS with data server .* failed"), reading:
             pass
@@ -169,13 +169,13 @@ def test_a_token_that_expires_is_renewed_without_a_word(tmp_path):
         expires = time.monotonic() + 3.5
         while time.monotonic() < expires:
             client.files.exists("/f")
-        assert client.logins > 1
+        assert client.tokens.logins > 1
 
 
 def test_whoami_recovers_from_a_refused_token(plain):
     with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
         client.whoami()
-        client._tokens._token = "forged"
+        client.tokens._token = "forged"
         assert client.whoami().username == "einstein"
 
 

@@ -53,7 +53,7 @@ def test_a_root_that_a_new_token_shows_is_seen(gateway, client, root):
     gateway.faults.add(Fault("grpc:Stat", "no_permission", times=1))
     gateway.faults.add(Fault("grpc:WhoAmI", "token_expired", times=1))
     assert root.resolve().id is not None
-    assert client.logins == 2
+    assert client.tokens.logins == 2
 
 
 def test_a_root_that_is_not_there(root, gateway):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rucio_cs3.config import Layer
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.model import Ref, ResourceId
 from rucio_cs3.rse import Rse, path_to_pfn, pfn_to_path
@@ -29,6 +30,11 @@ GIVEN = {"token": "t"}
 names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40).filter(
     lambda name: name not in {".", ".."}
 )
+
+
+def rse_of(entry, special, general=()):
+    """Settings here for this RSE, and for all."""
+    return Rse.of("R", entry, [Layer("special", special)], [Layer("general", settings) for settings in general])
 
 
 def with_cs3(**cs3):
@@ -74,20 +80,20 @@ def test_what_is_outside_is_refused(pfn):
 
 
 def test_the_webdav_address_becomes_a_cs3_path():
-    rse = Rse.of("R", DAVS, GIVEN)
+    rse = rse_of(DAVS, GIVEN)
     assert rse.root == Ref("/eos/project/rucio")
     assert rse.config.gateway == "cs3.example.org:443"
     assert rse.config.tls
 
 
 def test_a_space_can_be_the_root():
-    rse = Rse.of("R", with_cs3(space="st$sp!op"), GIVEN)
+    rse = rse_of(with_cs3(space="st$sp!op"), GIVEN)
     assert rse.root == Ref("rucio", ResourceId("st", "op", "sp"))
 
 
 @pytest.mark.parametrize(("scheme", "tls"), [("cs3s", True), ("cs3", False)])
 def test_a_native_entry_names_the_gateway_itself(scheme, tls):
-    rse = Rse.of("R", {**NATIVE, "scheme": scheme}, {**GIVEN, "tls": str(tls)})
+    rse = rse_of({**NATIVE, "scheme": scheme}, {**GIVEN, "tls": str(tls)})
     assert (rse.config.gateway, rse.config.tls, rse.root) == ("cs3.example.org:443", tls, Ref("/eos/rucio"))
 
 
@@ -116,7 +122,7 @@ def test_a_native_entry_names_the_gateway_itself(scheme, tls):
 )
 def test_a_wrong_entry_is_named(entry, words):
     with pytest.raises((ConfigError, InvalidName)) as caught:
-        Rse.of("R", entry, GIVEN)
+        rse_of(entry, GIVEN)
     assert words in str(caught.value)
 
 
@@ -124,36 +130,36 @@ def test_a_wrong_entry_is_named(entry, words):
 def test_an_rse_alone_cannot_make_us_send_a_login_in_the_clear(entry):
     for settings in ({}, {"tls": "true"}):
         with pytest.raises(ConfigError, match=r"asks for plaintext to cs3\.example\.org:443"):
-            Rse.of("R", entry, GIVEN, (settings,))
-    assert not Rse.of("R", entry, GIVEN, ({"tls": "false"},)).config.tls
-    assert not Rse.of("R", entry, {**GIVEN, "tls": "no"}).config.tls
+            rse_of(entry, GIVEN, (settings,))
+    assert not rse_of(entry, GIVEN, ({"tls": "false"},)).config.tls
+    assert not rse_of(entry, {**GIVEN, "tls": "no"}).config.tls
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_on_this_machine_it_may(host):
-    assert not Rse.of("R", with_cs3(gateway=f"{host}:19000", tls=False), GIVEN).config.tls
+    assert not rse_of(with_cs3(gateway=f"{host}:19000", tls=False), GIVEN).config.tls
 
 
 @pytest.mark.parametrize("special", [{"machine_secret": "s"}, {"machine_secret_file": "/s"}, {"accounts": "root: svc"}])
 def test_an_rse_does_not_say_as_whom_a_machine_secret_logs_in(special):
     with pytest.raises(ConfigError, match="a machine secret is not used for whom an RSE names"):
-        Rse.of("R", with_cs3(username="victim"), special)
-    assert Rse.of("R", with_cs3(username="victim"), {**special, "username": "svc"}).config.username == "svc"
+        rse_of(with_cs3(username="victim"), special)
+    assert rse_of(with_cs3(username="victim"), {**special, "username": "svc"}).config.username == "svc"
 
 
 def test_settings_here_win_over_the_entry():
-    assert Rse.of("R", with_cs3(call_timeout=5), GIVEN, ({"call_timeout": "7"},)).config.call_timeout == 5
-    assert Rse.of("R", with_cs3(call_timeout=5), {**GIVEN, "call_timeout": "7"}).config.call_timeout == 7
+    assert rse_of(with_cs3(call_timeout=5), GIVEN, ({"call_timeout": "7"},)).config.call_timeout == 5
+    assert rse_of(with_cs3(call_timeout=5), {**GIVEN, "call_timeout": "7"}).config.call_timeout == 7
 
 
 def test_a_credential_for_all_goes_only_to_the_gateway_it_names():
     elsewhere = {"gateway": "evil.example.org:1", "username": "e", "password": "p", "ca": "/ca.pem"}
     here = {**elsewhere, "gateway": "cs3.example.org:443"}
     nowhere = {key: value for key, value in elsewhere.items() if key != "gateway"}
-    assert Rse.of("R", DAVS, {}, (elsewhere,)).config.password is None
-    assert Rse.of("R", DAVS, {}, (nowhere,)).config.password is None
-    assert Rse.of("R", DAVS, {}, (nowhere,)).config.ca == "/ca.pem"
-    assert Rse.of("R", DAVS, {}, (here,)).config.password == "p"
+    assert rse_of(DAVS, {}, (elsewhere,)).config.password is None
+    assert rse_of(DAVS, {}, (nowhere,)).config.password is None
+    assert rse_of(DAVS, {}, (nowhere,)).config.ca == "/ca.pem"
+    assert rse_of(DAVS, {}, (here,)).config.password == "p"
 
 
 LOGIN = {"username": "e", "password": "p"}
@@ -170,7 +176,7 @@ HERE = "cs3.example.org:443"
     ],
 )
 def test_a_login_comes_from_the_strongest_place_only(special, general, won):
-    config = Rse.of("R", DAVS, special, general).config
+    config = rse_of(DAVS, special, general).config
     logins = ("password", "token", "token_file")
     assert [name for name in logins if getattr(config, name)] == [won]
 
@@ -189,18 +195,41 @@ def test_our_secret_goes_to_no_provider_because_an_rse_names_it(secret):
         ({}, [{"gateway": HERE, secret: "x", "issuer": ISSUER, "client_id": "c"}]),
     ]:
         with pytest.raises(ConfigError) as caught:
-            Rse.of("R", entry, special, general)
+            rse_of(entry, special, general)
         assert words in str(caught.value)
-    assert Rse.of("R", entry, {secret: "x", "issuer": ISSUER}).config.issuer == ISSUER
-    assert Rse.of("R", entry, {secret: "x", "issuer": EVIL}).config.issuer == EVIL
-    assert Rse.of("R", with_cs3(issuer=ISSUER), {}, [{"gateway": HERE, secret: "x", "issuer": ISSUER}])
-    assert Rse.of("R", entry, {}, [{"gateway": "elsewhere:1", secret: "x", "issuer": ISSUER}]).config.issuer == EVIL
+    assert rse_of(entry, {secret: "x", "issuer": ISSUER}).config.issuer == ISSUER
+    assert rse_of(entry, {secret: "x", "issuer": EVIL}).config.issuer == EVIL
+    assert rse_of(with_cs3(issuer=ISSUER), {}, [{"gateway": HERE, secret: "x", "issuer": ISSUER}])
+    assert rse_of(entry, {}, [{"gateway": "elsewhere:1", secret: "x", "issuer": ISSUER}]).config.issuer == EVIL
 
 
 def test_an_rse_may_name_a_provider_to_whom_we_show_no_secret():
-    assert Rse.of("R", with_cs3(issuer=ISSUER, client_id="c", audience="{host}"), {}).config.issuer == ISSUER
+    assert rse_of(with_cs3(issuer=ISSUER, client_id="c", audience="{host}"), {}).config.issuer == ISSUER
 
 
 def test_an_rse_may_name_a_broker():
-    assert Rse.of("R", with_cs3(broker="https://broker.example.org"), {}).config.broker == "https://broker.example.org"
-    assert Rse.of("R", with_cs3(broker="http://127.0.0.1:8080"), {}).config.broker == "http://127.0.0.1:8080"
+    assert rse_of(with_cs3(broker="https://broker.example.org"), {}).config.broker == "https://broker.example.org"
+    assert rse_of(with_cs3(broker="http://127.0.0.1:8080"), {}).config.broker == "http://127.0.0.1:8080"
+
+
+def test_where_each_setting_stands():
+    entry = with_cs3(call_timeout=5, retries=1)
+    section = Layer("section", {"retries": "3"})
+    account = Layer("account", {"retries": "4", "username": "svc"})
+    general = [
+        Layer("general", {"gateway": "elsewhere:1", "password": "p", "verify": "readback", "stall_timeout": "9"})
+    ]
+    general += [Layer("weaker", {"stall_timeout": "8", "ca": "/ca.pem"})]
+    rse = Rse.of("R", entry, [section, account], general)
+    assert (rse.config.retries, rse.config.stall_timeout, rse.config.password) == (3, 9, None)
+    assert rse.origins == {
+        "gateway": "extended_attributes of the RSE",
+        "tls": "scheme of the RSE",
+        "call_timeout": "extended_attributes of the RSE",
+        "retries": "section",
+        "username": "account",
+        "verify": "general",
+        "stall_timeout": "general",
+        "ca": "weaker",
+    }
+    assert rse_of(NATIVE, {}).origins["gateway"] == "hostname and port of the RSE"

@@ -18,6 +18,7 @@ from rucio_cs3.broker import config
 from rucio_cs3.broker.app import Broker
 from rucio_cs3.gateway import Gateway
 
+ELSEWHERE = "192.0.2.7"
 SECRET = "machine-secret-of-the-site"
 TOKEN = "root-/DC=org/CN=Somebody-client-0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 
@@ -204,6 +205,21 @@ def serve(load, gateway):
 @pytest.fixture
 def broker(serve, settings):
     return serve(settings)
+
+
+@pytest.fixture
+def serve_to(load, settings, gateway):
+    """Starts a broker that finds these words in the environment of each request, as another server would put them."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**environ):
+            made = Broker(load(settings))
+            server = Server(("127.0.0.1", 0), Handler)
+            server.set_app(lambda given, start_response: made({**given, **environ}, start_response))
+            stack.enter_context(served(server))
+            return Caller(server.server_port, gateway.address)
+
+        yield start
 
 
 def as_toml(table, path=()):

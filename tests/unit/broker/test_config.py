@@ -45,6 +45,13 @@ MISTAKES = {
     "rate": (lambda c: c.update(limits={"requests_per_minute": 0}), "requests_per_minute must be more than 0"),
     "fraction": (lambda c: c.update(limits={"requests_per_minute": 1.5}), "requests_per_minute is not a whole number"),
     "timeout": (lambda c: c.update(limits={"timeout": -1}), "timeout must be more than 0"),
+    "refusals": (lambda c: c.update(limits={"refusals_per_minute": 0}), "refusals_per_minute must be more than 0"),
+    "no network": (lambda c: c.update(metrics={"allow": ["intranet"]}), "metrics: allow: 'intranet' does not appear"),
+    "no list": (lambda c: c.update(metrics={"allow": "127.0.0.1"}), "metrics: allow is not a list of texts"),
+    "empty token": (lambda c: c.update(metrics={"token": ""}), "metrics: token is empty"),
+    "two tokens": (lambda c: c.update(metrics={"token": "x", "token_file": "y"}), "metrics: token and token_file are"),
+    "no token file": (lambda c: c.update(metrics={"token_file": "/nowhere"}), "cannot read token_file /nowhere"),
+    "public token": (lambda c: c.update(metrics={"token": SECRET}), "the token for metrics stands in it"),
     "not an address": (lambda c: c["rucio"].update(host="rucio.example.org"), "'rucio.example.org' is no address"),
     "in the clear": (lambda c: c["rucio"].update(host="http://rucio.example.org"), "in the clear; use https"),
     "ca without TLS": (lambda c: c["rucio"].update(host="http://[::1]:80", ca="x"), "ca means nothing without https"),
@@ -88,7 +95,7 @@ def test_a_mistake_is_named_in_one_line(good, load, tmp_path, change, words):
         load(wrong)
     said = str(caught.value)
     assert words in said
-    assert str(tmp_path / "broker.toml") in said or "machine_secret_file" in said
+    assert str(tmp_path / "broker.toml") in said or "_file" in said
     assert "\n" not in said
     assert SECRET not in said
 

@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
 
-from rucio_cs3.broker.app import Broker
 from rucio_cs3.loopback import is_loopback
-from tests.unit.broker.conftest import Caller, Handler, Server, served
-
-ELSEWHERE = "192.0.2.7"
-
-
-@pytest.fixture
-def serve_to(load, settings, gateway):
-    """Starts a broker that finds these words in the environment of each request, as another server would put them."""
-    with contextlib.ExitStack() as stack:
-
-        def start(**environ):
-            made = Broker(load(settings))
-            server = Server(("127.0.0.1", 0), Handler)
-            server.set_app(lambda given, start_response: made({**given, **environ}, start_response))
-            stack.enter_context(served(server))
-            return Caller(server.server_port, gateway.address)
-
-        yield start
+from tests.unit.broker.conftest import ELSEWHERE
 
 
 @pytest.mark.parametrize("address", [ELSEWHERE, "2001:db8::1", "", "10.127.0.0.1"])

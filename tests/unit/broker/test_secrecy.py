@@ -8,10 +8,7 @@ import logging
 import pytest
 
 from rucio_cs3.gateway import Fault
-from tests.unit.broker.conftest import SECRET, TOKEN
-from tests.unit.broker.test_plaintext import ELSEWHERE, serve_to
-
-__all__ = ["serve_to"]
+from tests.unit.broker.conftest import ELSEWHERE, SECRET, TOKEN
 
 AUDIT = "rucio_cs3.broker.audit"
 

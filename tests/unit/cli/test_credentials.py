@@ -106,6 +106,46 @@ def test_a_path_cannot_leave_the_folder(site, url):
     assert "'..' is not allowed" in said
 
 
+def known_of(ran):
+    assert ran.returncode == 0, ran.stderr
+    known = json.loads(ran.stdout)
+    return known["path"], known["url"]
+
+
+def test_a_path_at_a_gateway(gateway, site, url):
+    """Of which nobody says where its files are at the WebDAV door."""
+    login = {name: value for name, value in site.items() if name != "gateway"}
+    named = ["--gateway", gateway.address]
+    cs3, encoded = f"/home/{FOLDER}/{NAME}", f"{url}{NAME.replace(' ', '%20').replace('%.', '%25.')}"
+    for words, settings in ((named, {**login, "gateway": gateway.address}), ([], site)):
+        assert known_of(run("credentials", cs3, *words, **settings)) == (cs3, None)
+        assert known_of(run("credentials", *words, **settings)) == (None, None)
+        assert known_of(run("credentials", *words, "--webdav-url", url, **settings)) == (None, url)
+    assert known_of(run("credentials", NAME, *named, "--webdav-url", url, **site)) == (None, encoded)
+    with Cs3Client(gateway=gateway.address, tls=False, username="einstein", password="relativity") as client:
+        assert client.files.stat(cs3).size == len(CONTENT)
+    assert requests.get(encoded, auth=("einstein", "relativity"), timeout=SECONDS).content == CONTENT
+
+
+WRONG_PATHS = {
+    "a CS3 path at a WebDAV door": (["/home/f", "--webdav-url", "https://x/dav"], "nobody says where CS3 path /home/f"),
+    "below nothing": (["data/f"], "nobody says what data/f is below of; give a CS3 path with a slash in front"),
+    "upwards": (["/home/../f"], "'..' is not allowed"),
+    "a format that wants the door": (["/home/f", "--format", "curl"], "does not tell the address of /home/f"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_PATHS)
+def test_a_path_that_cannot_be_told(gateway, site, case):
+    words, told = WRONG_PATHS[case]
+    assert told in refused("credentials", *words, "--gateway", gateway.address, **site)
+
+
+def test_an_rse_and_a_gateway_are_one_too_many(site):
+    for words in (["RSE", "path", "--gateway", site["gateway"]], ["a", "b", "c"]):
+        assert run("credentials", *words, **site).returncode == 2
+
+
 # Programs of other people's
 
 

@@ -74,7 +74,7 @@ def test_tokens_of_two_seconds(tmp_path):
             assert time.monotonic() < deadline
         assert wire.login().code("GetHome") == "OK"
         with Cs3Client(gateway=ready["grpc"], tls=False, username="einstein", password="relativity") as client:
-            while client.logins < 3:  # none of them is noticed
+            while client.tokens.logins < 3:  # none of them is noticed
                 assert client.whoami().username == "einstein"
         wire.close()
 

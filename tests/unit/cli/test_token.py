@@ -58,6 +58,32 @@ def test_show_raw_is_the_token_and_nothing_else(site):
         assert raw.stdout.strip() not in run("token", "show", *arguments, **site, **LOGIN).stdout
 
 
+def test_explain_says_where_each_setting_stands(site, tmp_path, monkeypatch):
+    password, file = tmp_path / "password", tmp_path / "site.toml"
+    password.touch(mode=0o600)
+    password.write_text(LOGIN["password"])
+    file.write_text(f'username = "einstein"\npassword_file = "{password}"\ncall_timeout = 20\nretries = 4\n')
+    address = site.pop("gateway")
+    ran = {"config": file, "retries": "5", "app_password": "not-to-be-shown", "token_command": "echo not-to-be-shown"}
+    _, said = explained("--gateway", address, **site, **ran, auth="basic?")
+    settings = {each["name"]: (each["value"], each["origin"]) for each in said["settings"]}
+    assert settings["gateway"] == (address, "--gateway")
+    assert settings["tls"] == (False, "RUCIO_CS3_TLS")
+    assert settings["retries"] == (5, "RUCIO_CS3_RETRIES")
+    assert settings["call_timeout"] == (20, str(file))
+    assert settings["connect_timeout"] == (10, "default")
+    # a login comes from one place only: here the environment is in front
+    assert {name for name in settings if "RUCIO_CS3" in settings[name][1]} >= {"auth", "app_password", "token_command"}
+    assert "password_file" not in settings
+    assert settings["app_password"] == (None, "RUCIO_CS3_APP_PASSWORD")
+    assert settings["token_command"] == (None, "RUCIO_CS3_TOKEN_COMMAND")
+    monkeypatch.setenv("COLUMNS", "250")
+    shown = run("token", "explain", "--gateway", address, **site, **ran, auth="basic?").stdout
+    assert re.search(r"app_password .* not shown .* RUCIO_CS3_APP_PASSWORD", shown)
+    assert re.search(rf"call_timeout .* 20\.0 .* {re.escape(str(file))}", shown)
+    assert "not-to-be-shown" not in shown + json.dumps(said)
+
+
 def test_a_terminal_is_shown_the_token_with_a_warning(site):
     controller, terminal = pty.openpty()
     argv = [*COMMAND, "token", "show", "--raw"]
@@ -109,12 +135,13 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_explain_when_nothing_wins(site, case):
+def test_explain_when_nothing_wins(site, monkeypatch, case):
     settings, expected, words = FAILURES[case]
     code, said = explained(**site, **settings)
     assert (code, outcomes(said), said["won"]) == (1, expected, None)
     assert any(words in each["reason"] for each in said["sources"])
-    ran = run("token", "explain", **site, **settings, COLUMNS="250")
+    monkeypatch.setenv("COLUMNS", "250")
+    ran = run("token", "explain", **site, **settings)
     assert ran.returncode == 1
     assert f"Nobody at {site['gateway']}: no source let you in" in ran.stdout
 
@@ -165,6 +192,13 @@ def test_a_mistake_is_one_line(site, case):
         said = refused(*command, *arguments, **{**site, **settings})
         assert said.startswith("Error: ")
         assert words in said
+
+
+def test_a_misspelt_variable_is_told_and_no_more(site):
+    ran = run("token", "show", "--json", **site, **LOGIN, usrname="marie")
+    assert json.loads(ran.stdout)["username"] == "einstein"
+    assert ran.stderr.startswith("the environment has RUCIO_CS3_USRNAME")
+    assert ran.stderr.count("\n") == 1
 
 
 def test_two_sites_are_one_too_many(gateway):

@@ -60,7 +60,7 @@ def test_a_rucio_login_of_any_kind_becomes_a_token(site, broker, peer, gateway):
 def test_it_is_found_by_the_order_that_nobody_wrote(site, broker):
     client = site(broker, auth=None)
     client.whoami()
-    assert {each.method: each.outcome for each in client.tried} == {
+    assert {each.method: each.outcome for each in client.tokens.tried} == {
         "rucio": "nothing",
         "broker": "won",
         "wlcg": "not tried",

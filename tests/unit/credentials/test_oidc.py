@@ -6,11 +6,9 @@ import contextlib
 import json
 import socket
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
 import pytest
@@ -25,6 +23,7 @@ from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin, NotAuthenticated, U
 from rucio_cs3.gateway import DEMO_USERS, Fault, Gateway, User
 from tests.idp.idp import PEOPLE, RUCIO
 from tests.unit.broker.conftest import served
+from tests.unit.credentials.wrong import KNOWN, Wrong
 
 SERVICE = User(username=RUCIO.id, password="-", id="service", mail="service@example.org", display_name="Service")
 
@@ -96,7 +95,7 @@ def test_the_oidc_login_to_rucio(site, idp):
     assert site("rucio", caller).whoami().username == "einstein"
     client = site(None, caller, issuer=None, client_id=None, client_secret=None)
     assert client.whoami().username == "einstein"
-    assert [each.method for each in client.tried if each.outcome == "won"] == ["rucio"]
+    assert [each.method for each in client.tokens.tried if each.outcome == "won"] == ["rucio"]
 
 
 def test_a_forged_token_gets_nothing_of_whose_name_is_on_it(site, idp):
@@ -139,7 +138,7 @@ def test_a_bearer_token_from_a_file_that_changes(site, idp, private):
     client = site("bearer", bearer_token_file=file)
     assert client.whoami().username == "einstein"
     private(idp.login("marie")["access_token"])
-    client._tokens.forget(client._tokens.held)
+    client.tokens.forget(client.tokens.held)
     assert client.whoami().username == "marie"
     assert site("bearer", bearer_token_file=file).whoami().username == "marie"
 
@@ -216,10 +215,74 @@ def test_who_comes_when_the_refresh_token_has_changed_and_nothing_is_kept_yet_wa
     assert logins(gateway) == before + 1
 
 
-def test_a_next_refresh_token_that_cannot_be_written_is_told(site, idp):
+def followed(home):
+    return sorted((home / "rucio-cs3" / "logins").glob("*.refresh"))
+
+
+def test_what_follows_a_refresh_token_given_outright_is_kept(site, idp, tmp_path):
+    """Under the name of the one that was given, so that a new one wins."""
+    first, second = (idp.login(name)["refresh_token"] for name in ("einstein", "marie"))
+
+    def user(given, **settings):
+        return site("refresh", app=PEOPLE, refresh_token=given, cache="off", **settings).whoami().username
+
+    assert [user(first) for _ in range(3)] == ["einstein"] * 3
+    [kept] = followed(tmp_path / "data")
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert first not in kept.read_text()
+    assert user(second) == "marie"
+    assert user(first, scope="openid") == "einstein"  # another site's wishes, the same login
+    assert len(followed(tmp_path / "data")) == 2
+    kept.unlink()
+    with pytest.raises(NotAuthenticated, match="used before: log in again, or replace refresh_token"):
+        user(first)
+
+
+def test_a_refresh_token_given_outright_is_not_burnt_by_many(site, idp):
+    given = idp.login("einstein")["refresh_token"]
+    clients = [site("refresh", app=PEOPLE, refresh_token=given, cache="off") for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        assert {user.username for user in pool.map(Cs3Client.whoami, clients)} == {"einstein"}
+
+
+def test_logging_out_leaves_it_as_it_leaves_all_settings(site, idp, tmp_path):
+    client = site("refresh", app=PEOPLE, refresh_token=idp.login("einstein")["refresh_token"])
+    client.whoami()
+    assert Logins().forget_all() == 0
+    assert not Logins().forget(client._sources.provider())
+    assert len(followed(tmp_path / "data")) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [("{", 0o600, "cannot read the login in .*; remove it"), ("{}", 0o640, "can be read or changed by others")],
+)
+def test_what_has_followed_and_went_bad_is_told(site, idp, tmp_path, content, mode, words):
+    given = idp.login("einstein")["refresh_token"]
+    site("refresh", app=PEOPLE, refresh_token=given).whoami()
+    [kept] = followed(tmp_path / "data")
+    kept.write_text(content)
+    kept.chmod(mode)
+    with pytest.raises(ConfigError, match=words):
+        site("refresh", app=PEOPLE, refresh_token=given, cache="off").whoami()
+
+
+@pytest.fixture(params=["no folder", "no home"])
+def nowhere(request, tmp_path, monkeypatch):
+    """Nothing can be kept for the user."""
+    if request.param == "no folder":
+        (tmp_path / "data").touch()
+    else:
+        for name in ("XDG_DATA_HOME", "HOME"):
+            monkeypatch.delenv(name)
+        monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+
+
+def test_a_next_refresh_token_that_cannot_be_written_is_told(site, idp, nowhere):
     with pytest.raises(ConfigError) as caught:
         site("refresh", app=PEOPLE, refresh_token=idp.login("einstein")["refresh_token"]).whoami()
-    assert "the old one cannot be replaced: refresh_token is given outright; give it as refresh" in str(caught.value)
+    assert "the old one cannot be replaced: " in str(caught.value)
+    assert "give it as refresh_token_file" in str(caught.value)
 
 
 @pytest.fixture
@@ -308,42 +371,6 @@ def test_who_a_refused_token_is_for_is_told(site, idp):
     assert f"issuer '{idp.url}', audience 'rucio', subject 'stranger': the site must know all three" in told
 
 
-class Wrong(ThreadingHTTPServer):
-    """A provider with something the matter: `answers` maps the end of a path to status, content and pause."""
-
-    daemon_threads = True
-
-    def __init__(self, answers):
-        self.over = threading.Event()
-        self.seen = []
-        wrong = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_):
-                pass
-
-            def do_POST(self):
-                self.do_GET()
-
-            def do_GET(self):
-                length = int(self.headers.get("Content-Length") or 0)
-                wrong.seen.append((self.path, dict(self.headers), self.rfile.read(length).decode()))
-                status, content, pause = answers[self.path.rpartition("/")[2]]
-                wrong.over.wait(pause)
-                content = content.replace("ME", wrong.url).replace("BODY", wrong.seen[-1][2])
-                with contextlib.suppress(OSError):
-                    self.send_response(status)
-                    self.send_header("Location", f"{wrong.url}/token")
-                    self.send_header("Content-Length", str(len(content)))
-                    self.end_headers()
-                    self.wfile.write(content.encode())
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.handle_error = lambda *_: None  # a client that hangs up is what some tests are about
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-KNOWN = (200, '{"issuer": "ME", "token_endpoint": "ME/token"}', 0)
 HTML = "<html><body>Welcome to the captive portal</body></html>"
 # what discovery and the token endpoint answer -> what is said
 WRONG = {
@@ -399,6 +426,15 @@ def test_a_provider_that(case):
         assert secret not in told
     if token and token[0] == 302:
         assert [path for path, *_ in wrong.seen].count("/token") == 1
+
+
+def test_a_refresh_token_that_nothing_follows_needs_no_place(nowhere):
+    provider = Wrong({"openid-configuration": KNOWN, "token": (200, '{"access_token": "opaque"}', 0)})
+    settings = {"issuer": provider.url, "client_id": "c", "refresh_token": REFRESH}
+    sources = Sources(Config("host:1", auth="refresh", **settings), NOBODY)
+    with served(provider):
+        assert sources.in_order()[0].obtain().client_secret == "opaque"
+    sources.close()
 
 
 def test_a_provider_that_is_down(site):

@@ -145,7 +145,7 @@ def parts(wire, evidence, gateway, idp, settings, serve, tmp_path, monkeypatch):
 
         def reva(self):
             with Cs3Client(gateway=gateway.address, tls=False, username="einstein", password=PASSWORD) as client:
-                return self.secret("reva token", client._tokens.get())
+                return self.secret("reva token", client.tokens.get())
 
         def discovered(self):
             monkeypatch.setenv("BEARER_TOKEN_FILE", self.private("oidc token", self.oidc()))
@@ -184,14 +184,14 @@ def run(wire, evidence, gateway, parts, tmp_path):
         def client(cache):
             made = Cs3Client(caller=caller, **fixed, **settings, cache=cache)
             sources = made._sources.in_order()
-            evidence.saw(made, made.config, made._sources, made._tokens, caller, *sources)
+            evidence.saw(made, made.config, made._sources, made.tokens, caller, *sources)
             return made
 
         with client(str(tmp_path / "tokens")) as site:
             site.whoami()
             site.upload(io.BytesIO(b"content"), f"/{method}", overwrite=True)
             site.download(f"/{method}", io.BytesIO())
-            evidence.saw(site._tokens, *site.tried)
+            evidence.saw(site.tokens, *site.tokens.tried)
         for wrong in (refuse, echo):
             wrong(gateway, wire)
             with client(str(tmp_path / wrong.__name__)) as site:
@@ -200,7 +200,7 @@ def run(wire, evidence, gateway, parts, tmp_path):
                     site.whoami()
                 except Cs3Error as error:
                     evidence.caught(error)
-                evidence.saw(*site.tried)
+                evidence.saw(*site.tokens.tried)
         for file in tmp_path.glob("cmdline"):
             evidence.texts.append(("command line", file.read_text()))
 

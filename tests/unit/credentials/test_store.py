@@ -14,7 +14,7 @@ import pytest
 
 from rucio_cs3 import Cs3Client
 from rucio_cs3.config import Config
-from rucio_cs3.credentials.store import LEFT, Kept, Lock, Store, folder_of
+from rucio_cs3.credentials.store import LEFT, Kept, Lock, Store, kept_in
 from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, NotAuthenticated
 from rucio_cs3.gateway import Gateway
 
@@ -167,8 +167,8 @@ def test_without_a_home_it_goes_on(monkeypatch):
     monkeypatch.delenv("HOME")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
-    assert folder_of(Config("h:1")) is None
-    assert folder_of(Config("h:1", cache="~/tokens")) is None
+    assert kept_in(None) is None
+    assert kept_in("~/tokens") is None
 
 
 WITHOUT_WRITING = """

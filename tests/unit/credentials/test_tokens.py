@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import jwt
 import pytest
 
-from rucio_cs3.credentials.sources import Login, Source
+from rucio_cs3.credentials.sources import LARGEST, Login, Source, bearer
 from rucio_cs3.credentials.store import Store
 from rucio_cs3.credentials.tokens import Tokens
-from rucio_cs3.errors import ConfigError
+from rucio_cs3.errors import ConfigError, ServerError
 from tests.unit.credentials.given import given, tokens_of
 
 
@@ -100,10 +100,23 @@ def test_a_given_token_cannot_be_renewed_until_it_changes():
     assert t.renewed("first") == "second"
 
 
-@pytest.mark.parametrize("value", ["two\nlines", "with space", "é", "\x00", "\x7f", ""])
-def test_what_cannot_be_sent_is_no_token(value):
-    with pytest.raises(ConfigError, match="given is no token"):
-        given(value).get()
+NO_TOKENS = [*("two\nlines", "with space", "\u00e9", "\x00", "\x7f", "end\n", ""), "x" * (LARGEST + 1)]
+
+
+@pytest.mark.parametrize("value", NO_TOKENS, ids=range(len(NO_TOKENS)))
+def test_what_cannot_be_sent_is_no_token_of_any_kind(value):
+    why = f"it has {len(value)} bytes" if len(value) > LARGEST else "it is empty or not all printable ASCII"
+    for ask in (given(value).get, lambda: bearer(value, "given")):
+        with pytest.raises(ConfigError) as caught:
+            ask()
+        assert str(caught.value) == f"given is no token: {why}"
+    with pytest.raises(ServerError, match="answers a login with what is no token"):
+        tokens_of(Source("basic", "b", str, lambda: None), authenticate=lambda _: value).get()
+
+
+@pytest.mark.parametrize("value", ["!", "~" * LARGEST])
+def test_what_can_be_sent_is_one(value):
+    assert given(value).get() == bearer(value, "given").client_secret == value
 
 
 def test_a_forgotten_token_is_obtained_anew():
