@@ -21,6 +21,7 @@ Cs3Error
 ├── Unsupported              (NotImplementedError)
 ├── Unavailable              (ConnectionError)      unreachable, down, or its answer cannot be believed
 ├── DeadlineExceeded         (TimeoutError)
+├── Stopped                                         somebody wanted it to end
 ├── ServerError                                     the storage failed and does not say why
 ├── TransferError                                   bytes did not arrive
 │   ├── Interrupted          (ConnectionError)      the connection broke on the way
@@ -152,6 +153,10 @@ class Unavailable(Cs3Error, ConnectionError):
 class DeadlineExceeded(Cs3Error, TimeoutError):
     code = "deadline_exceeded"
     default_hint = "the site is slow or silent: try again, or raise the timeout"
+
+
+class Stopped(Cs3Error):
+    code = "stopped"
 
 
 class ServerError(Cs3Error):

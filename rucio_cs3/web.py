@@ -100,7 +100,8 @@ class _Waiting(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int | None:
         self._socket.settimeout(deadline.at_most(self._patience))
-        count: int | None = self._raw.readinto(buffer)
+        with deadline.breaks_off(self._socket):
+            count: int | None = self._raw.readinto(buffer)
         return count
 
     def close(self) -> None:
@@ -127,7 +128,8 @@ class _Timed:
             return
         for start in range(0, len(data), PIECE):
             self.sock.settimeout(deadline.at_most(self.stall))
-            super().send(memoryview(data)[start : start + PIECE])  # type: ignore[misc]
+            with deadline.breaks_off(self.sock):
+                super().send(memoryview(data)[start : start + PIECE])  # type: ignore[misc]
 
 
 _unheard: ContextVar[bool] = ContextVar("rucio_cs3_unheard", default=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING, TypeVar
 
 from rucio_cs3 import deadline
@@ -60,5 +59,5 @@ def retry(operation: Callable[[int], T], on: tuple[type[Exception], ...], *, tim
         except on as error:
             if attempt >= times or isinstance(error, WrongContent):
                 raise
-            time.sleep(deadline.at_most(min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.5)))  # noqa: S311 - jitter
+            deadline.sleep(min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             attempt += 1

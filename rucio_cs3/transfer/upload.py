@@ -160,7 +160,7 @@ class Uploads:
                 return info
             if time.monotonic() > patience:
                 raise Processing("the storage is still processing it", path=str(staging))
-            time.sleep(deadline.at_most(PROCESSING_POLL))
+            deadline.sleep(PROCESSING_POLL)
 
     def _endpoint(self, staging: Ref, size: int) -> Endpoint:
         offered = self._files.initiate_upload(staging, size)
