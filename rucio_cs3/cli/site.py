@@ -77,8 +77,8 @@ def in_one_line(command: Command) -> Command:
     return wrapper  # type: ignore[return-value]
 
 
-def of(rse: str | None, gateway: str | None) -> Site:
-    """Raises ConfigError when neither these nor the environment name one."""
+def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
+    """Raises ConfigError when neither these nor the environment name one. `settings` are a gateway's."""
     if rse and gateway:
         raise click.UsageError("give an RSE or --gateway, not both")
     if rse and ":" in rse:
@@ -88,8 +88,14 @@ def of(rse: str | None, gateway: str | None) -> Site:
     given = {**_from_toml(), **from_environment(os.environ)}
     if not (gateway or given.get("gateway")):
         raise ConfigError("no site is named", hint="name an RSE, give --gateway host:port, or set RUCIO_CS3_GATEWAY")
-    config = Config.load(gateway=gateway)
+    config = Config.load(gateway=gateway, **settings)
     return Site(config.gateway, config, caller(None, _rucio_login))
+
+
+def is_plaintext(gateway: str) -> bool:
+    """Whether the configuration says so of this very gateway."""
+    given = {**_from_toml(), **from_environment(os.environ)}
+    return given.get("gateway") == gateway and given.get("tls") is False
 
 
 def caches() -> set[Path]:
