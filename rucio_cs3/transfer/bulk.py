@@ -155,6 +155,8 @@ def checksum_of(end: Remote, algorithm: str | None = None, *, read: bool = False
     found = {name: value for name, value in told.checksums.items() if not wanted or name in wanted}
     if not found:
         raise Unsupported(
-            f"the storage tells no {algorithm or 'checksum'} of it", path=str(end), hint="have it computed by reading the file, with --read"
+            f"the storage tells no {algorithm or 'checksum'} of it",
+            path=str(end),
+            hint="have it computed by reading the file, with --read",
         )
     return found
