@@ -20,7 +20,7 @@ from rucio_cs3.cli.report import Tally, on_places, told
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.config import VERIFY_MODES
 from rucio_cs3.transfer import bulk, trees
-from rucio_cs3.transfer.crew import DONE, FAILED, SKIPPED, STOPPED
+from rucio_cs3.transfer.crew import DONE, FAILED, NOT_BEGUN, SKIPPED, STOPPED
 from rucio_cs3.transfer.ends import Copied
 from rucio_cs3.transfer.journal import Journal
 
@@ -112,9 +112,12 @@ def _follow(report: Report, run: Run, plan: Plan, *, quiet: bool, resumable: boo
         for result in run:
             take(result)
     except KeyboardInterrupt:
-        for result in run.stop():
-            take(result)
+        stopped = run.stop()
+        for result in stopped:
+            if result.note != NOT_BEGUN:
+                take(result)
         left, known = plan.left()
+        left += sum(result.note == NOT_BEGUN and result.item.kind != trees.FOLDER for result in stopped)
         summary = tally.text(time.monotonic() - began)
         more = f"{left} not begun" if known else f"{left} or more not begun"
         _summarise(report, tally, began, left=left)

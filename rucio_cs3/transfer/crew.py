@@ -23,6 +23,7 @@ AHEAD = 2  # items taken for each thread: the next one is at hand when it is don
 GRACE = 5.0  # seconds for what is broken off to tidy up; a gateway that is silent is not waited for
 TICK = 0.1  # seconds between two words of the bytes
 DONE, SKIPPED, FAILED, STOPPED = "done", "skipped", "failed", "stopped"
+NOT_BEGUN = "not begun"
 
 
 class Skip(Exception):
@@ -31,7 +32,7 @@ class Skip(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one item. `error` is set for what has failed or was stopped, `note` says why it was skipped."""
+    """What came of one item. `note` says why it was skipped, or that it was stopped before it began."""
 
     item: Any
     outcome: str
@@ -156,7 +157,7 @@ class Run(Iterator[Result]):
 
     def _do(self, item: Any) -> Result:
         if self._stop.wanted():
-            return _stopped(item)
+            return _stopped(item, NOT_BEGUN)
         began = time.monotonic()
         try:
             value = self._work(item, self._told())
@@ -184,5 +185,5 @@ class Run(Iterator[Result]):
         return moved
 
 
-def _stopped(item: Any) -> Result:
-    return Result(item, STOPPED, error=Stopped("stopped on request"))
+def _stopped(item: Any, note: str = "") -> Result:
+    return Result(item, STOPPED, error=Stopped("stopped on request"), note=note)
