@@ -19,6 +19,7 @@ from rucio_cs3.cli.plan import Plan, refuse_local
 from rucio_cs3.cli.report import Tally, on_places, told
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.config import VERIFY_MODES
+from rucio_cs3.errors import NotAuthenticated, StorageFull, Unavailable
 from rucio_cs3.transfer import bulk, trees
 from rucio_cs3.transfer.crew import DONE, FAILED, NOT_BEGUN, SKIPPED, STOPPED
 from rucio_cs3.transfer.ends import Copied
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.bulk import Copy
     from rucio_cs3.transfer.crew import Result, Run
     from rucio_cs3.transfer.ends import Local
+
+HOPELESS = (NotAuthenticated, Unavailable, StorageFull)  # what the next file will meet as well
+IN_VAIN = 20  # such failures one after the other; more of them lock accounts, and keep everybody waiting
 
 
 @click.command()
@@ -101,27 +105,34 @@ def _absolute(place: Place | Local) -> str:
 
 def _follow(report: Report, run: Run, plan: Plan, *, quiet: bool, resumable: bool) -> None:
     """Say what comes of each item, and in the end of all."""
-    tally, began = Tally(), time.monotonic()
+    tally, began, in_vain = Tally(), time.monotonic(), 0
 
     def take(result: Result) -> None:
         if result.item.kind != trees.FOLDER or result.outcome not in {DONE, STOPPED}:
             tally.add(result)
         _say(report, result, quiet=quiet)
 
-    try:
-        for result in run:
-            take(result)
-    except KeyboardInterrupt:
+    def end() -> str:
+        """Now, and say what remains."""
         stopped = run.stop()
         for result in stopped:
             if result.note != NOT_BEGUN:
                 take(result)
         left, known = plan.left()
         left += sum(result.note == NOT_BEGUN and result.item.kind != trees.FOLDER for result in stopped)
-        summary = tally.text(time.monotonic() - began)
-        more = f"{left} not begun" if known else f"{left} or more not begun"
         _summarise(report, tally, began, left=left)
-        raise KeyboardInterrupt(f"Interrupted: {summary}; {more}. To go on: {_again(resumable=resumable)}") from None
+        more = f"{left}{'' if known else ' or more'} not begun"
+        return f"{tally.text(time.monotonic() - began)}; {more}. To go on: {_again(resumable=resumable)}"
+
+    try:
+        for result in run:
+            take(result)
+            in_vain = in_vain + 1 if isinstance(result.error, HOPELESS) else 0
+            if in_vain >= IN_VAIN:
+                report.aside(f"Given up, because nothing gets through: {end()}")
+                return
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Interrupted: {end()}") from None
     _summarise(report, tally, began)
     if not report.as_json and sum(tally.counts.values()) != 1:
         report.aside(tally.text(time.monotonic() - began))
@@ -152,7 +163,8 @@ def _say(report: Report, result: Result, *, quiet: bool) -> None:
         report.aside(f"Error: {result.error}")
     elif result.outcome == SKIPPED:
         report.say("", **keys, note=result.note)
-        report.aside(f"skipped {item.source}: {result.note}")
+        if result.note != bulk.DONE_BEFORE:
+            report.aside(f"skipped {item.source}: {result.note}")
     elif result.outcome == STOPPED:
         report.say("", **keys)
     elif isinstance(result.value, Copied):

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.ends import Copied, End
     from rucio_cs3.transfer.journal import Journal
 
+DONE_BEFORE = "it was done before"
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -72,7 +74,7 @@ def copy(
             raise Skip(f"it is a {item.kind}")
         known = journal.get(item.key) if journal else None
         if known and (not check or _unchanged(item, known)):
-            raise Skip("it was done before")
+            raise Skip(DONE_BEFORE)
         try:
             copied = ends.copy(item.source, item.target, overwrite=overwrite, progress=told)
         except AlreadyExists:

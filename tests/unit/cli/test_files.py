@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import time
 
@@ -207,6 +208,18 @@ def test_the_journal_goes_on(run, objects, site, gateway, folder):
     assert run("cp", "-r", "--journal", "journal", "src", f"{site}/other")[2].startswith(
         "Error: journal is the journal of another job"
     )
+
+
+def test_it_gives_up_when_nothing_gets_through(run, site, gateway, folder):
+    (folder / "src").mkdir()
+    for number in range(200):
+        (folder / "src" / f"f{number}").write_bytes(b"a")
+    gateway.faults.add(Fault("grpc:InitiateFileUpload", "full"))
+    code, _, err = run("cp", "-r", "--jobs", "2", "src", f"{site}/up")
+    assert code == 1
+    left = int(re.search(r"Given up, because nothing gets through: 0 done, .*; (\d+) not begun\. To go on: ", err)[1])
+    assert 150 < left < 180
+    assert err.count("Error: ") < 50
 
 
 def test_verified_by_reading_back(run, site, gateway, folder):
