@@ -63,7 +63,8 @@ class Cs3Client:
         self.apps = Apps(self._channel, self.files)
         self._servers = DataServers(self.config, tokens)
         self._downloads = Downloads(self.config, self.files, self._servers, tokens)
-        self._uploads = Uploads(self.config, self.files, self._servers, tokens, Folders(self.files), self._downloads)
+        self.folders = Folders(self.files)
+        self._uploads = Uploads(self.config, self.files, self._servers, tokens, self.folders, self._downloads)
 
     def __repr__(self) -> str:
         return f"<Cs3Client {self.config.gateway}>"

@@ -1,24 +1,72 @@
 """The time in which whatever a block does must be over, instead of timeouts that are handed down and add up.
 
 It holds for the thread, or the task, that entered the block: channel and data connections ask here how long they may
-wait, whoever called them.
+wait, whoever called them. A `Stop` does the same for who does not know beforehand how long: it ends what runs in its
+scope from another thread.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import socket
+import threading
 import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from rucio_cs3.errors import DeadlineExceeded
+from rucio_cs3.errors import DeadlineExceeded, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 TIDYING = 15.0  # seconds to put things in order when the time is over
 
+
+class Stop:
+    """One for many threads. Whoever waits on a connection in its scope is woken by having that broken."""
+
+    def __init__(self) -> None:
+        self._wanted = threading.Event()
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+
+    def now(self) -> None:
+        with self._lock:
+            self._wanted.set()
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    # not SSLSocket's own, after which the other thread could go on in the clear
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def wanted(self) -> bool:
+        return self._wanted.is_set()
+
+    def wait(self, seconds: float) -> None:
+        self._wanted.wait(seconds)
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        token = _stop.set(self)
+        try:
+            yield
+        finally:
+            _stop.reset(token)
+
+    @contextlib.contextmanager
+    def breaks(self, connection: socket.socket) -> Iterator[None]:
+        with self._lock:
+            self._connections.add(connection)
+        try:
+            check()  # it may have been wanted a moment ago
+            yield
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+
+
+_stop: ContextVar[Stop | None] = ContextVar("rucio_cs3_stop", default=None)
 _end: ContextVar[float] = ContextVar("rucio_cs3_deadline", default=math.inf)  # on the monotonic clock
 
 
@@ -31,9 +79,13 @@ def within(seconds: float | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def apart(seconds: float = TIDYING) -> Iterator[None]:
-    """For what has to be tried even when the outer block's time is over."""
-    with _until(time.monotonic() + seconds):
-        yield
+    """For what has to be tried even when the outer block's time is over, or somebody wants it to end."""
+    token = _stop.set(None)
+    try:
+        with _until(time.monotonic() + seconds):
+            yield
+    finally:
+        _stop.reset(token)
 
 
 @contextlib.contextmanager
@@ -46,11 +98,18 @@ def _until(end: float) -> Iterator[None]:
 
 
 def is_over() -> bool:
-    return time.monotonic() >= _end.get()
+    return is_stopped() or time.monotonic() >= _end.get()
+
+
+def is_stopped() -> bool:
+    stop = _stop.get()
+    return stop is not None and stop.wanted()
 
 
 def check() -> None:
-    """Raises DeadlineExceeded when the time is over."""
+    """Raises DeadlineExceeded when the time is over, or Stopped."""
+    if is_stopped():
+        raise Stopped("stopped on request")
     if is_over():
         raise DeadlineExceeded("the time given for the whole operation is over")
 
@@ -59,3 +118,16 @@ def at_most(seconds: float) -> float:
     """How long one step may wait: `seconds`, or what is left if that is less. Raises DeadlineExceeded."""
     check()
     return min(seconds, max(_end.get() - time.monotonic(), 0.001))
+
+
+def breaks_off(connection: socket.socket) -> AbstractContextManager[None]:
+    """While waiting on `connection`: a Stop that is wanted breaks it."""
+    stop = _stop.get()
+    return stop.breaks(connection) if stop else contextlib.nullcontext()
+
+
+def sleep(seconds: float) -> None:
+    """No longer than there is time, and not on when a Stop is wanted."""
+    stop = _stop.get()
+    (stop.wait if stop else time.sleep)(at_most(seconds))
+    check()

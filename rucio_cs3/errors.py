@@ -22,6 +22,7 @@ Cs3Error
 ├── Unavailable              (ConnectionError)      unreachable, down, or its answer cannot be believed
 │   └── Untrusted                                   its certificate is not one that we trust
 ├── DeadlineExceeded         (TimeoutError)
+├── Stopped                                         somebody wanted it to end
 ├── ServerError                                     the storage failed and does not say why
 ├── TransferError                                   bytes did not arrive
 │   ├── Interrupted          (ConnectionError)      the connection broke on the way
@@ -163,6 +164,10 @@ class Untrusted(Unavailable):
 class DeadlineExceeded(Cs3Error, TimeoutError):
     code = "deadline_exceeded"
     default_hint = "the site is slow or silent: try again, or raise the timeout"
+
+
+class Stopped(Cs3Error):
+    code = "stopped"
 
 
 class ServerError(Cs3Error):

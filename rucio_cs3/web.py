@@ -155,9 +155,10 @@ class _Waiting(io.RawIOBase):
         if patience != self._in_force:  # each change is a system call
             self._socket.settimeout(patience)
             self._in_force = patience
-        if isinstance(self._socket, ssl.SSLSocket):  # 16 KiB at a time, so every layer less is felt
-            return cast("int", self._socket.read(len(buffer), buffer))
-        return self._socket.recv_into(buffer)
+        with deadline.breaks_off(self._socket):
+            if isinstance(self._socket, ssl.SSLSocket):  # 16 KiB at a time, so every layer less is felt
+                return cast("int", self._socket.read(len(buffer), buffer))
+            return self._socket.recv_into(buffer)
 
     def hold_failure(self) -> None:
         """From now on a failure is an end: what came before it counts."""
@@ -230,7 +231,8 @@ class _Timed:
             return
         for start in range(0, len(data), PIECE):
             self.sock.settimeout(deadline.at_most(self.stall))
-            super().send(memoryview(data)[start : start + PIECE])  # type: ignore[misc]
+            with deadline.breaks_off(self.sock):
+                super().send(memoryview(data)[start : start + PIECE])  # type: ignore[misc]
 
 
 @contextlib.contextmanager

@@ -12,8 +12,18 @@ if TYPE_CHECKING:
 # A command, and where it is: module and name in it.
 COMMANDS = {
     "broker": ("rucio_cs3.cli.broker", "broker"),
+    "checksum": ("rucio_cs3.cli.inspect", "checksum"),
+    "completion": ("rucio_cs3.cli.completion", "completion"),
+    "cp": ("rucio_cs3.cli.copy", "cp"),
     "credentials": ("rucio_cs3.cli.credentials", "credentials"),
+    "du": ("rucio_cs3.cli.listing", "du"),
+    "find": ("rucio_cs3.cli.listing", "find"),
     "gateway": ("rucio_cs3.cli.gateway", "gateway"),
+    "ls": ("rucio_cs3.cli.listing", "ls"),
+    "mkdir": ("rucio_cs3.cli.change", "mkdir"),
+    "mv": ("rucio_cs3.cli.change", "mv"),
+    "rm": ("rucio_cs3.cli.change", "rm"),
+    "stat": ("rucio_cs3.cli.inspect", "stat"),
     "token": ("rucio_cs3.cli.token", "token"),
 }
 

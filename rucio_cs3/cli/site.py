@@ -78,20 +78,26 @@ def in_one_line(command: Command) -> Command:
     return wrapper  # type: ignore[return-value]
 
 
-def of(rse: str | None, gateway: str | None) -> Site:
-    """Raises ConfigError when neither these nor the environment name one."""
+def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
+    """Raises ConfigError when neither these nor the environment name one. `settings` are a gateway's."""
     if rse and gateway:
         raise click.UsageError("give an RSE or --gateway, not both")
     if rse and ":" in rse:
         raise click.UsageError(f"{rse} is no RSE: if it is a gateway, give --gateway {rse}")
     if rse:
         return _of_rse(rse)
-    found = Found(Layer("--gateway", {"gateway": gateway} if gateway else {}))
+    found = Found(Layer("--gateway", {"gateway": gateway, **settings} if gateway else settings))
     found.add(*surroundings())
     if not found.settings.get("gateway"):
         raise ConfigError("no site is named", hint="name an RSE, give --gateway host:port, or set RUCIO_CS3_GATEWAY")
     config = Config.of(found.settings, "configuration")
     return Site(config.gateway, config, caller(None, _rucio_login), found.origins)
+
+
+def is_plaintext(gateway: str) -> bool:
+    """Whether the configuration says so of this very gateway."""
+    given = Found(*surroundings()).settings
+    return given.get("gateway") == gateway and given.get("tls") is False
 
 
 def caches() -> set[Path]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from rucio_cs3 import deadline, errors
@@ -41,6 +40,7 @@ RULES: dict[type[Cs3Error], Rule] = {
     errors.Unavailable: Rule(*BOTH, "429, 502, 503, UNAVAILABLE, no connection: it is restarting, or busy"),
     errors.Untrusted: Rule(*NEITHER, "a TLS certificate does not change, and trust is not tried for"),
     errors.DeadlineExceeded: Rule(*BOTH, "a stall, 408, 504, DEADLINE_EXCEEDED: another connection may do better"),
+    errors.Stopped: Rule(*NEITHER, "somebody wants it to end"),
     errors.NotStored: Rule(*UPLOADS, "it vanished after a good answer"),
     errors.TurnedDown: Rule(*NEITHER, "the storage would turn the same bytes down again"),
     errors.NotFound: Rule(*UPLOADS, "404, NOT_FOUND: somebody removed the folder that we remember as made"),
@@ -97,7 +97,7 @@ def retry(
                 best, failures, token_renewed = reached(), 0, False
             if failures >= times or not passes(error, on):
                 raise
-            time.sleep(_pause(error, failures))
+            deadline.sleep(_pause(error, failures))
             attempt += 1
             failures += 1
 

@@ -232,7 +232,7 @@ class Uploads:
                     path=str(staging),
                     hint="raise processing_timeout, or ask the site's operator",
                 )
-            time.sleep(deadline.at_most(pause))
+            deadline.sleep(pause)
             pause = min(2 * pause, LATER_LOOKS)
 
     def _discard(self, staging: Ref, *, late: bool) -> None:

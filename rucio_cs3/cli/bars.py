@@ -1,0 +1,37 @@
+"""A progress bar, where there is a terminal to draw it on."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rucio_cs3.transfer.crew import Totals
+
+
+@contextlib.contextmanager
+def bar(*, wanted: bool) -> Iterator[Callable[[Totals], None] | None]:
+    """What is to be told of the totals, or None where no bar is drawn."""
+    if not (wanted and sys.stderr.isatty()):
+        yield None
+        return
+    columns = [TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()]
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task("", total=None)
+
+        def show(totals: Totals) -> None:
+            ended = totals.done + totals.skipped + totals.failed
+            drawn.update(
+                task,
+                description=f"{ended} of {totals.found} files",
+                completed=totals.bytes_done,
+                total=max(totals.bytes_found, totals.bytes_done),
+            )
+
+        yield show

@@ -1,0 +1,81 @@
+"""`rucio-cs3 completion`: let the shell complete commands, options, and names at sites."""
+
+from __future__ import annotations
+
+import threading
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from rucio_cs3 import deadline
+from rucio_cs3.cli.place import LOCAL, Name, Places
+from rucio_cs3.errors import Cs3Error
+
+if TYPE_CHECKING:
+    from rucio_cs3.cli.place import Place
+
+PATIENCE = 2.0  # seconds; nobody waits longer for a key
+MOST = 200  # names
+VARIABLE = "_RUCIO_CS3_COMPLETE"
+# bash takes a colon for the end of a word
+AFTER = {"bash": "COMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n"}
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print what makes SHELL complete our commands and names.
+
+    \b
+    bash   eval "$(rucio-cs3 completion bash)"         in ~/.bashrc
+    zsh    eval "$(rucio-cs3 completion zsh)"          in ~/.zshrc
+    fish   rucio-cs3 completion fish | source          in ~/.config/fish/config.fish
+    """  # noqa: D301 - click wants the character
+    complete = get_completion_class(shell)
+    assert complete, "click knows them all"
+    script = complete(ctx.find_root().command, {}, "rucio-cs3", VARIABLE).source()
+    click.echo(script + AFTER.get(shell, ""), nl=False)
+
+
+def remote_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What is in the folder that is being typed, if the site tells it at once."""
+    del param
+    try:
+        if Name.parse(incomplete or ".").kind == LOCAL:
+            return [CompletionItem(incomplete, type="file")]
+    except Cs3Error:
+        return []
+    found: list[CompletionItem] = []
+    asking = threading.Thread(target=_ask, args=(ctx, incomplete, found), daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return found.copy()
+
+
+def _ask(ctx: click.Context, incomplete: str, found: list[CompletionItem]) -> None:
+    folder, begun = _split(incomplete)
+    try:
+        with deadline.within(PATIENCE), Places(ctx.params.get("rse"), ctx.params.get("door")) as places:
+            place = places.at(folder)
+            infos = (info for info in place.client.files.list(place.ref) if _name(place, info.name).startswith(begun))
+            found += [
+                CompletionItem(folder + _name(place, info.name) + "/" * info.is_directory)
+                for info in islice(infos, MOST)
+            ]
+    except (Cs3Error, click.ClickException):
+        return
+
+
+def _name(place: Place, name: str) -> str:
+    """As it is written there."""
+    return (place / name).name()[len(place.name()) :].lstrip("/")
+
+
+def _split(incomplete: str) -> tuple[str, str]:
+    """The folder, with what ends it, and the beginning of a name."""
+    scheme, mark, rest = incomplete.rpartition("://")
+    end = max(rest.rfind("/"), -1 if mark else rest.find(":")) + 1
+    return scheme + mark + rest[:end], rest[end:]

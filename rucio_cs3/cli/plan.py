@@ -1,0 +1,146 @@
+"""What `cp` has to do: each file and folder, from where to where, found while it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Union
+
+import click
+
+from rucio_cs3 import deadline
+from rucio_cs3.cli.place import Place
+from rucio_cs3.errors import Cs3Error, InvalidRequest, IsDirectory, LocalSourceError, NotFound
+from rucio_cs3.transfer import trees
+from rucio_cs3.transfer.bulk import Copy
+from rucio_cs3.transfer.ends import Local
+from rucio_cs3.transfer.local import local_source
+
+if TYPE_CHECKING:
+    from rucio_cs3.transfer.ends import End
+    from rucio_cs3.transfer.trees import Entry
+
+Top = Union[Place, Local]
+
+
+class Plan(Iterator[Copy]):
+    """The target is the new name, but what is copied goes into it when it ends in a slash, is a root or the local `.`,
+    or when there are several sources, and files also when a folder is there. So a folder copied twice is the same copy.
+    """  # noqa: D205 - one thought
+
+    def __init__(self, sources: list[Top], target: Top, *, recursive: bool, follow: bool) -> None:
+        self._recursive = recursive
+        self._follow = follow
+        self._complete = False
+        self._items = self._find(sources, target)
+
+    def __next__(self) -> Copy:
+        return next(self._items)
+
+    def left(self, seconds: float = 1.0) -> tuple[int, bool]:
+        """How many files there are still, as far as it can be found in this time, and whether these are all."""
+        count = 0
+        with contextlib.suppress(Cs3Error), deadline.within(seconds):
+            for item in self:
+                deadline.check()
+                count += item.kind != trees.FOLDER
+        return count, self._complete
+
+    def _find(self, sources: list[Top], target: Top) -> Iterator[Copy]:
+        for source in sources:
+            try:
+                top = self._top(source, target, several=len(sources) > 1)
+            except Cs3Error as error:
+                yield Copy(_end(source), _end(target), error=error)
+                continue
+            yield Copy(_end(source), _end(top.target), top.kind, top.size)
+            if top.kind == trees.FOLDER:
+                for entry in self._walk(source):
+                    ends = _end(source, entry.below), _end(top.target, entry.below)
+                    yield Copy(*ends, entry.kind, entry.size, entry.error)
+        self._complete = True
+
+    def _top(self, source: Top, target: Top, *, several: bool) -> _Named:
+        kind, size = _look(source)
+        if kind == trees.FOLDER and not self._recursive:
+            raise IsDirectory("it is a folder", path=str(source), hint="copy it with -r")
+        into = several or _is_folder(target) or (kind == trees.FILE and _is_there(target))
+        new = _below(target, _last(source)) if into else target
+        if _contains(source, new):
+            raise InvalidRequest(f"it cannot be copied to {new}, which is itself or below it", path=str(source))
+        return _Named(new, kind, size)
+
+    def _walk(self, source: Top) -> Iterator[Entry]:
+        if isinstance(source, Local):
+            return trees.local(source.path, follow=self._follow)
+        return trees.remote(source.client.files, source.ref)
+
+
+class _Named(NamedTuple):
+    """A source that was named, and where it goes to."""
+
+    target: Top
+    kind: str
+    size: int
+
+
+def _look(source: Top) -> tuple[str, int]:
+    """What it is, and its size. A link that is named is followed."""
+    if isinstance(source, Place):
+        info = source.client.files.stat(source.ref)
+        return info.kind, info.size
+    with local_source(source.path):
+        status = Path(source.path).stat()
+    if stat.S_ISDIR(status.st_mode):
+        return trees.FOLDER, 0
+    if not stat.S_ISREG(status.st_mode):
+        raise LocalSourceError("it is not a regular file", path=source.path, hint="give it on stdin, as -")
+    return trees.FILE, status.st_size
+
+
+def _is_folder(target: Top) -> bool:
+    """By its name alone."""
+    if isinstance(target, Place):
+        return target.folder
+    return target.path.endswith("/") or Path(target.path).name in {"", ".."}
+
+
+def _is_there(target: Top) -> bool:
+    if isinstance(target, Local):
+        return Path(target.path).is_dir()
+    try:
+        return target.client.files.stat(target.ref).is_directory
+    except NotFound:
+        return False
+
+
+def _last(source: Top) -> str:
+    if isinstance(source, Place):
+        return source.path.rpartition("/")[2]
+    return Path(os.path.abspath(source.path)).name  # noqa: PTH100 - resolve() would follow links
+
+
+def _below(top: Top, below: str) -> Top:
+    return top / below if isinstance(top, Place) else Local(os.path.join(top.path, below))  # noqa: PTH118 - keeps ./
+
+
+def _end(top: Top, below: str = "") -> End:
+    if isinstance(top, Place):
+        return top.remote(below)
+    return Local(os.path.join(top.path, below) if below else top.path)  # noqa: PTH118
+
+
+def _contains(source: Top, target: Top) -> bool:
+    if not (isinstance(source, Place) and isinstance(target, Place)):
+        return False
+    same = (source.client, source.base) == (target.client, target.base)
+    return same and f"{target.path}/".startswith(f"{source.path}/".lstrip("/"))
+
+
+def refuse_local(sources: list[Top], target: Top) -> None:
+    """Copies on this machine are cp's business."""
+    if isinstance(target, Local) and any(isinstance(source, Local) for source in sources):
+        raise click.UsageError(f"{target} is a local name, and so is a source: name a site, as RSE:path or cs3s://…")

@@ -1,0 +1,120 @@
+"""What file commands say: lines for people, or JSON objects, one a line, and bars where there is a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+import click
+
+from rucio_cs3.cli.place import Places
+from rucio_cs3.cli.sizes import human
+from rucio_cs3.errors import Cs3Error
+from rucio_cs3.transfer.crew import DONE, FAILED, SKIPPED, STOPPED
+
+if TYPE_CHECKING:
+    from rucio_cs3.transfer.crew import Result, Run
+
+INTERRUPTED = 130
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Report:
+    """Failures go to stderr and make the exit code 1; with JSON they are objects like all others."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.failed = 0
+
+    def say(self, text: str, **keys: Any) -> None:
+        """One thing: `text` for people, `keys` for programs."""
+        if self.as_json:
+            click.echo(json.dumps(keys))
+        elif text:
+            click.echo(printable(text))
+
+    def failure(self, name: str, error: Exception, **keys: Any) -> None:
+        self.failed += 1
+        if self.as_json:
+            self.say("", name=name, outcome=FAILED, **told(error), **keys)
+        else:
+            self.aside(f"Error: {error}")
+
+    def aside(self, text: str) -> None:
+        """To people only, beside the output."""
+        if not self.as_json:
+            click.echo(printable(text), err=True)
+
+    def take(self, run: Run, name: Callable[[Any], str], show: Callable[[Result], None]) -> None:
+        """All results of a run: `show` those that are done."""
+        with run:
+            for result in run:
+                if result.error:
+                    self.failure(name(result.item), result.error)
+                elif result.outcome == DONE:
+                    show(result)
+
+
+class Tally:
+    """For the summary of a command that changes many things."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys((DONE, SKIPPED, FAILED, STOPPED), 0)
+        self.bytes = 0
+
+    def add(self, result: Result) -> None:
+        self.counts[result.outcome] += 1
+        self.bytes += result.size
+
+    def text(self, seconds: float) -> str:
+        parts = [f"{count} {outcome}" for outcome, count in self.counts.items() if count or outcome == DONE]
+        return f"{', '.join(parts)}: {human(self.bytes)} in {seconds:.1f} s"
+
+
+def told(error: Exception) -> dict[str, str]:
+    """An error for programs."""
+    if isinstance(error, Cs3Error):
+        return {"error": error.code, "message": str(error)}
+    return {"error": "error", "message": str(error)}
+
+
+def printable(text: str) -> str:
+    """Names are the site's word, and a terminal obeys control characters."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1] for letter in text)
+
+
+def on_places(command: Command) -> Command:
+    """For a file command: hand it `places` and a `report`, and end with the exit code that the report says."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+    @click.option("--rse", metavar="RSE", help="The RSE whose addresses davs:// names are.")
+    @click.option("--door", envvar="RUCIO_CS3_DOOR", metavar="URL=PATH", help="What davs:// names mean without an RSE.")
+    @functools.wraps(command)
+    def wrapper(as_json: bool, rse: str | None, door: str | None, **options: Any) -> None:
+        report = Report(as_json=as_json)
+        with _terminated_is_interrupted():
+            try:
+                with Places(rse, door, options.pop("verify", None)) as places:
+                    command(places, report, **options)
+            except Cs3Error as error:
+                report.failure(error.path, error)
+            except KeyboardInterrupt as interrupt:
+                report.aside(str(interrupt) or "Interrupted.")
+                sys.exit(INTERRUPTED)
+        sys.exit(1 if report.failed else 0)
+
+    return wrapper  # type: ignore[return-value]
+
+
+@contextlib.contextmanager
+def _terminated_is_interrupted() -> Any:
+    """A batch system's SIGTERM ends it as orderly as Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

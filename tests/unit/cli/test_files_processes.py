@@ -1,0 +1,219 @@
+"""The file commands as processes: interrupted, killed and taken up again; on terminals; completed by a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from rucio_cs3.gateway import Fault, Gateway
+from tests.unit.cli.command import COMMAND, SECONDS, environment, run
+
+pytestmark = pytest.mark.slow
+FILES = 12
+SIZE = 3_000_000
+LOGIN = {"username": "einstein", "password": "relativity"}
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    (tmp_path / "site").mkdir()
+    with Gateway(tmp_path / "site") as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def source(tmp_path):
+    (tmp_path / "src" / "sub").mkdir(parents=True)
+    for number in range(FILES):
+        (tmp_path / "src" / "sub" / f"f{number:02}").write_bytes(os.urandom(SIZE))
+    return tmp_path / "src"
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("f??")}
+
+
+@contextlib.contextmanager
+def running(*arguments):
+    argv = [*COMMAND, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(argv, env=environment(LOGIN), **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(condition):
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)  # what the other process has done so far has no event to wait for
+
+
+def seen(gateway, method):
+    return sum(call.method == method for call in gateway.calls)
+
+
+def moves(gateway, source):
+    """The same tree, up and down: the arguments, the method that carries bytes, where from and where to."""
+    site = f"cs3://{gateway.address}"
+    up = ["cp", "-r", "--jobs", "3", source, f"{site}/up"]
+    shutil.copytree(source, gateway.root / "there")
+    down = ["cp", "-r", "--jobs", "3", f"{site}/there", source.parent / "down"]
+    return {"up": (up, "PUT", gateway.root / "up"), "down": (down, "GET", source.parent / "down")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_interrupted_it_leaves_nothing_half_and_says_how_to_go_on(gateway, source, way, number):
+    job, method, target = moves(gateway, source)[way]
+    gateway.faults.add(Fault(f"http:{method}", "stall", after=SIZE // 2, skip=4, seconds=600))
+    with running(*job) as process:
+        until(lambda: seen(gateway, method) >= 7)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    told = re.search(r"Interrupted: (\d+) done.* (\d+) stopped: .*; (\d+) not begun\. To go on: rucio-cs3 (.*)\n", said)
+    done, stopped, left = (int(told[group]) for group in (1, 2, 3))
+    assert (done, stopped, left) == (4, 3, FILES - 7)
+    assert contents(target) == {name: contents(source)[name] for name in contents(target)}
+    assert len(contents(target)) == done
+    assert "Traceback" not in said
+
+    gateway.faults.clear()
+    again = [str(source.parent / "journal") if word == "FILE" else word for word in shlex.split(told[4])]
+    assert again[-2] == "--journal"
+    ran = run(*again, **LOGIN)
+    assert ran.returncode == 0, ran.stderr
+    assert contents(target) == contents(source)
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+@pytest.mark.parametrize("moment", [1, 4, 9])
+def test_killed_and_begun_again(gateway, source, way, moment):
+    job, method, target = moves(gateway, source)[way]
+    job = [*job, "--journal", source.parent / "journal"]
+    with running(*job) as process:
+        until(lambda: seen(gateway, method) >= moment)
+        process.kill()
+    whole = contents(source)
+    assert all(whole[name] == content for name, content in contents(target).items())
+    ran = run(*job, **LOGIN)
+    assert ran.returncode == 0, ran.stderr
+    assert contents(target) == whole
+
+
+def test_two_with_one_journal(gateway, source):
+    job, method, _ = moves(gateway, source)["up"]
+    job = [*job, "--journal", source.parent / "journal"]
+    gateway.faults.add(Fault(f"http:{method}", "stall", seconds=600))
+    with running(*job):
+        until(lambda: seen(gateway, method))
+        ran = run(*job, **LOGIN)
+    assert ran.returncode == 1
+    assert ran.stderr.count("\n") == 1
+    assert "is in use by another process" in ran.stderr
+
+
+class Terminal:
+    """A terminal for the process, and all that appears on it."""
+
+    def __init__(self):
+        self.controller, self.end = pty.openpty()
+        self.shown = b""
+
+    def read(self):
+        with contextlib.suppress(OSError):
+            while block := os.read(self.controller, 9999):
+                self.shown += block
+
+    @contextlib.contextmanager
+    def running(self, *arguments):
+        argv = [*COMMAND, *map(str, arguments)]
+        ends = {"stdin": self.end, "stdout": self.end, "stderr": self.end}
+        environ = {**environment(LOGIN), "TERM": "xterm", "COLUMNS": "120"}
+        with subprocess.Popen(argv, env=environ, start_new_session=True, **ends) as process:
+            os.close(self.end)
+            reader = threading.Thread(target=self.read)
+            reader.start()
+            yield process
+            process.wait(SECONDS)
+            reader.join(SECONDS)
+        os.close(self.controller)
+
+
+def test_a_terminal_is_shown_a_bar(gateway, source):
+    terminal = Terminal()
+    job, *_ = moves(gateway, source)["up"]
+    with terminal.running(*job) as process:
+        pass
+    shown = terminal.shown.decode()
+    assert process.returncode == 0
+    assert re.search(rf"\d+ of {FILES + 2} files", shown)
+    assert f"{FILES} done: 34.3M in " in shown
+    assert " -> " not in shown  # the bar tells enough
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"n\n", 1), (b"\n", 1)])
+def test_a_terminal_is_asked_before_folders_are_deleted(gateway, answer, code):
+    (gateway.root / "d" / "e").mkdir(parents=True)
+    terminal = Terminal()
+    with terminal.running("rm", "-r", f"cs3://{gateway.address}/d") as process:
+        until(lambda: b"[y/N]" in terminal.shown)
+        os.write(terminal.controller, answer)
+    assert process.returncode == code
+    assert (gateway.root / "d").exists() is bool(code)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where a shell finds our command."""
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "rucio-cs3"
+    command.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-c", COMMAND[-1]])} "$@"\n')
+    command.chmod(0o755)
+    return f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+def test_bash_completes_names_at_a_site(gateway, path):
+    for name in ("folder", "other"):
+        (gateway.root / name).mkdir()
+    (gateway.root / "for you%").write_bytes(b"")
+    site = f"cs3://{gateway.address}"
+
+    def completed(*words):
+        code = """
+            eval "$(rucio-cs3 completion bash)"
+            COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+            _rucio_cs3_completion rucio-cs3
+            [[ $COMP_WORDBREAKS == *:* ]] && echo BREAKS
+            printf '%s\\n' "${COMPREPLY[@]}"
+        """
+        argv = ["bash", "--norc", "-c", code, "bash", "rucio-cs3", *words]
+        environ = {**environment(LOGIN), "PATH": path}
+        ran = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False, env=environ)
+        assert ran.stderr == ""
+        return ran.stdout.split("\n")[:-1]
+
+    assert completed("ls", f"{site}/fo") == [f"{site}/folder/", f"{site}/for%20you%25"]
+    assert completed("cp", "a", f"{site}/oth") == [f"{site}/other/"]
+    assert completed("ls", "cs3://127.0.0.1:1/a") == [""]  # nobody there: nothing, and soon
+    assert "mkdir" in completed("mk")
+
+
+@pytest.mark.parametrize(("shell", "word"), [("zsh", "#compdef rucio-cs3"), ("fish", "function _rucio_cs3_completion")])
+def test_other_shells(shell, word):
+    assert word in run("completion", shell).stdout
