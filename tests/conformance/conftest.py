@@ -10,6 +10,7 @@ from rucio_cs3.gateway import BEHAVIOURS
 from tests.conformance import storages
 from tests.conformance.gaps import GAPS
 from tests.conformance.issuer import Issuer
+from tests.conformance.sending import OLD
 
 
 def pytest_generate_tests(metafunc):
@@ -22,7 +23,7 @@ def belongs(name, module):
     """Whether a storage is for the tests of a module: on the bare wire nobody waits for uploads to be processed."""
     behaviour = BEHAVIOURS.get(name.removeprefix("real-"))  # none for an endpoint, whatever it is like
     asynchronous = bool(behaviour and behaviour.asynchronous)
-    return asynchronous == (module == "test_wire_processing") or not module.startswith("test_wire_")
+    return asynchronous if module.endswith("_processing") else not (asynchronous and module.startswith("test_wire_"))
 
 
 def pytest_collection_modifyitems(items):
@@ -90,6 +91,20 @@ def folder(storage):
     path = wire.mkdir(f"{storage.home.rstrip('/')}/test-{uuid.uuid4().hex[:12]}")
     yield path
     wire.call("Delete", ref=path)
+
+
+@pytest.fixture
+def old(wire, folder):
+    """A good file that is there already."""
+    assert wire.put(f"{folder}/f", OLD) == 200
+    return f"{folder}/f"
+
+
+@pytest.fixture
+def checking(storage):
+    """For tests of a storage that checks uploads."""
+    if not storage.facts.checks_uploads:
+        pytest.skip("it takes whatever comes: test_wire_transfer.py")
 
 
 @pytest.fixture

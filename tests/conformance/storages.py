@@ -77,11 +77,12 @@ class Storage:
 
     @property
     def has_checksums(self) -> bool:
+        """Computed by it, of what is there."""
         return self.facts.has_spaces
 
     @property
     def has_quota(self) -> bool:
-        """Free space is told; else only where a quota is set."""
+        """At home; a space of the second line has one only if it was made with one."""
         return not self.facts.has_spaces
 
     def client(self, **settings) -> Cs3Client:

@@ -5,16 +5,8 @@ from email.utils import formatdate
 
 import pytest
 
+from tests.conformance.sending import OLD
 from tests.conformance.wire import answer_of
-
-OLD = b"old content"
-
-
-@pytest.fixture
-def old(wire, folder):
-    """A good file that is there already."""
-    assert wire.put(f"{folder}/f", OLD) == 200
-    return f"{folder}/f"
 
 
 @pytest.fixture
@@ -100,7 +92,7 @@ def test_ranges(wire, old, method, wanted, status, told):
     if status == 206:
         first, last = map(int, told[len("bytes ") :].partition("/")[0].split("-"))
         body = OLD[first : last + 1]
-    assert reply.headers["Content-Length"] == str(len(body))
+    assert reply.headers.get("Content-Length", "0") == str(len(body))  # in some answers to HEAD it is left out
     assert reply.data == (body if method == "GET" else b"")
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-
 import pytest
 
 from rucio_cs3.gateway import Fault
-from tests.conformance.wire import ref
+from tests.conformance.sending import OLD, eventually, send, sums
 
-OLD, NEW = b"old content", b"new"
-PATCH = {"Tus_Resumable": "1.0.0", "Content_Type": "application/offset+octet-stream", "Upload_Offset": "0"}
+NEW = b"new"
 
 
 @pytest.fixture
@@ -31,45 +27,25 @@ def held(wire, folder, processing):
 
 
 @pytest.fixture
-def old(wire, folder):
+def old(wire, old):
     """A good file that has been processed."""
-    assert wire.put(f"{folder}/f", OLD) == 200
-    eventually(lambda: status_of(wire.stat(f"{folder}/f")) is None)
-    return f"{folder}/f"
+    eventually(lambda: status_of(wire.stat(old)) is None)
+    return old
 
 
 def status_of(info):
     return info.opaque.map["status"].value.decode() if "status" in info.opaque.map else None
 
 
-def eventually(check):
-    for _ in range(200):
-        if check():
-            return
-        threading.Event().wait(0.02)
-    raise AssertionError("it never came true")
-
-
-def sha1(data):
-    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
-
-
-def send(wire, target, way, data=NEW):
-    endpoints = wire.uploads(target, len(data))
-    if way == "simple":
-        return wire.request("PUT", endpoints["simple"], data).status
-    return wire.request("PATCH", endpoints["tus"], data, **PATCH).status
-
-
 @pytest.mark.parametrize(("way", "code"), [("simple", 200), ("tus", 204)])
 def test_all_seems_well_at_once(wire, folder, processing, way, code):
     """!! The size and the checksum are right, and yet it is not durable before the status is gone."""
     processing("never_processed")
-    assert send(wire, f"{folder}/f", way) == code
+    assert send(wire, wire.uploads(f"{folder}/f", len(NEW)), way, NEW) == code
     [listed] = wire.ok("ListContainer", ref=folder).infos
     for info in (wire.stat(f"{folder}/f"), listed):
         assert status_of(info) == "processing"
-        assert (info.size, info.checksum.sum) == (len(NEW), sha1(NEW))
+        assert (info.size, info.checksum.sum) == (len(NEW), sums(NEW)[0])
 
 
 def test_it_is_over_some_time(wire, folder):
@@ -97,7 +73,7 @@ def test_it_can_be_moved(wire, folder, held):
 
 def test_it_can_be_overwritten(wire, held):
     assert wire.put(held, b"newer") == 200
-    assert (wire.stat(held).size, wire.stat(held).checksum.sum) == (5, sha1(b"newer"))
+    assert (wire.stat(held).size, wire.stat(held).checksum.sum) == (5, sums(b"newer")[0])
 
 
 def test_what_it_overwrites_is_an_old_version_already(wire, folder, processing, old):
@@ -105,10 +81,7 @@ def test_what_it_overwrites_is_an_old_version_already(wire, folder, processing, 
     processing("never_processed")
     wire.put(old, NEW)
     assert (wire.stat(old).size, wire.get(old).status) == (len(NEW), 425)
-    [version] = wire.ok("ListFileVersions", ref=old).versions
-    of = wire.stat(old).id
-    of.opaque_id = version.key
-    assert wire.content(ref(".", of=of)) == OLD
+    assert [version.size for version in wire.ok("ListFileVersions", ref=old).versions] == [len(OLD)]
 
 
 @pytest.mark.parametrize("length", [0, None])
@@ -123,7 +96,7 @@ def test_nothing_is_not_processed(wire, folder, processing, length):
 def test_a_new_file_is_taken_back(wire, folder, processing, way):
     """!! Long after the 200 it is gone."""
     processing("turned_down")
-    send(wire, f"{folder}/f", way)
+    send(wire, wire.uploads(f"{folder}/f", len(NEW)), way, NEW)
     eventually(lambda: wire.code("Stat", ref=f"{folder}/f") == "NOT_FOUND")
     assert wire.names(folder) == []
     assert wire.get(f"{folder}/f").status == 404
@@ -133,7 +106,7 @@ def test_a_new_content_is_taken_back(wire, processing, old):
     before = wire.stat(old)
     processing("turned_down")
     wire.put(old, NEW)
-    eventually(lambda: wire.stat(old).checksum.sum == sha1(OLD))
+    eventually(lambda: wire.stat(old).checksum.sum == sums(OLD)[0])
     after = wire.stat(old)
     assert (after.size, after.etag, after.id, status_of(after)) == (len(OLD), before.etag, before.id, None)
     assert wire.content(old) == OLD

@@ -4,10 +4,11 @@ import threading
 
 import pytest
 
+from tests.conformance.sending import OLD, eventually
 from tests.conformance.wire import answer_of, ref
 
 MIB = 1 << 20
-NEW, OLD = b"n" * 300_000, b"old content"
+NEW = b"n" * 300_000
 
 
 @pytest.fixture
@@ -20,28 +21,11 @@ def staged(storage):
 def trusting(storage):
     """A storage that takes whatever comes; the others have their own file."""
     if storage.facts.checks_uploads:
-        pytest.skip("it checks uploads: test_wire_checks.py")
-
-
-@pytest.fixture
-def old(wire, folder):
-    """A good file that is there already."""
-    assert wire.put(f"{folder}/f", OLD) == 200
-    return f"{folder}/f"
+        pytest.skip("it checks uploads: test_wire_announced.py, and what follows")
 
 
 def killed_put(wire, target, told=1_000_000, data=NEW):
     wire.killed("PUT", wire.uploads(target, told)["simple"], told, data)
-
-
-def eventually(check):
-    """The answer of `check` when it becomes true, asked while the server notices that a connection is gone."""
-    for _ in range(200):
-        answer = check()
-        if answer:
-            return answer
-        threading.Event().wait(0.02)
-    raise AssertionError("it never came true")
 
 
 # Initiate

@@ -172,7 +172,7 @@ def test_a_checksum_is_not_compared(wire, folder, tus):
 
 def test_a_missing_parent(wire, folder, storage, tus, whole):
     if whole:
-        pytest.skip("it is missed when the upload is announced: test_wire_checks.py")
+        pytest.skip("it is missed when the upload is announced: test_wire_announced.py")
     endpoint = wire.uploads(f"{folder}/missing/f", 4)["tus"]
     assert patch(wire, endpoint, b"data").status == 500
     assert not wire.exists(f"{folder}/missing")
@@ -181,7 +181,7 @@ def test_a_missing_parent(wire, folder, storage, tus, whole):
 def test_onto_a_folder(wire, folder, tus, whole):
     """!! As with a PUT: the tree is gone."""
     if whole:
-        pytest.skip("it is refused when the upload is announced: test_wire_checks.py")
+        pytest.skip("it is refused when the upload is announced: test_wire_announced.py")
     wire.mkdir(f"{folder}/d")
     wire.touch(f"{folder}/d/precious")
     assert patch(wire, wire.uploads(f"{folder}/d", 4)["tus"], b"file").status == 204

@@ -65,6 +65,8 @@ PUT = ["grpc:Stat", "grpc:InitiateFileUpload", "http:PUT", "grpc:Stat"]
 @pytest.fixture
 def put(storage):
     """Where ids are not known, storages would make a root that is missing: so it is looked for."""
+    if storage.facts.asynchronous:
+        pytest.skip("it is asked until the upload has been processed")
     return PUT if storage.finds_ids else ["grpc:Stat", *PUT]
 
 
