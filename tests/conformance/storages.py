@@ -82,7 +82,7 @@ class Storage:
 
     @property
     def has_quota(self) -> bool:
-        """Free space is told; else only where a quota is set."""
+        """At home; a space of the second line has one only if it was made with one."""
         return not self.facts.has_spaces
 
     def client(self, **settings) -> Cs3Client:
