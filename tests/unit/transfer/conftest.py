@@ -7,6 +7,9 @@ import pytest
 
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import Gateway
+from rucio_cs3.transfer import delivery, upload
+from rucio_cs3.transfer import retry as retrying
+from tests.unit.transfer.resuming import SIZE
 
 
 @pytest.fixture(autouse=True)
@@ -50,5 +53,32 @@ def login():
 def source(tmp_path):
     """A file of 3 MiB and a bit."""
     path = tmp_path / "source"
-    path.write_bytes(os.urandom((3 << 20) + 7))
+    path.write_bytes(os.urandom(SIZE))
     return path
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """No long pauses between attempts."""
+    monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(delivery, "SETTLING", 0.01)
+    monkeypatch.setattr(delivery, "FINISHING", 0.1)
+    monkeypatch.setattr(upload, "LATE_COMMIT", (0.0, 0.05))
+
+
+@pytest.fixture(params=["reva-local", "reva-localhome"])
+def gateway(serve, request):
+    """One with tus: behind a data gateway, and exposed."""
+    return serve(request.param)
+
+
+@pytest.fixture
+def place(gateway):
+    """A path in the gateway, by name."""
+    return lambda name: f"{gateway.behaviour.mount.rstrip('/')}/{name}"
+
+
+@pytest.fixture
+def client(gateway, login):
+    """It uploads by tus."""
+    return login(gateway, upload_protocol="tus", retries=1)
