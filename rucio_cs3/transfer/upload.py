@@ -244,12 +244,24 @@ class Uploads:
         for pause in pauses:
             time.sleep(pause)
             try:
-                self._files.delete(staging)
+                self._delete_processed(staging)
             except NotFound:
                 continue
             except Cs3Error as error:
                 log.warning("could not remove what a failed upload left: %s", error)
             return
+
+    def _delete_processed(self, staging: Ref) -> None:
+        """A storage deletes nothing before it has finished its own checks."""
+        pause = FIRST_LOOK
+        while True:
+            try:
+                self._files.delete(staging)
+            except Processing:
+                time.sleep(deadline.at_most(pause))
+                pause = min(2 * pause, LATER_LOOKS)
+            else:
+                return
 
 
 def _hashed(source: Source, expected: Mapping[str, str]) -> dict[str, str]:

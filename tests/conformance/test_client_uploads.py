@@ -131,8 +131,9 @@ def test_every_kind_of_verification(storage, folder, source, verify, overwrite):
         if overwrite:
             client.upload(__file__, f"{folder}/f")
         client.upload(source, f"{folder}/f", overwrite=overwrite)
-        assert content(client, f"{folder}/f") == source.read_bytes()
         assert names(client, folder) == ["f"]
+        if verify != "none":  # else the storage may still be processing it
+            assert content(client, f"{folder}/f") == source.read_bytes()
 
 
 @pytest.mark.breaks_storage

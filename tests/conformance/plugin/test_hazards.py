@@ -23,10 +23,10 @@ TEMPORARY = "scope/new.rucio.upload"
 class Breaking(io.BytesIO):
     """A source that breaks in the middle: the server sees an upload cut after a declared length."""
 
-    def read(self, size=-1, /):
+    def readinto(self, buffer, /):
         if self.tell() >= MIB:
             raise OSError(5, "Input/output error")
-        return super().read(size)
+        return super().readinto(buffer)
 
 
 @pytest.fixture

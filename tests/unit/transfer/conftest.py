@@ -8,8 +8,9 @@ import pytest
 
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import Gateway
-from rucio_cs3.transfer import retry
+from rucio_cs3.transfer import delivery, retry, upload
 from tests.unit.transfer.liar import MIB, Liar, Site
+from tests.unit.transfer.resuming import SIZE
 
 CONTENT = random.Random(1).randbytes(3 * MIB + 17)
 
@@ -55,7 +56,7 @@ def login():
 def source(tmp_path):
     """A file of 3 MiB and a bit."""
     path = tmp_path / "source"
-    path.write_bytes(os.urandom((3 << 20) + 7))
+    path.write_bytes(os.urandom(SIZE))
     return path
 
 
@@ -85,3 +86,29 @@ def site(liar, no_pause):
     yield made
     for one in sites:
         one.servers.close()
+
+
+def quick(monkeypatch):
+    """No long pauses between attempts."""
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(delivery, "SETTLING", 0.01)
+    monkeypatch.setattr(delivery, "FINISHING", 0.1)
+    monkeypatch.setattr(upload, "LATE_COMMIT", (0.0, 0.05))
+
+
+@pytest.fixture(params=["reva-local", "reva-localhome"])
+def gateway(serve, request):
+    """One with tus: behind a data gateway, and exposed."""
+    return serve(request.param)
+
+
+@pytest.fixture
+def place(gateway):
+    """A path in the gateway, by name."""
+    return lambda name: f"{gateway.behaviour.mount.rstrip('/')}/{name}"
+
+
+@pytest.fixture
+def client(gateway, login):
+    """It uploads by tus."""
+    return login(gateway, upload_protocol="tus", retries=1)
