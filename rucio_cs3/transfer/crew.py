@@ -23,7 +23,7 @@ AHEAD = 2  # items taken for each thread: the next one is at hand when it is don
 GRACE = 5.0  # seconds for what is broken off to tidy up; a gateway that is silent is not waited for
 TICK = 0.1  # seconds between two words of the bytes
 DONE, SKIPPED, FAILED, STOPPED = "done", "skipped", "failed", "stopped"
-NOT_BEGUN = "not begun"
+NOT_BEGUN, GIVEN_UP = "not begun", "given up"
 
 
 class Skip(Exception):
@@ -32,7 +32,7 @@ class Skip(Exception):
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one item. `note` says why it was skipped, or that it was stopped before it began."""
+    """What came of one item. `note` says why it was skipped, or what was special about its stop."""
 
     item: Any
     outcome: str
@@ -109,7 +109,9 @@ class Run(Iterator[Result]):
             try:
                 results.append(self._take(*self._ended.get(timeout=max(patience - time.monotonic(), 0))))
             except queue.Empty:
-                results += [self._take(number, _stopped(item)) for number, item in list(self._under_way.items())]
+                results += [
+                    self._take(number, _stopped(item, GIVEN_UP)) for number, item in list(self._under_way.items())
+                ]
         self._dismiss()
         return results
 
