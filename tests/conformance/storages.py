@@ -33,6 +33,7 @@ MACHINE_SECRET = "conformance-machine-secret"
 JWT_SECRET = "conformance-jwt-secret-of-32-bytes-and-more"
 TRANSFER_SECRET = "conformance-transfer-secret-of-32-bytes"
 START_SECONDS = 30
+LOOPBACK = "127.0.0.1"
 DAV = "/remote.php/webdav"
 PORTS = ("GRPC", "HTTP", "DATA", "MACHINE", "BEARER", "APPAUTH")
 
@@ -213,7 +214,7 @@ def described(told: str) -> Storage:
 
 
 @contextlib.contextmanager
-def revad(program: Path, behaviour: str, folder: Path, issuer: str):
+def revad(program: Path, behaviour: str, folder: Path, issuer: str, host: str = LOOPBACK):
     """A real daemon with our configuration on free ports, until the end of the block.
 
     Yields the addresses of the gateway and of the WebDAV door.
@@ -236,6 +237,7 @@ def revad(program: Path, behaviour: str, folder: Path, issuer: str):
     text = (HERE / "reva" / "common.toml").read_text() + (HERE / "reva" / f"{behaviour}.toml").read_text()
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
+    text = text.replace(LOOPBACK, host)
     config = folder / "revad.toml"
     config.write_text(text)
     log = folder / "revad.log"
@@ -249,8 +251,8 @@ def revad(program: Path, behaviour: str, folder: Path, issuer: str):
             start_new_session=True,
         )
     try:
-        wait_for_ports(daemon, [int(ports[name]) for name in ("GRPC", "HTTP", "DATA")], log)
-        yield f"127.0.0.1:{ports['GRPC']}", f"http://127.0.0.1:{ports['HTTP']}{DAV}"
+        wait_for_ports(daemon, host, [int(ports[name]) for name in ("GRPC", "HTTP", "DATA")], log)
+        yield f"{host}:{ports['GRPC']}", f"http://{host}:{ports['HTTP']}{DAV}"
     finally:
         daemon.send_signal(signal.SIGKILL)  # it has nothing to save, and takes its time otherwise
         daemon.wait()
@@ -264,11 +266,11 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def wait_for_ports(daemon: subprocess.Popen, ports: list[int], log: Path) -> None:
+def wait_for_ports(daemon: subprocess.Popen, host: str, ports: list[int], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     for port in ports:
         while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
                 break
             if daemon.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"revad did not start:\n{log.read_text(errors='replace')[-2000:]}")
