@@ -14,7 +14,8 @@ MODULES = Path("/usr/lib/nginx/modules")
 NEEDED = ("ndk_http_module.so", "ngx_http_lua_module.so", "ngx_http_dav_ext_module.so")  # in this order
 START_SECONDS = 20
 
-# 201 and 204 become 200, which is what Reva's data server answers. A resource id of the gateway leads to a path again.
+# 201 and 204 become 200, which is what Reva's data server answers; a file that is moved is told as new, which
+# it is where we move one, and Rucio's plugin fails otherwise. A resource id of the gateway leads to a path again.
 CONFIG = Template("""
 $modules
 daemon off; master_process off; pid $folder/nginx.pid; error_log $folder/nginx.log warn;
@@ -40,6 +41,11 @@ http {
     }
     location /dav/ {
       alias $root/; autoindex on; dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS;
+      header_filter_by_lua_block {
+        if ngx.req.get_method() == "MOVE" and ngx.status == 204 then
+          ngx.status = 201; ngx.header["Content-Length"] = 0
+        end
+      }
     }
   }
 }

@@ -61,7 +61,11 @@ def _rclone(job: dict) -> Command:
     options = ["--transfers", many, "--checkers", many, "--ignore-times", "--retries", "1", "--quiet"]
     options += ["--ca-cert", site["ca"]] if site["ca"] else []
     options += [] if site["ranges"] else ["--multi-thread-streams", "0"]
-    places = {"up": ["copy", job["local"], remote], "down": ["copy", remote, job["local"]], "delete": ["delete", remote]}
+    places = {
+        "up": ["copy", job["local"], remote],
+        "down": ["copy", remote, job["local"]],
+        "delete": ["delete", remote],
+    }
     return ["rclone", *places[job["verb"]], *options], environ
 
 

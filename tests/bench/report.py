@@ -34,7 +34,9 @@ def medians(results: list[dict]) -> list[dict]:
     rows = []
     for ones in together.values():
         known = {key: ones[0][key] for key in ("case", "group", "verb", "peer", "bytes", "count")}
-        bad = next((one.get("failed") or one.get("wrong") for one in ones if one.get("failed") or one.get("wrong")), None)
+        bad = next(
+            (one.get("failed") or one.get("wrong") for one in ones if one.get("failed") or one.get("wrong")), None
+        )
         if bad:
             rows.append({**known, "bad": bad})
             continue
@@ -81,7 +83,12 @@ def _targets(reached: list[dict]) -> list[str]:
 
 
 def _table(case: str, verb: str, rows: list[dict]) -> list[str]:
-    lines = [f"## {case}: {verb}", "", "| | seconds | rate | CPU s | peak MiB | time / ours |", "|---|---|---|---|---|---|"]
+    lines = [
+        f"## {case}: {verb}",
+        "",
+        "| | seconds | rate | CPU s | peak MiB | time / ours |",
+        "|---|---|---|---|---|---|",
+    ]
     ours = next((row for row in rows if row["peer"] == REFERENCE.get(case, "client") and "bad" not in row), None)
     for row in sorted(rows, key=lambda row: row.get("seconds", float("inf"))):
         name = NAMES.get(row["peer"]) or PEERS[row["peer"]].what

@@ -42,7 +42,12 @@ def measure(run: Run, count: int) -> None:
                 name = f"BENCH-{next(numbers)}"
                 if kind == "rucio+plugin":
                     folder = Path(site["local"], name)
-                    place = {"gateway": site["grpc"], "tls": False, "webdav_root": door.path, "cs3_root": site["home"] or "/"}
+                    place = {
+                        "gateway": site["grpc"],
+                        "tls": False,
+                        "webdav_root": door.path,
+                        "cs3_root": site["home"] or "/",
+                    }
                     prefix = f"{door.path}/bench/{name}/"
                     entry = Protocol("davs", door.hostname, door.port, prefix, extended_attributes={"cs3": place})
                 else:
@@ -64,9 +69,17 @@ def _once(run: Run, sandbox, kind: str, number: int, rse: str, stored: Path, cou
     from demo.process import BIN  # noqa: PLC0415
 
     files = Files(run.folder / f"{rse}-source", SIZE, count, prefix=f"{rse}-")
-    known = {"case": CASE, "group": "", "verb": "up", "peer": kind, "round": number, "bytes": SIZE * count, "count": count}
+    known = {
+        "case": CASE,
+        "group": "",
+        "verb": "up",
+        "peer": kind,
+        "round": number,
+        "bytes": SIZE * count,
+        "count": count,
+    }
     paths = [str(files.folder / name) for name in files.names]
-    command = [str(BIN / "rucio"), "upload", "--rse", rse, "--scope", SCOPE, "--files", *paths]
+    command = [str(BIN / "rucio"), "upload", "--rse", rse, "--scope", SCOPE, *paths]
     try:
         cost = timed(command, run.folder, sandbox.user.environ)
     except Failed as failed:

@@ -31,7 +31,9 @@ def _threads(verb: str) -> Callable[[Find], float]:
 
 
 def _growth(find: Find) -> float:
-    peaks = [row["peak_mib"] for row in find.rows if row["group"] == "size" and row["peer"] == "client" and "bad" not in row]
+    peaks = [
+        row["peak_mib"] for row in find.rows if row["group"] == "size" and row["peer"] == "client" and "bad" not in row
+    ]
     if not peaks:
         raise KeyError
     return max(peaks) - min(peaks)
@@ -58,15 +60,21 @@ TARGETS: list[tuple[str, str, float, Callable[[Find], float]]] = [
             (f"small {verb}: speed / a bare loop's", LEAST, 0.9, _times("small", verb, "bare")),
             (f"small {verb}: 16 threads / sequential", LEAST, 2.5, _threads(verb)),
             (f"small {verb}: speed / cs3client's", LEAST, 1.3, _times("small", verb, "cs3client")),
-            (f"small {verb}: plugin's speed / Rucio's webdav plugin's", LEAST, 1.5, _times("small", verb, "webdav", "plugin")),
+            (
+                f"small {verb}: plugin's speed / Rucio's webdav plugin's",
+                LEAST,
+                1.5,
+                _times("small", verb, "webdav", "plugin"),
+            ),
         )
     ),
     (
         "rucio upload: time with the plugin / with the file protocol",
         MOST,
         1.1,
-        lambda find: find("rucio upload", "up", "rucio+plugin")["seconds"]
-        / find("rucio upload", "up", "rucio+file")["seconds"],
+        lambda find: (
+            find("rucio upload", "up", "rucio+plugin")["seconds"] / find("rucio upload", "up", "rucio+file")["seconds"]
+        ),
     ),
 ]
 
