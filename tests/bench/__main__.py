@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import shutil
@@ -67,18 +68,19 @@ def main() -> int:
     cases = [case for case in cases if case.name.startswith(only)]
     needed = COPIES * max((case.size * case.count for case in cases), default=0)
     place, kind = _place(told.folder, needed)
-    with tempfile.TemporaryDirectory(prefix="rucio-cs3-bench-", dir=place) as folder:
-        with Run(Path(folder), sizes["rounds"], told.peers) as run:
-            begun = os.getloadavg()
-            try:
-                for case in cases:
-                    run.case(case)
-                if "rucio upload".startswith(only) and sizes["uploads"]:
-                    rucio_upload.measure(run, sizes["uploads"])
-            except KeyboardInterrupt:
-                run.left_out["the rest"] = "the run was interrupted"
-            facts = {**_facts(kind), "load": {"before": begun, "after": os.getloadavg()}}
-            found = report.collect(run, facts)
+    with contextlib.ExitStack() as stack:  # what runs ends before its folder goes
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rucio-cs3-bench-", dir=place))
+        run = stack.enter_context(Run(Path(folder), sizes["rounds"], told.peers))
+        begun = os.getloadavg()
+        try:
+            for case in cases:
+                run.case(case)
+            if "rucio upload".startswith(only) and sizes["uploads"]:
+                rucio_upload.measure(run, sizes["uploads"])
+        except KeyboardInterrupt:
+            run.left_out["the rest"] = "the run was interrupted"
+        facts = {**_facts(kind), "load": {"before": begun, "after": os.getloadavg()}}
+        found = report.collect(run, facts)
     told.out.mkdir(parents=True, exist_ok=True)
     report.write(found, told.out)
     plot.write(found, told.out / "bench.png")

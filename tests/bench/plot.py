@@ -19,7 +19,7 @@ def write(found: dict, path: Path) -> None:
         print("no picture: pip install '.[bench]'")
         return
     mpl.use("Agg")
-    from matplotlib import pyplot  # noqa: PLC0415
+    from matplotlib import pyplot as plt  # noqa: PLC0415
 
     rows = [row for row in found["medians"] if "bad" not in row]
     bars = list(dict.fromkeys((row["case"], row["verb"]) for row in rows if not row["group"] and row["peer"] in PEERS))
@@ -29,7 +29,7 @@ def write(found: dict, path: Path) -> None:
         return
     columns = 4
     lines = -(-cells // columns)
-    figure, grid = pyplot.subplots(lines, columns, figsize=(4.2 * columns, 2.7 * lines), squeeze=False)
+    figure, grid = plt.subplots(lines, columns, figsize=(4.2 * columns, 2.7 * lines), squeeze=False)
     axes = iter(grid.flat)
     for case, verb in bars:
         _bars(next(axes), f"{case}: {verb}", [row for row in rows if (row["case"], row["verb"]) == (case, verb)])
@@ -41,7 +41,7 @@ def write(found: dict, path: Path) -> None:
         rest.axis("off")
     figure.tight_layout()
     figure.savefig(path, dpi=90)
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 def _bars(axis, title: str, rows: list[dict]) -> None:

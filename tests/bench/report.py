@@ -58,15 +58,19 @@ def markdown(found: dict) -> str:
     lines = [
         "# Benchmark",
         "",
-        f"{facts['date']}, {facts['cores']} cores, kernel {facts['kernel']}, Python {facts['python']}, files on "
-        f"{facts['files on']}, load {load}. Client and server share the machine: ratios say more than figures.",
+        (
+            f"{facts['date']}, {facts['cores']} cores, kernel {facts['kernel']}, Python {facts['python']}, files on "
+            f"{facts['files on']}, load {load}. Client and server share the machine: ratios say more than figures."
+        ),
         "",
         *(f"- server, {kind}: {what}" for kind, what in found["servers"].items()),
         *(f"- {PEERS[name].what}: {version}" for name, version in found["versions"].items()),
         *(f"- **not measured**: {what}: {why}" for what, why in found["left_out"].items()),
         "",
-        "Medians. Seconds and CPU of a library are those of the work, of a program those of the whole process; "
-        "memory is the peak of the whole process. The last column is the time of a peer as a multiple of ours.",
+        (
+            "Medians. Seconds and CPU of a library are those of the work, of a program those of the whole process; "
+            "memory is the peak of the whole process. The last column is the time of a peer as a multiple of ours."
+        ),
         "",
         *_targets(found["targets"]),
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +22,10 @@ DOMAINS = {"wan": {"read": 1, "write": 1, "delete": 1}, "lan": {"read": 1, "writ
 
 def measure(run: Run, count: int) -> None:
     try:
+        import rucio.web.rest  # noqa: F401, PLC0415 - the server, which the client alone has not
+
         from demo.sandbox import Sandbox  # noqa: PLC0415 - an extra
         from demo.storage import Protocol  # noqa: PLC0415
-
-        import rucio.web.rest  # noqa: F401, PLC0415 - the server, which the client alone has not
     except ImportError:
         run.left_out[CASE] = "pip install '.[demo]'"
         return

@@ -9,9 +9,21 @@ from pathlib import Path
 
 import pytest
 
-nginx = pytest.importorskip("tests.bench.nginx")
+from tests.bench import nginx
+from tests.bench.longlink import DELAY, FAR, LongLink, NoLongLink
+from tests.bench.measure import Failed, Files, timed
+
 ROOT = Path(__file__).parents[3]
 MIB = 1 << 20
+# Nobody listens there, and that is an answer from the other end.
+ROUND_TRIP = """
+import socket, sys, time
+begun = time.perf_counter()
+try:
+    socket.create_connection((sys.argv[1], 9), 10)
+except ConnectionRefusedError:
+    print(time.perf_counter() - begun)
+"""
 
 
 @pytest.fixture
@@ -34,8 +46,9 @@ def report(tmp_path):
         "--uploads",
         "0",
     ]
-    options = ["--peers", "client", "curl", "bare", "--only", "big", "--only", "small", "--folder", tmp_path]
+    options = ["--peers", "client", "curl", "bare", "--only", "big", "--only", "small", "--folder", work]
     subprocess.run([*command, *options, "--out", tmp_path / "out"], cwd=ROOT, check=True, capture_output=True)
+    assert not list(work.iterdir()), "files are left"
     return tmp_path
 
 
@@ -53,6 +66,46 @@ def test_a_tiny_run_measures_everything(report):
         assert min(row["seconds"], row["cpu"], row["peak_mib"]) > 0
         assert row["process"]["seconds"] >= row["seconds"]
     assert "our client" in (report / "out" / "bench.md").read_text()
-    assert not [path for path in report.iterdir() if path.name != "out"], "files are left"
     texts = [file.read_text(errors="replace") for file in (report / "out").iterdir()]
     assert not [text for text in texts if "relativity" in text or str(report) in text]
+
+
+@pytest.mark.parametrize("spoil", ["content", "length", "missing", "more"])
+def test_a_peer_that_moved_other_bytes_is_found_out(tmp_path, spoil):
+    files = Files(tmp_path / "source", 5000, 3)
+    there = tmp_path / "there"
+    shutil.copytree(files.folder, there)
+    assert files.wrong(there) is None
+    victim = there / files.names[1]
+    if spoil == "content":
+        victim.write_bytes(victim.read_bytes()[::-1])
+    elif spoil == "length":
+        victim.write_bytes(victim.read_bytes()[:-1])
+    elif spoil == "missing":
+        victim.unlink()
+    else:
+        (there / "more").touch()
+    assert files.wrong(there)
+
+
+def test_cost_is_that_of_the_program_alone(tmp_path):
+    ballast = bytearray(os.urandom(1 << 20)) * 200  # in this process, which a child would begin with
+    cost = timed(["true"], tmp_path, dict(os.environ))
+    assert cost["seconds"] > 0
+    assert cost["peak_mib"] < 100, len(ballast)
+
+
+def test_a_program_that_fails_has_no_cost_but_a_reason(tmp_path):
+    with pytest.raises(Failed, match="no such thing"):
+        timed(["sh", "-c", "echo no such thing; exit 3"], tmp_path, dict(os.environ))
+
+
+@pytest.mark.slow
+def test_the_long_link_is_long():
+    try:
+        link = LongLink().__enter__()
+    except NoLongLink as reason:
+        pytest.skip(str(reason))
+    with link:
+        said = subprocess.run([*link.near, sys.executable, "-c", ROUND_TRIP, FAR], check=True, capture_output=True)
+    assert float(said.stdout) >= 2 * DELAY
