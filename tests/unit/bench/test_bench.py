@@ -33,6 +33,8 @@ def report(tmp_path):
         pytest.skip("curl is not installed: apt-get install curl")
     if not os.environ.get("RUCIO_CS3_TEST_REVA") and nginx.missing():
         pytest.skip(nginx.missing())
+    work = tmp_path / "work"
+    work.mkdir()
     command = [
         sys.executable,
         "-m",
