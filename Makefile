@@ -5,7 +5,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit suite pythons clean venv-demo venv-test
+.PHONY: help demo test lint types unit suite pythons bench clean venv-demo venv-test venv-bench
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +33,17 @@ suite: venv-test ## Run the whole test suite; 90 % of the lines have to be cover
 pythons: ## Run the quick tests on the oldest Python that we support and on the newest at hand
 	@PYTHON=$(PYTHON) .ci/test-pythons
 
+bench: venv-bench ## Measure us beside our peers; ARGS=--full for all sizes, ARGS=--help for more
+	@$(BIN)/python -m tests.bench $(ARGS)
+
 venv-demo:
 	@.ci/make-venv $(PYTHON) $(VENV) demo
 
 venv-test:
 	@.ci/make-venv $(PYTHON) $(VENV) demo,test
 
+venv-bench:
+	@.ci/make-venv $(PYTHON) $(VENV) bench,demo,test
+
 clean: ## Remove what was made here
-	rm -rf .venv* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv* bench-results .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

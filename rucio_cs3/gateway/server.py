@@ -96,7 +96,8 @@ class Gateway:
 
     `calls` says what was asked, `faults` lets things go wrong. The WebDAV door at `webdav_url` opens on the CS3 path
     `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted. Where uploads
-    are processed, that takes `processing` seconds.
+    are processed, that takes `processing` seconds. `data_url` is told to clients instead of our own data server, where
+    another one serves the same folder.
 
     Raises:
         CannotServe: the root, an address or a certificate cannot be used.
@@ -119,6 +120,7 @@ class Gateway:
         offer_faults: bool = False,
         webdav_namespace: str | None = None,
         processing: float = 1.0,
+        data_url: str | None = None,
     ) -> None:
         self.behaviour = BEHAVIOURS[behave]
         self.calls, self.faults = Calls(), Faults()
@@ -138,7 +140,7 @@ class Gateway:
             opens_on = clean(webdav_namespace or self.behaviour.mount)
             self._site = self._assemble(known, login, tokens, quota, opens_on, processing)
             pool = self._workers()
-            self.data_url = self._serve_http(host, http_port, tls, offer_faults=offer_faults)
+            self.data_url = self._serve_http(host, http_port, tls, data_url, offer_faults=offer_faults)
             self.webdav_url = f"{self.data_url}{WEBDAV}"
             self.address = self._serve_grpc(host, grpc_port, tls, pool)
         except BaseException:
@@ -212,7 +214,7 @@ class Gateway:
         self._cleanup.callback(lambda: server.stop(grace=None).wait())
         return f"{host}:{bound}"
 
-    def _serve_http(self, host: str, port: int, tls: Tls | None, *, offer_faults: bool) -> str:
+    def _serve_http(self, host: str, port: int, tls: Tls | None, data_url: str | None, *, offer_faults: bool) -> str:
         handler = type("Handler", (DataHandler,), {"site": self._site, "offers_faults": offer_faults})
         try:
             server = DataServer((host, port), handler)
@@ -222,7 +224,7 @@ class Gateway:
         if tls:
             server.secure(tls.for_http())
         url = f"{'https' if tls else 'http'}://{host}:{server.server_port}"
-        endpoints = Endpoints(self._site, url)
+        endpoints = Endpoints(self._site, data_url or url)
         self._service = (SpaceService if self.behaviour.has_spaces else Service)(self._site, endpoints)
         handler.endpoints, handler.service = endpoints, self._service  # type: ignore[attr-defined]
         server.start()

@@ -21,6 +21,7 @@ MACHINE_SECRET = "conformance-machine-secret"
 JWT_SECRET = "conformance-jwt-secret-of-32-bytes-and-more"
 TRANSFER_SECRET = "conformance-transfer-secret-of-32-bytes"
 START_SECONDS = 30
+LOOPBACK = "127.0.0.1"
 DAV = "/remote.php/webdav"
 PORTS = ("GRPC", "HTTP", "DATA", "MACHINE", "BEARER", "APPAUTH", "STORAGE")
 
@@ -32,7 +33,9 @@ def line_of(program: Path) -> str:
 
 
 @contextlib.contextmanager
-def running(program: Path, behaviour: Behaviour, folder: Path, issuer: str) -> Iterator[tuple[str, str]]:
+def running(
+    program: Path, behaviour: Behaviour, folder: Path, issuer: str, host: str = LOOPBACK
+) -> Iterator[tuple[str, str]]:
     """A daemon until the end of the block; yields the addresses of the gateway and of the WebDAV door."""
     (folder / "data").mkdir()
     for path in (folder, folder / "data"):
@@ -41,6 +44,7 @@ def running(program: Path, behaviour: Behaviour, folder: Path, issuer: str) -> I
     users = CONFIGURATIONS / ("users-ceph.json" if behaviour.name == "reva-ceph" else "users.json")
     values = {
         **ports,
+        "HOST": host,
         "ROOT": str(folder),
         "USERS": str(folder / "users.json"),
         "GROUPS": str(CONFIGURATIONS / "groups.json"),
@@ -68,8 +72,8 @@ def running(program: Path, behaviour: Behaviour, folder: Path, issuer: str) -> I
         )
     wanted = PORTS if behaviour.has_spaces else ("GRPC", "HTTP", "DATA")
     try:
-        wait_for_ports(daemon, [int(ports[name]) for name in wanted if name != "APPAUTH"], log)
-        yield f"127.0.0.1:{ports['GRPC']}", f"http://127.0.0.1:{ports['HTTP']}{DAV}"
+        wait_for_ports(daemon, host, [int(ports[name]) for name in wanted if name != "APPAUTH"], log)
+        yield f"{host}:{ports['GRPC']}", f"http://{host}:{ports['HTTP']}{DAV}"
     finally:
         daemon.send_signal(signal.SIGKILL)  # it has nothing to save, and takes its time otherwise
         daemon.wait()
@@ -95,22 +99,22 @@ def filled(parts: list[str], values: dict[str, str]) -> str:
     text = "".join((CONFIGURATIONS / part).read_text() for part in parts)
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
-    return text
+    return text.replace(LOOPBACK, values["HOST"])
 
 
 def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
-            one.bind(("127.0.0.1", 0))
+            one.bind((LOOPBACK, 0))
         return [one.getsockname()[1] for one in sockets]
 
 
-def wait_for_ports(daemon: subprocess.Popen, ports: list[int], log: Path) -> None:
+def wait_for_ports(daemon: subprocess.Popen, host: str, ports: list[int], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     for port in ports:
         while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
                 break
             if daemon.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"revad did not start:\n{log.read_text(errors='replace')[-2000:]}")

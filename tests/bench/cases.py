@@ -1,0 +1,51 @@
+"""What is measured: one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MIB = 1 << 20
+EVERYBODY = ("client", "plugin", "curl", "webdav", "cs3client", "rclone", "davix", "gfal2")
+SMALL = ("client", "plugin", "bare", "curl", "webdav", "cs3client", "rclone", "davix", "gfal2")
+
+
+@dataclass(frozen=True)
+class Case:
+    """`count` files of `size` bytes, moved by each of `peers`: up, stat, down, delete, as far as `verbs` says so."""
+
+    name: str
+    size: int
+    count: int = 1
+    threads: int = 1
+    verbs: tuple[str, ...] = ("up", "down")
+    peers: tuple[str, ...] = EVERYBODY
+    site: str = "plain"  # or tls, or long: 50 ms away
+    rounds: int | None = None
+    group: str = field(default="")
+
+
+def table(big: int, small: int, far: int, sizes: list[int], counts: list[int]) -> list[Case]:
+    """The cases, with the sizes that were asked for."""
+    every = ("up", "stat", "down", "delete")
+    growth = ("client", "curl")
+    return [
+        Case("big", big),
+        Case("big, TLS", big, site="tls"),
+        Case("small", 4096, small, verbs=every, peers=SMALL),
+        Case("small, 16 threads", 4096, small, threads=16, verbs=every, peers=SMALL),
+        Case("long link", far, site="long"),
+        Case("long link, small", 4096, min(small, 20), site="long", peers=SMALL, rounds=1),
+        *(Case(f"size {human(size)}", size, peers=growth, rounds=1, group="size") for size in sizes),
+        *(
+            Case(f"count {count}", 4096, count, threads=16, peers=growth, rounds=1, group="count", verbs=every)
+            for count in counts
+        ),
+    ]
+
+
+def human(size: int) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024 or size % 1024:
+            return f"{size} {unit}"
+        size //= 1024
+    return f"{size} GiB"
