@@ -124,7 +124,8 @@ def test_no_repr_shows_a_secret(load, settings, gateway, tmp_path):
     site = settings["sites"][gateway.address]
     del site["machine_secret_file"]
     site["machine_secret"] = SECRET
+    settings["metrics"] = {"token": SECRET}
     (tmp_path / "broker.toml").touch(mode=0o600)
     config = load(settings)
-    assert config.sites[gateway.address].secret() == SECRET
+    assert config.sites[gateway.address].secret() == config.metrics.secret() == SECRET
     assert SECRET not in repr(config)
