@@ -16,14 +16,21 @@ from rucio_cs3 import deadline
 from rucio_cs3.checksums import normalise
 from rucio_cs3.credentials import jwt
 from rucio_cs3.errors import (
+    AlreadyExists,
     ChecksumMismatch,
     Cs3Error,
     Interrupted,
+    InvalidRequest,
+    Locked,
     NotFound,
     NotStored,
+    PermissionDenied,
+    PreconditionFailed,
     Processing,
     ServerError,
     SizeMismatch,
+    StorageFull,
+    TokenRejected,
     TurnedDown,
     Unavailable,
     WrongContent,
@@ -50,6 +57,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 FIRST_LOOK, LATER_LOOKS = 0.1, 2.0  # seconds between looks at what the storage is processing: doubled up to the last
 LATE_COMMIT = (0.0, 0.1, 0.3, 1.0)  # seconds; a server notices a cut upload a moment after us, and commits it then
+
+# After these the server is done with what was sent: nothing of it can be committed later.
+ANSWERED = (
+    AlreadyExists,
+    ChecksumMismatch,
+    InvalidRequest,
+    Locked,
+    NotStored,
+    PermissionDenied,
+    PreconditionFailed,
+    SizeMismatch,
+    StorageFull,
+    TokenRejected,
+)
 
 
 class Uploads:
@@ -117,7 +138,7 @@ class Uploads:
                 self._folders.forget(ref.parent)
                 if not delivery.goes_on_after(error):
                     delivery.give_up()
-                    self._discard(staging, late=tally.size > 0)
+                    self._discard(staging, late=tally.size > 0 and not isinstance(error, ANSWERED))
                     if staging == ref and tally.size:
                         self._doubtful[ref] = None
                 raise

@@ -9,12 +9,6 @@ from __future__ import annotations
 import os
 
 GAPS: list[tuple[str, str, str, str]] = [
-    (
-        "opencloud-async",
-        "test_wrong_source_is_found_before_it_has_a_name_and_once*",
-        "xfail",
-        "the client does not wait to delete what a failed upload left until it has been processed",
-    ),
     ("real-opencloud-async", "*", "skip", "it needs a NATS server and a postprocessing service beside the daemon"),
     ("*opencloud*", "test_*_apps.py::*", "skip", "application passwords of this line were not looked at yet"),
 ]
