@@ -80,6 +80,20 @@ def test_it_ends_in_the_right_bytes(site, liar, tmp_path, way):
     assert liar.starts == starts
 
 
+SHIFTED = {
+    "start": lambda r: r.but(Content_Range=f"bytes 0-{2 * MIB + 11}/{3 * MIB + 17}", body=bytes(2 * MIB + 12)),
+    "end": lambda r: r.but(Content_Range=f"bytes {K}-{K + 9}/{3 * MIB + 17}", Content_Length=10, body=bytes(10)),
+    "version": lambda r: r.but(ETag='"2"', body=bytes(len(r.body))),
+}
+
+
+@pytest.mark.parametrize("what", SHIFTED)
+def test_other_bytes_than_asked_for_are_not_taken_where_no_checksum_would_tell(site, liar, tmp_path, what):
+    site.info = dataclasses.replace(site.info, checksums={})
+    liar.lies = [cut(K), SHIFTED[what]]
+    assert fetched(site, tmp_path) == liar.content
+
+
 # The same to every request.
 ENDS = {
     "shorter": (lambda r: r.but(Content_Length=K, sent=K), errors.SizeMismatch, "has 1048581 bytes instead of 3145745"),
@@ -118,10 +132,10 @@ def test_it_goes_on_after_a_reset(site, liar, tmp_path):
 
 
 def test_it_goes_on_after_a_silence(site, liar, tmp_path):
-    site = site.again(stall_timeout=0.2)
+    site = site.again(stall_timeout=1.0)
     liar.lies = [cut(K, "stall")]
     assert fetched(site, tmp_path) == liar.content
-    assert liar.starts == [None, K]
+    assert K in liar.starts
 
 
 def test_a_server_that_stays_silent(site, liar, tmp_path):

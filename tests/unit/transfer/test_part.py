@@ -205,7 +205,7 @@ KILLED = """if True:
     class Far:
         url, content = sys.argv[1], b""
     download.NOTED_EVERY = 1
-    site = liar.Site(Far())
+    site = liar.Site(Far(), stall_timeout=60.0)
     site.info = dataclasses.replace(site.info, size=int(sys.argv[3]), checksums={"adler32": sys.argv[4]})
     site.downloads.to_path("/f", sys.argv[2], resume=True, progress=lambda *now: print(*now, flush=True))
     """
@@ -223,7 +223,7 @@ def test_a_process_that_is_killed_is_taken_up_by_the_next(site, liar, tmp_path, 
         killed.stdout.readline()
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert sorted(os.listdir(tmp_path)) == [PART, NOTE]
+    assert {PART, NOTE} <= set(os.listdir(tmp_path))  # and maybe a half-written note
     liar.requests.clear()
     assert fetch() == liar.content
     [start] = liar.starts
