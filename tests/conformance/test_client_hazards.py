@@ -45,9 +45,9 @@ def test_hazard_12_a_token_that_expires_after_the_root_was_seen(storage, client,
     root.resolve()
     for question in (lambda: root.stat("f"), lambda: root.delete("f")):
         client.tokens._token = storage.forge(client.tokens.get(), exp=int(time.time()) - 60)
-        logins = client.logins
+        logins = client.tokens.logins
         question()
-        assert client.logins == logins + 1
+        assert client.tokens.logins == logins + 1
     with pytest.raises(errors.NotFound):
         root.stat("f")
 

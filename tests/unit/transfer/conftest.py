@@ -88,6 +88,7 @@ def site(liar, no_pause):
         one.servers.close()
 
 
+@pytest.fixture
 def quick(monkeypatch):
     """No long pauses between attempts."""
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.001)
