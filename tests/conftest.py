@@ -25,6 +25,17 @@ for name in [name for name in os.environ if name.startswith(("BEARER_TOKEN", "RU
 os.environ["RUCIO_CS3_CACHE"] = "off"  # a gateway on a port that another one had before would be shown its tokens
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What a reader of the last lines has to know. Here, because the hooks of folders are not heard beside workers."""
+    passed = [report.nodeid for report in terminalreporter.stats.get("passed", []) if report.when == "call"]
+    cells = sum("/test_fault_matrix.py::" in test for test in passed)
+    if cells:
+        terminalreporter.write_line(f"ok fault matrix: {cells} cells ended in a right file or a clear error")
+    if any("tests/conformance/" in test for test in passed) and not os.environ.get("RUCIO_CS3_TEST_REVA"):
+        told = "the conformance suite ran on the embedded gateway only, not on a real Reva: set RUCIO_CS3_TEST_REVA"
+        terminalreporter.write_line(f"NOTICE: {told}", yellow=True)
+
+
 @pytest.fixture(scope="session")
 def idp():
     """A real OpenID Connect provider, a tests.idp.idp.Idp."""

@@ -39,14 +39,6 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(getattr(pytest.mark, outcome)(reason=f"{name}: {reason}", **kwargs))
 
 
-def pytest_terminal_summary(terminalreporter):
-    if not storages.real_names():
-        terminalreporter.write_line(
-            f"NOTICE: the conformance suite ran on the embedded gateway only, not on a real Reva: set {storages.REVA}",
-            yellow=True,
-        )
-
-
 @pytest.fixture(scope="session")
 def issuer():
     issuer = Issuer()

@@ -21,7 +21,7 @@ def processing(storage, folder):
 @pytest.fixture
 def hasty(storage):
     """A client that soon loses patience."""
-    with storage.client(stall_timeout=0.3, retries=0) as client:
+    with storage.client(processing_timeout=0.3, retries=0) as client:
         yield client
 
 
@@ -37,7 +37,7 @@ def test_an_upload_is_over_when_it_has_been_processed(client, folder):
 
 def test_an_upload_that_is_turned_down(client, folder, processing):
     processing("turned_down")
-    with pytest.raises(errors.NotStored, match="no such file"):
+    with pytest.raises(errors.NotStored, match="turned them down"):
         upload(client, f"{folder}/f")
     assert list(client.files.list(folder)) == []
 
