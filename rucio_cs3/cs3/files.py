@@ -22,6 +22,7 @@ from rucio_cs3.errors import (
     NotDirectory,
     NotFound,
     PreconditionFailed,
+    Processing,
 )
 from rucio_cs3.model import Quota, Ref
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ROOT_STAYS = "refusing to delete what may be the root of a storage"  # the second line would lose the whole space
+FIRST_LOOK, LATER_LOOKS = 0.1, 2.0  # seconds between looks at what is being processed: doubled up to the last
 WAY_BACK = (0.0, 0.2, 1.0, 3.0)  # seconds between attempts to undo
 
 
@@ -178,7 +180,7 @@ class Files:
             self._step_back(aside, new, error)
             raise
         try:
-            self.delete(aside)
+            self.discard(aside)
         except Cs3Error as error:
             log.warning("%s is in place, but what it replaced could not be removed: %s", new, error)
 
@@ -255,6 +257,18 @@ class Files:
         if not (recursive or info.is_file):
             raise IsDirectory(f"it is a {info.kind}, not a file", path=str(ref))
         self._channel.call("Delete", provider.DeleteRequest(ref=wire.reference(ref)), path=str(ref))
+
+    def discard(self, ref: Ref) -> None:
+        """Delete what nobody wants as soon as the storage, which may have checks of its own to finish, lets it go."""
+        pause = FIRST_LOOK
+        while True:
+            try:
+                self.delete(ref)
+            except Processing:
+                deadline.sleep(pause)
+                pause = min(2 * pause, LATER_LOOKS)
+            else:
+                return
 
     def set_xattrs(self, target: Target, values: Mapping[str, str]) -> None:
         """Attach key-value pairs. Some drivers key them by path: they outlive the file and stick to the next one."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rucio_cs3 import deadline
 from rucio_cs3.checksums import normalise
 from rucio_cs3.credentials import jwt
+from rucio_cs3.cs3.files import FIRST_LOOK, LATER_LOOKS
 from rucio_cs3.errors import (
     AlreadyExists,
     ChecksumMismatch,
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.local import Source
 
 log = logging.getLogger(__name__)
-FIRST_LOOK, LATER_LOOKS = 0.1, 2.0  # seconds between looks at what the storage is processing: doubled up to the last
 LATE_COMMIT = (0.0, 0.1, 0.3, 1.0)  # seconds; a server notices a cut upload a moment after us, and commits it then
 
 # After these the server is done with what was sent: nothing of it can be committed later.
@@ -265,24 +265,12 @@ class Uploads:
         for pause in pauses:
             time.sleep(pause)
             try:
-                self._delete_processed(staging)
+                self._files.discard(staging)
             except NotFound:
                 continue
             except Cs3Error as error:
                 log.warning("could not remove what a failed upload left: %s", error)
             return
-
-    def _delete_processed(self, staging: Ref) -> None:
-        """A storage deletes nothing before it has finished its own checks."""
-        pause = FIRST_LOOK
-        while True:
-            try:
-                self._files.delete(staging)
-            except Processing:
-                time.sleep(deadline.at_most(pause))
-                pause = min(2 * pause, LATER_LOOKS)
-            else:
-                return
 
 
 def _hashed(source: Source, expected: Mapping[str, str]) -> dict[str, str]:

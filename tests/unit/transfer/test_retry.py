@@ -130,7 +130,7 @@ def busy(wish):
 @pytest.fixture
 def pauses(monkeypatch):
     found = []
-    monkeypatch.setattr(module.time, "sleep", found.append)
+    monkeypatch.setattr(deadline, "sleep", found.append)
     return found
 
 
