@@ -186,9 +186,7 @@ class Gateway:
         self._cleanup.callback(lambda: server.stop(grace=None).wait())
         return f"{host}:{bound}"
 
-    def _serve_http(
-        self, host: str, port: int, tls: Tls | None, data_url: str | None, *, offer_faults: bool
-    ) -> str:
+    def _serve_http(self, host: str, port: int, tls: Tls | None, data_url: str | None, *, offer_faults: bool) -> str:
         handler = type("Handler", (DataHandler,), {"site": self._site, "offers_faults": offer_faults})
         try:
             server = DataServer((host, port), handler)
