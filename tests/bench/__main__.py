@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.metadata
 import os
 import platform
 import shutil
@@ -60,7 +61,8 @@ def options() -> argparse.Namespace:
 
 def main() -> int:
     told = options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped then, too
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was measured so far is written; a shell's & ignores the first
+        signal.signal(number, signal.default_int_handler)
     sizes = {**(told.sizes_of or QUICK)}
     sizes |= {key: value for key, value in vars(told).items() if key in sizes and value is not None and key != "sizes"}
     cases = table(sizes["big"], sizes["small"], sizes["far"], sizes["sizes"], sizes["counts"])
@@ -96,6 +98,13 @@ def _place(folder: Path | None, needed: int) -> tuple[str | None, str]:
     return None, "the disk of temporary files, as tmpfs has no room"
 
 
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def _available() -> int:
     lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
@@ -106,6 +115,7 @@ def _facts(kind: str) -> dict:
         "date": time.strftime("%Y-%m-%d"),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in ("grpcio", "urllib3", "requests", "zlib-ng")},
         "cores": os.cpu_count(),
         "files on": kind,
     }

@@ -65,6 +65,7 @@ def markdown(found: dict) -> str:
         "",
         *(f"- server, {kind}: {what}" for kind, what in found["servers"].items()),
         *(f"- {PEERS[name].what}: {version}" for name, version in found["versions"].items()),
+        f"- libraries: {', '.join(f'{name} {version}' for name, version in facts['libraries'].items())}",
         *(f"- **not measured**: {what}: {why}" for what, why in found["left_out"].items()),
         "",
         (
