@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import random
@@ -123,7 +124,7 @@ CELLS = [
     for behaviour, size, disturbance, place, often in itertools.product(
         way.behaviours, SIZES, DISTURBANCES, PLACES, ("once", "always")
     )
-    if (disturbance, often) != ("restart", "always")
+    if often == "once" or (size == "small" and disturbance != "restart")  # giving up does not depend on the size
 ]
 
 
@@ -133,6 +134,7 @@ class Site:
     def __init__(self, folder, behaviour) -> None:
         self._folder, self._behaviour = folder, behaviour
         self._ports = (0, 0)
+        self._clients = contextlib.ExitStack()
         self.start()
 
     def start(self) -> None:
@@ -143,15 +145,18 @@ class Site:
         )
 
     def stop(self) -> None:
+        self._clients.close()
         self.gateway.stop()
 
     def restart(self) -> None:
-        self.stop()
+        self.gateway.stop()
         self.start()
 
+    @functools.cache  # noqa: B019 - it lives as long as the module
     def client(self, **settings) -> Cs3Client:
+        """One for many cells, as a daemon has."""
         login = {"username": EINSTEIN.username, "password": EINSTEIN.password, "tls": False}
-        return Cs3Client(gateway=self.gateway.address, **login, **settings)
+        return self._clients.enter_context(Cs3Client(gateway=self.gateway.address, **login, **settings))
 
 
 class Restart:
@@ -200,13 +205,13 @@ def test_it_ends_well(cell, sites, tmp_path):
     site, way = sites(cell.behaviour), WAYS[cell.way]
     data = content(SIZES[cell.size])
     folder = f"{home_of(site.gateway.behaviour, EINSTEIN).rstrip('/')}/{cell}"
-    with site.client(stall_timeout=0.5, retries=3, **way.settings) as client:
-        client.files.mkdir(folder)
-        disturb = fetch if way.method == "GET" else store
-        try:
-            disturb(cell, site, client, folder, data, tmp_path)
-        finally:
-            site.gateway.faults.clear()
+    client = site.client(stall_timeout=0.5, retries=3 if cell.often == "once" else 1, **way.settings)
+    client.files.mkdir(folder)
+    disturb = fetch if way.method == "GET" else store
+    try:
+        disturb(cell, site, client, folder, data, tmp_path)
+    finally:
+        site.gateway.faults.clear()
 
 
 def store(cell, site, client, folder, data, tmp_path):
@@ -220,9 +225,8 @@ def store(cell, site, client, folder, data, tmp_path):
     )
     site.gateway.faults.clear()
     sink = io.BytesIO()
-    with site.client() as other:
-        other.download(path, sink)
-        left = [entry.name for entry in other.files.list(folder) if not late(cell, entry.name)]
+    site.client().download(path, sink)
+    left = [entry.name for entry in site.client().files.list(folder) if not late(cell, entry.name)]
     assert sink.getvalue() == (older if failed else data)
     assert left == ["data"]
 
