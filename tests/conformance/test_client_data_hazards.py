@@ -13,7 +13,8 @@ import zlib
 import pytest
 
 from rucio_cs3 import errors
-from rucio_cs3.transfer import retry
+from rucio_cs3.transfer import delivery, retry
+from tests.conformance.relay import Relay
 from tests.conformance.sending import OLD, eventually
 from tests.conformance.test_client_uploads import Cut
 
@@ -255,3 +256,41 @@ def test_hazard_23_it_is_kept_where_nobody_else_reads(tus, folder, source, tmp_p
     assert json.loads(kept.read_text())["endpoint"]["url"].startswith("http")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+
+
+# 24: what was given up may arrive late, and be written into a file that is finished
+
+
+@pytest.mark.breaks_storage
+def test_hazard_24_what_arrives_late_spoils_nothing(tus, storage, folder, source, monkeypatch):
+    with tus(stall_timeout=1, retries=3) as client:
+        relay = Relay(monkeypatch, after=MIB)
+        try:
+            client.upload(source, f"{folder}/f")
+            relay.release()
+        finally:
+            relay.close()
+            monkeypatch.undo()
+    assert relay.late
+    with storage.client() as client:
+        assert content(client, f"{folder}/f") == DATA
+        assert "f" in names(client, folder)
+
+
+# 25: an upload that has all its bytes and failed in the end answers 204 to a PATCH of no more
+
+
+def test_hazard_25_an_upload_that_failed_in_the_end_is_not_taken_for_done(tus, wire, folder, source, monkeypatch):
+    """It failed because somebody made the file meanwhile: under a name that is ours, so it goes."""
+
+    def make(done, total):
+        if done == SIZE and not made:
+            made.append(wire.put(f"{folder}/f", OLD))
+
+    made = []
+    monkeypatch.setattr(delivery, "FINISHING", 0.1)
+    with tus() as client:
+        client.upload(source, f"{folder}/f", temporary=True, progress=make)
+        assert made == [200]
+        assert content(client, f"{folder}/f") == DATA
+        assert names(client, folder) == ["f"]
