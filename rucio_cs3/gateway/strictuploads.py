@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import threading
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.gateway.checks import Checks, NotFinished, Terms
-from rucio_cs3.gateway.uploads import Upload, Uploads
+from rucio_cs3.gateway.uploads import Upload, Uploads, part_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +38,10 @@ class StrictUploads(Uploads):
         self._one_at_a_time = threading.Lock()
 
     def begin(self, place: Place, user: User, request: Any, length: int) -> Upload:
-        """!! To announce no bytes is to upload an empty file."""
-        terms = self._checks.agree(place, user, request, length)
+        """!! To announce no bytes is to upload an empty file; to announce a part of a file, that file."""
+        part = part_of(place.below, "INVALID_ARGUMENT")
+        whole = self._spaces.place(part["name"], user) if part else place
+        terms = self._checks.agree(whole, user, request, length)
         upload = self._keep(StrictUpload(str(uuid.uuid4()), place.below, user.username, length, terms))
         if not length:
             self.finish(upload)
@@ -48,12 +49,12 @@ class StrictUploads(Uploads):
 
     def receive(self, upload: Upload, blocks: Iterable[bytes | memoryview], length: int | None) -> Place | None:
         self.append(upload, blocks)
-        return None if length is None else self.finish(upload)
+        return None if length is None else self.finish(upload, may_be_part=True)
 
-    def finish(self, upload: Upload) -> Place | None:
+    def finish(self, upload: Upload, *, may_be_part: bool = False) -> Place | None:
         """Raises NotFinished, and what has come stays; but not if its checksum is wrong."""
         assert isinstance(upload, StrictUpload)
-        whole = self._assemble(upload)
+        whole = self._assemble(upload) if may_be_part else (self.content(upload), upload.below)
         if not whole:
             self.drop(upload)
             return None
@@ -64,9 +65,8 @@ class StrictUploads(Uploads):
         except NotFinished:
             self.drop(upload)
             raise
-        name = upload.terms.name and posixpath.basename(below)
         with self._one_at_a_time:
-            place = self._checks.target(upload.terms, self._owner(upload), name)
+            place = self._checks.target(upload.terms, self._owner(upload), upload.terms.name)
             self._checks.check(upload.terms, place, self._owner(upload), length)
             os.utime(content, ns=(upload.terms.mtime, upload.terms.mtime))
             if length and self._processing:

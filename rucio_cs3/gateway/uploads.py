@@ -39,6 +39,14 @@ class Upload:
     length: int
 
 
+def part_of(below: str, code: str) -> re.Match[str] | None:
+    """What a name says of the file that it is a part of, if it does. Raises Refused with `code` for a part too many."""
+    part = CHUNK_NAME.fullmatch(below)
+    if part and int(part["number"]) >= int(part["total"]):
+        raise Refused(code, f"current chunk:{part['number']} exceeds total number of chunks:{part['total']}")
+    return part
+
+
 class Uploads:
     """Sessions survive a restart. Those that nobody finishes stay, as on the real ones."""
 
@@ -89,9 +97,9 @@ class Uploads:
             self.append(upload, blocks)
         except BodyCut:
             if self._behaviour.keeps_killed_uploads:
-                self.finish(upload)
+                self.finish(upload, may_be_part=True)
             raise
-        return self.finish(upload)
+        return self.finish(upload, may_be_part=True)
 
     def append(self, upload: Upload, blocks: Iterable[bytes | memoryview]) -> None:
         """Add to what is there. Raises BodyCut after having kept what arrived."""
@@ -99,13 +107,13 @@ class Uploads:
             for block in blocks:
                 file.write(block)
 
-    def finish(self, upload: Upload) -> Place | None:
+    def finish(self, upload: Upload, *, may_be_part: bool = False) -> Place | None:
         """Publish under the final name, over whatever is there: a file, or a whole folder.
 
         Returns:
-            Where; None when the name means a part of a file, and other parts are still to come.
+            Where; None when the name may mean a part of a file, and does, and other parts are still to come.
         """
-        whole = self._assemble(upload)
+        whole = self._assemble(upload) if may_be_part else (self.content(upload), upload.below)
         place = None
         if whole:
             content, below = whole
@@ -135,7 +143,7 @@ class Uploads:
 
     def _assemble(self, upload: Upload) -> tuple[Path, str] | None:
         """The content and its path, put together when it came in the parts of old ownCloud clients."""
-        part = CHUNK_NAME.fullmatch(upload.below) if self._behaviour.takes_chunk_names else None
+        part = part_of(upload.below, "INTERNAL") if self._behaviour.takes_chunk_names else None
         if not part:
             return self.content(upload), upload.below
         prefix = f"{upload.username}-{part['transfer']}-{part['total']}-"

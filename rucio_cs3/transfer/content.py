@@ -6,6 +6,7 @@ import contextlib
 import threading
 from dataclasses import dataclass
 from http import HTTPStatus
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from rucio_cs3.errors import Replaced, SizeMismatch, Unavailable
@@ -13,7 +14,7 @@ from rucio_cs3.transfer.http import abort, expect, fill, map_failures
 from rucio_cs3.transfer.ranges import NoRanges, Span, told_length, told_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rucio_cs3.cs3.files import Endpoint
     from rucio_cs3.model import Info, Ref
@@ -50,7 +51,10 @@ class Body:
 
 
 class Content:
-    """Servers ignore If-Match, so each answer is compared: its size with the storage's, its ETag with the first."""
+    """Servers ignore If-Match, so each answer is compared: its size with the storage's, the rest with the first.
+
+    Some make an ETag of the time of modification alone, and then only a checksum tells two contents apart.
+    """
 
     def __init__(
         self, ref: Ref, info: Info, gateway: Gateway, servers: DataServers, found: Found | None = None
@@ -58,6 +62,7 @@ class Content:
         self.ref = ref
         self.info = info
         self.etag = found.etag if found else None
+        self._checksum: str | None = None
         self._gateway = gateway
         self._servers = servers
         self._endpoint: Endpoint | None = None
@@ -131,9 +136,9 @@ class Content:
             span = Span.of(response)
             wrong = span is None or (span.start, span.end) != (start, end)
             if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-                self._compare(response.headers.get("ETag"), self.info.size if span is None else span.total)
+                self._compare(response.headers, self.info.size if span is None else span.total)
             elif response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                self._compare(None, told_size(response))
+                self._compare({}, told_size(response))
             else:
                 self._expect(response)
             self._servers.ranges.learn(endpoint.url, honours=not wrong)
@@ -145,7 +150,7 @@ class Content:
     def _whole(self, endpoint: Endpoint) -> Iterator[Body]:
         with self._servers.get(endpoint, path=str(self.ref)) as response:
             self._expect(response)
-            self._compare(response.headers.get("ETag"), told_length(response))
+            self._compare(response.headers, told_length(response))
             yield Body(0, response, endpoint.url, str(self.ref))
 
     def _expect(self, response: Any) -> None:
@@ -153,15 +158,17 @@ class Content:
             raise Unavailable("the data server does not find what the storage has just shown", path=str(self.ref))
         expect(response, (HTTPStatus.OK,), str(self.ref))
 
-    def _compare(self, etag: str | None, size: int | None) -> None:
+    def _compare(self, headers: Mapping[str, str], size: int | None) -> None:
         if size is not None and size != self.info.size:
             if self._answers:
                 self._refuse()
             raise SizeMismatch(f"the data server has {size} bytes instead of {self.info.size}", path=str(self.ref))
+        etag, checksum = headers.get("ETag"), headers.get("OC-Checksum")
         with self._lock:
-            known, self.etag = self.etag, self.etag or etag
+            known = ((self.etag, etag), (self._checksum, checksum))
+            self.etag, self._checksum = self.etag or etag, self._checksum or checksum
             self._answers += 1
-        if etag and known and etag != known:
+        if any(first and now and first != now for first, now in known):
             self._refuse()
 
     def _refuse(self) -> NoReturn:
@@ -170,4 +177,5 @@ class Content:
 
 
 def same_file(one: Info, other: Info) -> bool:
-    return (one.id, one.etag, one.size, one.mtime) == (other.id, other.etag, other.size, other.mtime)
+    facts = attrgetter("id", "etag", "size", "mtime", "checksums")
+    return bool(facts(one) == facts(other))

@@ -43,7 +43,10 @@ FATAL = (SessionGone, Untrusted)
 
 
 class Delivery:
-    """Never two protocols on one session, nor a second PUT: some servers append it to the first."""
+    """Never two protocols on one session, nor a second PUT: some servers append it to the first.
+
+    Nor anything after a silence: what went silent may arrive yet, and is then written into the finished file.
+    """
 
     def __init__(
         self, config: Config, files: Files, servers: DataServers, source: Source, target: Ref, slot: Slot
@@ -58,6 +61,7 @@ class Delivery:
         self._tus: Tus | None = None  # of a session that can be gone on with
         self._offset = 0
         self._failed_at: int | None = None
+        self._silent = False
         self.reached = 0
         """bytes that the server is known to have"""
         left = slot.find()
@@ -70,9 +74,12 @@ class Delivery:
         return self._tus is not None and self._slot.holds
 
     def goes_on_after(self, error: BaseException) -> bool:
-        """Whether the session is as good as it was."""
+        """Whether the session is worth another look."""
         if self._tus is None or not isinstance(error, SPARING) or isinstance(error, FATAL):
             return False
+        if isinstance(error, DeadlineExceeded):
+            self._silent = True
+            self._slot.forget()
         self._failed_at = self._offset if isinstance(error, ServerError) else None
         return True
 
@@ -80,7 +87,7 @@ class Delivery:
         """Open a new session."""
         endpoint = self._choose(self._files.initiate_upload(staging, self._source.size, opaque=opaque), staging)
         self._use(Session(endpoint, staging, self._source.stamp))
-        self._offset = 0
+        self._offset, self._silent = 0, False
         self._remember()
 
     def resume(self) -> Ref | None:
@@ -104,7 +111,7 @@ class Delivery:
                 return staging
             self.give_up()
             return None
-        if self._offset in {self._source.size, self._failed_at}:
+        if self._silent or self._offset in {self._source.size, self._failed_at}:
             self.give_up()
             return None
         self.reached = max(self.reached, self._offset)

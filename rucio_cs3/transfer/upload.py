@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.local import Source
 
 log = logging.getLogger(__name__)
+PART = re.compile(r"-chunking-\w+-\d+-\d+$")  # to servers such a name is a part of another file, which they overwrite
 LATE_COMMIT = (0.0, 0.1, 0.3, 1.0)  # seconds; a server notices a cut upload a moment after us, and commits it then
 
 # After these the server is done with what was sent: nothing of it can be committed later.
@@ -124,7 +126,7 @@ class Uploads:
         def attempt(number: int) -> Uploaded:
             self._folders.ensure(ref.parent, root)
             # Not a second time under the same name: the server may yet commit the first, cut one there.
-            direct = temporary and number == 0 and source.size > 0
+            direct = temporary and number == 0 and source.size > 0 and not PART.search(ref.name)
             left = self._left(delivery)
             staging = left or (ref if direct else ref.parent / f".rucio-cs3-{secrets.token_hex(6)}.part")
             tally = verify.Tally({"adler32", *expected}, source.size, progress)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import threading
+import uuid
 
 import pytest
 
-from tests.conformance.sending import OLD, eventually
+from tests.conformance.sending import OLD, begin, eventually, send
 from tests.conformance.wire import answer_of, ref
 
 MIB = 1 << 20
@@ -220,6 +221,32 @@ def test_a_chunk_of_an_old_client(wire, folder, staged):
         assert wire.put(f"{folder}/f-chunking-4711-2-1", b"whole") == 200
         assert wire.names(folder) == ["f"]
         assert wire.content(f"{folder}/f") == b"half whole"
+
+
+# A name that says "part m of n" of `f`: the answer, and what is there then besides the old `f`, or in its place.
+PARTS = {
+    # (m of n, way): by those who trust, and by those who check
+    ("1-0", "simple"): ((200, {"f": NEW}), (200, {"f": NEW})),
+    ("1-0", "tus"): ((204, {"f-chunking-{}-1-0": NEW}), (204, {"f": NEW})),
+    ("2-1", "simple"): ((206, {}), (206, {})),
+    ("2-1", "tus"): ((204, {"f-chunking-{}-2-1": NEW}), (204, {"f": NEW})),
+    ("1-1", "simple"): ((500, {}), ("INVALID_ARGUMENT", {})),
+    ("1-1", "tus"): ((204, {"f-chunking-{}-1-1": NEW}), ("INVALID_ARGUMENT", {})),
+}
+
+
+@pytest.mark.parametrize(("part", "way"), PARTS)
+def test_a_part_of_a_file_that_is_there(storage, wire, folder, old, staged, part, way):
+    """!! A name that looks like one overwrites another file; where uploads are checked, by tus with the part alone."""
+    if not staged:
+        pytest.skip("to it such a name is a name: test_a_chunk_of_an_old_client")
+    transfer = uuid.uuid4().hex  # a part that nobody fetched waits for others of its transfer, in whatever folder
+    name = f"{folder}/f-chunking-{transfer}-{part}"
+    answer, changes = PARTS[part, way][storage.facts.checks_uploads]
+    code = begin(wire, name, len(NEW))
+    assert (send(wire, wire.uploads(name, len(NEW)), way, NEW) if code == "OK" else code) == answer
+    wanted = {"f": OLD, **{name.format(transfer): data for name, data in changes.items()}}
+    assert {name: wire.content(f"{folder}/{name}") for name in wire.names(folder)} == wanted
 
 
 def test_while_it_is_under_way(wire, old, staged):
