@@ -15,7 +15,7 @@ from rucio_cs3.gateway.status import Refused
 
 
 class Moves(DavRequest):
-    _copy_depths = ("infinity", "0")
+    _copy_depths: tuple[str, ...] = ("infinity", "0")
 
     def move(self) -> None:
         """!! What is there is deleted first, so a Move that fails has lost it; onto itself, that is the file."""

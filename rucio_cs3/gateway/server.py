@@ -96,9 +96,10 @@ class Gateway:
             client = Cs3Client(gateway=gateway.address, tls=False, username="einstein", password="relativity")
 
     `calls` says what was asked, `faults` lets things go wrong. The WebDAV door at `webdav_url` opens on the CS3 path
-    `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted. Where uploads
-    are processed, that takes `processing` seconds. `data_url` is told to clients instead of our own data server, where
-    another one serves the same folder.
+    `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted. Where there
+    are spaces, it opens on the user's own, and below `/dav/spaces` on each. Where uploads are processed, that takes
+    `processing` seconds. `data_url` is told to clients instead of our own data server, where another one serves the
+    same folder.
 
     Raises:
         CannotServe: the root, an address or a certificate cannot be used.

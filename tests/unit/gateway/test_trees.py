@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -126,6 +127,25 @@ def test_a_change_that_fails_is_not_told(tmp_path):
         raise KeyError
     assert (folder.stat().st_mtime_ns, trees.size("users/einstein")) == (before, 0)
     metadata.close()
+
+
+def test_nothing_is_lost_between_many_at_a_time(serve, full):
+    gateway, wire = full
+    home = home_of(wire)
+
+    def work(number):
+        folder = f"{home}/{number}"
+        for name in ("a", "b", "c"):
+            wire.put(f"{folder}/{name}", CONTENT)
+        wire.ok("Move", source=f"{folder}/a", destination=f"{home}/{(number + 1) % FOLDERS}/from-{number}")
+        wire.ok("Delete", ref=f"{folder}/b")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(FOLDERS)))
+    before = sizes(wire, home)
+    assert before["."] == FOLDERS * 3 * len(CONTENT)
+    _, again = restarted(serve, gateway, "opencloud")
+    assert sizes(again, home) == before
 
 
 # The database
