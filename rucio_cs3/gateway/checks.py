@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
-from rucio_cs3.gateway.nodes import ADLER32, MD5, SHA1, SIZE, checksums
+from rucio_cs3.gateway.nodes import ADLER32, MD5, SHA1, checksums
 from rucio_cs3.gateway.spaces import ID
 from rucio_cs3.gateway.status import Refused
+from rucio_cs3.gateway.trees import SIZE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
-from rucio_cs3.gateway import ranges, tus, webdav
+from rucio_cs3.gateway import ranges, spacedav, tus, webdav
 from rucio_cs3.gateway.callers import identify
 from rucio_cs3.gateway.checks import NotFinished
 from rucio_cs3.gateway.davrequest import content_headers, told_of
@@ -37,6 +37,7 @@ HTTP_OF = {
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
     "FAILED_PRECONDITION": 409,
+    "LOCKED": 423,
     "UNIMPLEMENTED": 501,
     "INSUFFICIENT_STORAGE": 507,
 }
@@ -82,9 +83,10 @@ class DataHandler(Exchange):
     def _route(self) -> None:
         self.site.settle()
         path = urlsplit(self.path).path
-        door = None if self.site.behaviour.has_spaces else webdav.find(path)  # its door is not imitated yet
+        dav, kind = (spacedav, spacedav.SpaceDav) if self.site.behaviour.has_spaces else (webdav, webdav.WebDav)
+        door = dav.find(path)
         if door:
-            webdav.WebDav(self, door).serve()
+            kind(self, door).serve()
         elif path == FAULTS and self.offers_faults:
             self._serve_faults()
         elif self.site.behaviour.exposes_data_server and path.startswith(f"{DATA}/"):
@@ -147,7 +149,7 @@ class DataHandler(Exchange):
         self.site.in_place.refuse_broken(user)
         info = self.site.storage.stat(place, user)
         if self.site.behaviour.serves_ranges:
-            self._send(place, info, struck)
+            self.send(place, info, struck)
             return
         refused = self.refuses_range(info.size)
         if refused is not None:
@@ -168,7 +170,7 @@ class DataHandler(Exchange):
             return {"Content-Range": f"bytes */{size}"}
         return {"Accept-Ranges": "bytes"}
 
-    def _send(self, place: Place, info: Any, struck: Struck) -> None:
+    def send(self, place: Place, info: Any, struck: Struck) -> None:
         """All that was asked for. !! Conditions are ignored, but for If-None-Match of the whole."""
         if "status" in info.opaque.map:
             raise Answered(HTTPStatus.TOO_EARLY)

@@ -19,9 +19,10 @@ from rucio_cs3.gateway.service import METHODS as CALLS
 from rucio_cs3.gateway.status import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rucio_cs3.gateway.data import DataHandler
+    from rucio_cs3.gateway.service import Method
     from rucio_cs3.gateway.users import User
 
     Headers = dict[str, str]
@@ -39,16 +40,22 @@ EXCEPTIONS = {
 
 
 class Door(NamedTuple):
-    """`url_path` is what was asked for, `base` what of it names the door, `below` what comes after it."""
+    """`url_path` is what was asked for, `base` what of it names the door, `below` what comes after it.
+
+    Some doors are of a `user`, or of a `space`.
+    """
 
     url_path: str
     base: str
     below: str
+    user: str = ""
+    space: str = ""
 
 
 class DavRequest:
     """One request through the door, from the user `_user` and with the faults `_struck`, on the CS3 path `_path`."""
 
+    _calls: Mapping[str, Method] = CALLS
     _user: User
     _struck: Struck
 
@@ -65,11 +72,14 @@ class DavRequest:
 
     def _ask(self, name: str, **fields: Any) -> Any:
         """A CS3 call in the caller's name. Whoever came in may do everything, so nothing is asked of scopes here."""
-        call = CALLS[name]
+        call = self._calls[name]
         return call.call(self._handler.service, call.request(**fields), self._user)
 
+    def _ref(self, path: str) -> Any:
+        return storage.Reference(path=path)
+
     def _stat(self, path: str) -> Any:
-        return self._ask("Stat", ref=ref(path)).info
+        return self._ask("Stat", ref=self._ref(path)).info
 
     def _look(self, path: str) -> Any:
         """What is there, or None."""
@@ -87,24 +97,30 @@ class DavRequest:
         return info
 
     def _children(self, path: str) -> list[Any]:
-        return list(self._ask("ListContainer", ref=ref(path)).infos)
+        return list(self._ask("ListContainer", ref=self._ref(path)).infos)
 
     def _opened(self, path: str) -> BinaryIO:
         """For reading; that it has gone since it was looked at is an error of the server."""
         try:
-            return self._site.storage.open(self._site.namespace.resolve(ref(path), self._user))
+            return self._site.storage.open(self._site.namespace.resolve(self._ref(path), self._user))
         except Refused as refused:
             raise Refused("INTERNAL", refused.message) from refused
 
-    def _announce(self, path: str, length: int) -> str:
-        """What `receive` knows the upload by."""
-        opaque = types.Opaque(map={"Upload-Length": types.OpaqueEntry(decoder="plain", value=b"%d" % length)})
-        reply = self._ask("InitiateFileUpload", ref=ref(path), opaque=opaque)
+    def _announce(self, path: str, length: int, told: Mapping[str, str] | None = None, **conditions: Any) -> str:
+        """What `receive` knows the upload by; `told` goes with it."""
+        entries = {"Upload-Length": str(length), **(told or {})}
+        plain = {key: types.OpaqueEntry(decoder="plain", value=value.encode()) for key, value in entries.items()}
+        opaque = types.Opaque(map=plain)
+        reply = self._ask("InitiateFileUpload", ref=self._ref(path), opaque=opaque, **conditions)
         return self._handler.endpoints.upload_target(list(reply.protocols))
 
     def _store(self, path: str, blocks: Iterator[bytes], length: int) -> bool:
         """False when it is no file yet."""
         return bool(self._handler.receive(self._announce(path, length), self._user, blocks, length))
+
+    def _check_name(self, path: str) -> None:
+        if not path.strip() or FORBIDDEN_IN_NAMES & set(path):
+            raise Answered(HTTPStatus.BAD_REQUEST)
 
     def _told_length(self) -> int:
         told = self._headers.get("Content-Length") or self._headers.get("Upload-Length") or ""
@@ -130,15 +146,6 @@ def failed(code: int, message: str) -> Answered:
         f"<s:exception>{kind}</s:exception><s:message>{properties.text(message)}</s:message></d:error>"
     )
     return Answered(code, {"Content-Type": "text/xml; charset=utf-8"}, body.encode())
-
-
-def ref(path: str) -> Any:
-    return storage.Reference(path=path)
-
-
-def check_name(path: str) -> None:
-    if not path.strip() or FORBIDDEN_IN_NAMES & set(path):
-        raise Answered(HTTPStatus.BAD_REQUEST)
 
 
 def identity(info: Any) -> Headers:

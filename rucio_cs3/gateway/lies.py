@@ -103,7 +103,7 @@ def _move_hangs(fault: Fault, target: Target, struck: Struck) -> None:
         return
     source, destination = target.places
     if f"{destination.below}/".startswith(f"{source.below}/") and source.local.is_dir():
-        target.storage.discard(source.local)
+        target.storage.lose(source.key)
         struck.faults.wait(fault.seconds)
         raise Aborted("UNAVAILABLE", "fault: the daemon was restarted")
 

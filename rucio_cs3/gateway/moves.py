@@ -8,20 +8,22 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from rucio_cs3.gateway.davrequest import DavRequest, check_name, failed, identity, ref
+from rucio_cs3.gateway.davrequest import DavRequest, failed, identity
 from rucio_cs3.gateway.exchange import BLOCK, Answered
 from rucio_cs3.gateway.properties import is_folder
 from rucio_cs3.gateway.status import Refused
 
 
 class Moves(DavRequest):
+    _copy_depths: tuple[str, ...] = ("infinity", "0")
+
     def move(self) -> None:
         """!! What is there is deleted first, so a Move that fails has lost it; onto itself, that is the file."""
         target = self._destination()
         overwrite = self._overwrite()
         self._found(self._path)
         code = self._make_way(target, overwrite=overwrite)
-        self._ask("Move", source=ref(self._path), destination=ref(target))
+        self._ask("Move", source=self._ref(self._path), destination=self._ref(target))
         info = self._stat(target)
         old_id = f"{info.id.storage_id}!{info.id.opaque_id}"
         self._done(code, {**identity(info), "Content-Type": info.mime_type, "OC-FileId": old_id})
@@ -31,7 +33,7 @@ class Moves(DavRequest):
         target = self._destination()
         overwrite = self._overwrite()
         depth = self._headers.get("Depth", "infinity")
-        if depth not in ("infinity", "0"):
+        if depth not in self._copy_depths:
             raise failed(400, f"Depth header is set to incorrect value {depth}")
         source = self._found(self._path)
         code = self._make_way(target, overwrite=overwrite)
@@ -41,7 +43,7 @@ class Moves(DavRequest):
     def _copy_to(self, source: Any, target: str, *, deep: bool) -> None:
         if is_folder(source):
             try:
-                self._ask("CreateContainer", ref=ref(target))
+                self._ask("CreateContainer", ref=self._ref(target))
             except Refused:
                 return  # !! and nobody is told
             for child in self._children(source.path) if deep else ():
@@ -60,7 +62,7 @@ class Moves(DavRequest):
         if there and not overwrite:
             raise failed(412, f"Could not overwrite Resource {target}")
         if there:
-            self._ask("Delete", ref=ref(target))
+            self._ask("Delete", ref=self._ref(target))
             return HTTPStatus.NO_CONTENT
         if not self._look(posixpath.dirname(target)):
             raise Answered(HTTPStatus.CONFLICT)
@@ -82,7 +84,10 @@ class Moves(DavRequest):
             raise Answered(HTTPStatus.BAD_REQUEST) from error
         if not (url.scheme or path.startswith("/")):
             raise Answered(HTTPStatus.BAD_REQUEST)
-        below = path.removeprefix(self._door.base)
-        target = posixpath.normpath(posixpath.join(self._site.webdav_namespace, below.lstrip("/")))
-        check_name(target)
+        target = self._target(path)
+        self._check_name(target)
         return target
+
+    def _target(self, path: str) -> str:
+        below = path.removeprefix(self._door.base)
+        return posixpath.normpath(posixpath.join(self._site.webdav_namespace, below.lstrip("/")))

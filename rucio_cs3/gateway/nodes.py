@@ -17,21 +17,23 @@ from cs3.types.v1beta1 import types_pb2 as types
 
 from rucio_cs3.gateway.metadata import HIDDEN
 from rucio_cs3.gateway.namespace import STATE
-from rucio_cs3.gateway.resources import Describer, files_below, is_asked
+from rucio_cs3.gateway.resources import Describer, is_asked
 from rucio_cs3.gateway.spaces import ID, VERSION, VERSIONS
 from rucio_cs3.gateway.status import Refused
 from rucio_cs3.gateway.storage import Storage, internal
+from rucio_cs3.gateway.trees import SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
+    from rucio_cs3.gateway.metadata import Metadata
     from rucio_cs3.gateway.namespace import Place
     from rucio_cs3.gateway.spaces import Space, Spaces
+    from rucio_cs3.gateway.trees import Trees
     from rucio_cs3.gateway.users import User
 
 SHA1, MD5, ADLER32 = (f"{HIDDEN}{name}" for name in ("sha1", "md5", "adler32"))
-SIZE = f"{HIDDEN}size"  # as it was announced, where that is not what came
 STATUS = f"{HIDDEN}status"  # `processing`, until it can be read
 FATE = f"{HIDDEN}fate"  # until when, and what then
 FACTS = (SHA1, MD5, ADLER32, SIZE, STATUS, FATE)  # of the content, not of the file
@@ -58,6 +60,10 @@ class Deleted(NamedTuple):
 class NodeDescriber(Describer):
     _namespace: Spaces
 
+    def __init__(self, namespace: Spaces, metadata: Metadata, trees: Trees) -> None:
+        super().__init__(namespace, metadata)
+        self._trees = trees
+
     def describe(self, place: Place, found: os.stat_result, user: User, keys: Collection[str] = ()) -> Any:
         """!! Who asks for any metadata but all of it gets no checksums; of an old version they are those of today."""
         info = super().describe(place, found, user, keys)
@@ -67,12 +73,17 @@ class NodeDescriber(Describer):
         info.parent_id.CopyFrom(self._namespace.parent_id(place))
         info.permission_set.CopyFrom(PERMISSIONS)
         if info.type == storage.RESOURCE_TYPE_FILE:
-            facts, own = self._metadata.get(place.below[1:]), self._metadata.get(place.key)
-            info.size = int(own.get(SIZE, found.st_size))
-            _add_content(info, facts, shows_checksums=is_asked("*", keys))
+            _add_content(info, self._metadata.get(place.below[1:]), shows_checksums=is_asked("*", keys))
         info.mtime.nanos = found.st_mtime_ns % 10**9
-        info.etag = _etag(info, place)
         return info
+
+    def _size(self, place: Place, *_: object) -> int:
+        return self._trees.size(place.key)
+
+    def _etag(self, place: Place, found: os.stat_result) -> str:
+        """Of the id and the time alone; that of a folder is the latest of all that is in it."""
+        told = f"{self._namespace.resource_id(place).opaque_id} {found.st_mtime_ns}".encode()
+        return f'"{hashlib.md5(told, usedforsecurity=False).hexdigest()}"'
 
     def _shown(self, place: Place, found: os.stat_result, keys: Collection[str]) -> dict[str, str]:
         favorite = {FAVORITE: ""} if is_asked(FAVORITE, keys) else {}
@@ -89,31 +100,37 @@ def _add_content(info: Any, facts: Mapping[str, str], *, shows_checksums: bool) 
             info.opaque.map[name].CopyFrom(types.OpaqueEntry(decoder="plain", value=value.encode()))
 
 
-def _etag(info: Any, place: Place) -> str:
-    """Of the id and the time alone; a folder has the latest time of all that is in it."""
-    when = info.mtime.seconds * 10**9 + info.mtime.nanos
-    if info.type == storage.RESOURCE_TYPE_CONTAINER:
-        when = max([when, *_times_below(place.local)])
-    told = f"{info.id.opaque_id} {when}".encode()
-    return f'"{hashlib.md5(told, usedforsecurity=False).hexdigest()}"'
-
-
-def _times_below(folder: Path) -> Iterator[int]:
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            with suppress(OSError):
-                yield os.lstat(os.path.join(parent, name)).st_mtime_ns  # noqa: PTH118 - a Path for each costs
-
-
 class Nodes(Storage):
+    """Whatever changes, the folders above are told by `Trees`."""
+
     _namespace: Spaces
 
-    # What deletes and overwrites leave behind
+    def __init__(self, namespace: Spaces, metadata: Metadata, trees: Trees, quota: int | None) -> None:
+        super().__init__(namespace, NodeDescriber(namespace, metadata, trees), metadata, quota)
+        self._trees = trees
 
     def make_folder(self, place: Place) -> None:
         if place.is_root:
             raise Refused("INVALID_ARGUMENT", "create container:error: bad request: Invalid path: .")
-        super().make_folder(place)
+        with self._trees.changing(place.key):
+            super().make_folder(place)
+
+    def touch(self, place: Place) -> None:
+        with self._trees.changing(place.key):
+            super().touch(place)
+
+    def set_metadata(self, place: Place, entries: Mapping[str, str]) -> None:
+        """The time of a folder is that of what is in it, whatever is set."""
+        if place.local.is_dir() and any(place.local.iterdir()):
+            entries = {key: value for key, value in entries.items() if key != "mtime"}
+        with self._trees.changing(place.key):
+            super().set_metadata(place, entries)
+
+    def unset_metadata(self, place: Place, keys: Collection[str]) -> None:
+        with self._trees.changing(place.key):
+            super().unset_metadata(place, keys)
+
+    # What deletes and overwrites leave behind
 
     def delete(self, place: Place) -> None:
         """!! The root of a space can be deleted, and the space is lost, although the answer is an error."""
@@ -123,7 +140,8 @@ class Nodes(Storage):
             raise Refused("INTERNAL", "delete:remove: no such file or directory")
         if STATUS in self._metadata.get(place.key):
             raise Refused("TOO_EARLY", "file is processing")
-        super().delete(place)
+        with self._trees.changing(place.key):
+            super().delete(place)
 
     def move(self, source: Place, target: Place) -> None:
         if source.root != target.root:
@@ -132,17 +150,24 @@ class Nodes(Storage):
             source.local.lstat()
             if target.local.parent.is_file():
                 raise NotADirectoryError(errno.ENOTDIR, "not a directory")
-        super().move(source, target)
+        with self._trees.changing(source.key, target.key):
+            super().move(source, target)
+
+    def lose(self, key: str) -> None:
+        with self._trees.changing(key):
+            super().lose(key)
+            self._metadata.forget(key)
 
     def publish(self, content: Path, place: Place, facts: Mapping[str, str] | None = None) -> None:
         """What is there becomes an old version. Without checksums among the `facts` they are computed."""
         facts = {**(facts or {})}
         if SHA1 not in facts:
             facts.update(checksums(content))
-        self.keep_version(place)
-        super().publish(content, place, facts)
+        with self._trees.changing(place.key):
+            self._keep_version(place)
+            super().publish(content, place, facts)
 
-    def keep_version(self, place: Place) -> None:
+    def _keep_version(self, place: Place) -> None:
         """Let the present content be found among the old ones too. To be called before it is replaced."""
         if place.local.is_file():
             when = place.local.stat().st_mtime_ns
@@ -158,7 +183,7 @@ class Nodes(Storage):
         if place.local.is_dir():
             return []
         return [
-            (path.name, path.stat(), self._size_of(f"{VERSIONS}/{path.name}", path))
+            (path.name, path.stat(), self._trees.size(f"{VERSIONS}/{path.name}"))
             for path in self._old_versions(place.key)
         ]
 
@@ -168,10 +193,10 @@ class Nodes(Storage):
         if VERSION not in name or not node:
             raise Refused("NOT_FOUND", f"restore file version: error: not found: {name}")
         place = self._namespace.place(node, user)
-        with internal("restoring version"):
+        with internal("restoring version"), self._trees.changing(place.key):
             old = place._replace(key=f"{VERSIONS}/{name}", local=self._namespace.root / VERSIONS / name)
             old.local.stat()
-            self.keep_version(place)
+            self._keep_version(place)
             self._take_facts(old.key, place.key)
             self._metadata.forget(old.key)
             os.utime(old.local)
@@ -179,16 +204,16 @@ class Nodes(Storage):
 
     def take_back(self, key: str) -> None:
         """Undo the last upload to a file: its last old version comes back, or nothing is there."""
-        local, old = self._namespace.root / key, self._old_versions(key)
-        self._metadata.unset(key, FACTS)
-        if old:
-            kept = f"{VERSIONS}/{old[0].name}"
+        old = self._old_versions(key)
+        if not old:
+            self.lose(key)
+            return
+        kept = f"{VERSIONS}/{old[0].name}"
+        with self._trees.changing(key):
+            self._metadata.unset(key, FACTS)
             self._take_facts(kept, key)
             self._metadata.forget(kept)
-            old[0].replace(local)
-        else:
-            self.discard(local)
-            self._metadata.forget(key)
+            old[0].replace(self._namespace.root / key)
 
     def _old_versions(self, key: str) -> list[Path]:
         """The newest first."""
@@ -215,10 +240,7 @@ class Nodes(Storage):
                 Deleted(f"{prefix}/{path.name}", f"{within}/{path.name}", top.seconds, path)
                 for path in (folder.iterdir() if folder.is_dir() else ())
             ]
-        every = [(path, self._metadata.get(f"{BIN}/{path.name}")) for path in (self._namespace.root / BIN).iterdir()]
-        return [
-            Deleted(path.name, kept[PATH], int(kept[WHEN]), path) for path, kept in every if kept.get(SPACE) == space.id
-        ]
+        return [found for path in (self._namespace.root / BIN).iterdir() for found in self._in_bin(space, path.name)]
 
     def restore(self, space: Space, key: str, target: Place) -> None:
         """Put something back, at a place that need not be its old one."""
@@ -231,9 +253,10 @@ class Nodes(Storage):
                 found = self._binned(space, key)
             except Refused as refused:
                 raise FileNotFoundError(errno.ENOENT, "no such file or directory") from refused
-            found.local.rename(target.local)
-        self._metadata.rename(f"{BIN}/{key}", target.key)
-        self._metadata.unset(target.key, (SPACE, PATH, WHEN))
+            with self._trees.changing(target.key):
+                found.local.rename(target.local)
+                self._metadata.rename(f"{BIN}/{key}", target.key)
+                self._metadata.unset(target.key, (SPACE, PATH, WHEN))
 
     def purge(self, space: Space, key: str = "") -> None:
         """One thing in the bin, or all of it. Its old versions go too."""
@@ -245,17 +268,19 @@ class Nodes(Storage):
             self._metadata.forget(f"{BIN}/{found.key}")
 
     def _binned(self, space: Space, key: str) -> Deleted:
-        for found in self.deleted(space):
-            if found.key == key:
-                return found
+        for found in self._in_bin(space, key):
+            return found
         raise Refused("NOT_FOUND", f"error purging recycle item: error: not found: {key}")
+
+    def _in_bin(self, space: Space, key: str) -> Iterator[Deleted]:
+        """The one of this name, if there is one."""
+        kept = self._metadata.get(f"{BIN}/{key}")
+        if kept.get(SPACE) == space.id:
+            yield Deleted(key, kept[PATH], int(kept[WHEN]), self._namespace.root / BIN / key)
 
     def _take_facts(self, source: str, target: str) -> None:
         kept = self._metadata.get(source)
         self._metadata.set(target, {name: kept[name] for name in FACTS if name in kept})
-
-    def _size_of(self, key: str, local: Path) -> int:
-        return int(self._metadata.get(key).get(SIZE, local.stat().st_size))
 
     # Room
 
@@ -268,16 +293,14 @@ class Nodes(Storage):
         return self._namespace.space_of(place).quota or self._quota or 0
 
     def used_in(self, space: Space) -> int:
-        root = self._namespace.root
-        below = ((os.path.relpath(path, root), size) for path, size in files_below(root / space.key))
-        return sum(int(self._metadata.get(key).get(SIZE, size)) for key, size in below)
+        return self._trees.size(space.key)
 
     def has_room(self, size: int, place: Place) -> bool:
         """!! Room is counted as announced; what is overwritten makes room."""
         disk, total = os.statvfs(self._namespace.root), self.limit(place)
         if not 0 <= size <= disk.f_bavail * disk.f_frsize or not total:
             return 0 <= size <= disk.f_bavail * disk.f_frsize
-        there = self._size_of(place.key, place.local) if place.local.is_file() else 0
+        there = self._trees.size(place.key) if place.local.is_file() else 0
         return self.used_in(self._namespace.space_of(place)) - there + size <= total
 
     @staticmethod

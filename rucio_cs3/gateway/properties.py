@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from rucio_cs3.gateway.users import User
 
-    Name = tuple[str, str]
 
+Name = tuple[str, str]
+Stated = list[tuple[str, list[str]]]  # elements under their statuses
 DAV, OC = "DAV:", "http://owncloud.org/ns"
 PREFIXES = {DAV: "d", OC: "oc"}
 XML = '<?xml version="1.0" encoding="utf-8"?>'
@@ -96,32 +97,36 @@ def patched(href: str, done: Iterable[Patch]) -> str:
     """The answer to a PROPPATCH."""
     done = list(done)
     stated = [
-        ("200 OK", [_element(patch.name, "") for patch in done if patch.value is not None]),
-        ("204 No Content", [_element(patch.name, "") for patch in done if patch.value is None]),
+        ("200 OK", [element(patch.name, "") for patch in done if patch.value is not None]),
+        ("204 No Content", [element(patch.name, "") for patch in done if patch.value is None]),
     ]
-    return f"{OPENING}{_response(href, stated)}{CLOSING}"
+    return f"{OPENING}{response(href, stated)}{CLOSING}"
 
 
-def described(infos: Iterable[Any], folder: Any, url_path: str, names: list[Name] | None, user: User) -> Iterator[str]:
+def described(
+    infos: Iterable[Any], folder: Any, url_path: str, stated: Callable[[Any], Stated], spelt: bytes = b"%%%x"
+) -> Iterator[str]:
     """The answer to a PROPFIND, in pieces: `url_path` is where the caller sees `folder`, which the others are in."""
     yield OPENING
     for info in infos:
-        yield _response(href_of(info, folder, url_path), _stated(info, names, user))
+        yield response(href_of(info, folder, url_path, spelt), stated(info))
     yield CLOSING
 
 
-def href_of(info: Any, folder: Any, url_path: str) -> str:
+def href_of(info: Any, folder: Any, url_path: str, spelt: bytes = b"%%%x") -> str:
     """Raises Refused for a name that Reva's door cannot write: one such name hides the whole folder."""
-    href = posixpath.join(encoded(url_path), posixpath.relpath(encoded(info.path), encoded(folder.path)))
+    href = posixpath.join(
+        encoded(url_path, spelt), posixpath.relpath(encoded(info.path, spelt), encoded(folder.path, spelt))
+    )
     if BROKEN_ESCAPE.search(href):
         raise Refused("INTERNAL", "error formatting propfind")
     href = posixpath.normpath(href)
     return f"{href.rstrip('/')}/" if is_folder(info) else href
 
 
-def encoded(path: str) -> str:
+def encoded(path: str, spelt: bytes) -> str:
     """!! A character below 16 gets one digit only: `%9` for a tab, which no URL may hold."""
-    return UNSAFE.sub(lambda match: b"%%%x" % match[0][0], path.encode()).decode()
+    return UNSAFE.sub(lambda match: spelt % match[0][0], path.encode()).decode()
 
 
 def text(value: str) -> str:
@@ -188,35 +193,35 @@ KNOWN: dict[Name, Callable[[Any, User], str | None]] = {
 ALL = list(KNOWN)[: list(KNOWN).index((OC, "checksums")) + 1]
 
 
-def _stated(info: Any, names: list[Name] | None, user: User) -> list[tuple[str, list[str]]]:
+def stated(info: Any, names: list[Name] | None, user: User) -> Stated:
     """The properties under their statuses: those that are there, and those that are not."""
     there, missing = [f"<oc:name>{text(posixpath.basename(info.path) or '/')}</oc:name>"], []
     for name in ALL if names is None else names:
         if name == (OC, "name") or (names is None and name == (OC, "size") and not is_folder(info)):
             continue
-        value = _value(name, info, user)
+        value = value_of(name, info, user)
         if value is not None:
-            there.append(_element(name, value))
+            there.append(element(name, value))
         elif names is not None:
-            missing.append(_element(name, ""))
+            missing.append(element(name, ""))
     return [("200 OK", there), ("404 Not Found", missing)]
 
 
-def _value(name: Name, info: Any, user: User) -> str | None:
+def value_of(name: Name, info: Any, user: User) -> str | None:
     if name in KNOWN:
         return KNOWN[name](info, user)
     kept = "" if name[0] in PREFIXES else info.arbitrary_metadata.metadata.get(metadata_key(name), "")
     return text(kept) or None
 
 
-def _element(name: Name, inner: str) -> str:
+def element(name: Name, inner: str) -> str:
     space, local = name
     if space in PREFIXES:
         return f"<{PREFIXES[space]}:{local}>{inner}</{PREFIXES[space]}:{local}>"
     return f'<{local} xmlns="{text(space)}">{inner}</{local}>'
 
 
-def _response(href: str, stated: Iterable[tuple[str, list[str]]]) -> str:
+def response(href: str, stated: Iterable[tuple[str, list[str]]]) -> str:
     parts = [
         f"<d:propstat><d:prop>{''.join(elements)}</d:prop><d:status>HTTP/1.1 {status}</d:status></d:propstat>"
         for status, elements in stated

@@ -46,7 +46,7 @@ class Describer:
             type=kind,
             id=self._namespace.resource_id(place, found.st_ino),
             path=self._namespace.path(place),
-            etag=self._etag(found),
+            etag=self._etag(place, found),
             mime_type=self._mime_type(place, is_folder),
             mtime=types.Timestamp(seconds=int(found.st_mtime)),
             size=self._size(place, found, is_folder),
@@ -78,7 +78,7 @@ class Describer:
             return self._behaviour.folder_mime_type
         return mimetypes.guess_type(place.below)[0] or FILE_TYPE
 
-    def _etag(self, found: os.stat_result) -> str:
+    def _etag(self, _: Place, found: os.stat_result) -> str:
         """Changes when the inode does, so a same-second overwrite of the same size shows where uploads are staged."""
         if self._behaviour.etag_is_change_time:
             return f'"{found.st_ino}:{found.st_ctime_ns // 10**9}.{found.st_ctime_ns % 10**9:09d}"'

@@ -24,7 +24,7 @@ from rucio_cs3.gateway.locks import Locks, StrictLocks
 from rucio_cs3.gateway.login import Login
 from rucio_cs3.gateway.metadata import Metadata
 from rucio_cs3.gateway.namespace import STATE, Namespace, clean
-from rucio_cs3.gateway.nodes import NodeDescriber, Nodes
+from rucio_cs3.gateway.nodes import Nodes
 from rucio_cs3.gateway.oidc import AskedIssuer, Issuer
 from rucio_cs3.gateway.processing import Processing
 from rucio_cs3.gateway.resources import Describer
@@ -36,6 +36,7 @@ from rucio_cs3.gateway.spaceservice import SpaceService
 from rucio_cs3.gateway.storage import Storage
 from rucio_cs3.gateway.strictuploads import StrictUploads
 from rucio_cs3.gateway.tokens import TOKEN_SECONDS, Tokens, stored_secret
+from rucio_cs3.gateway.trees import Trees
 from rucio_cs3.gateway.uploads import InPlace, Uploads, make_folders
 from rucio_cs3.gateway.users import DEMO_USERS, Users
 
@@ -95,9 +96,10 @@ class Gateway:
             client = Cs3Client(gateway=gateway.address, tls=False, username="einstein", password="relativity")
 
     `calls` says what was asked, `faults` lets things go wrong. The WebDAV door at `webdav_url` opens on the CS3 path
-    `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted. Where uploads
-    are processed, that takes `processing` seconds. `data_url` is told to clients instead of our own data server, where
-    another one serves the same folder.
+    `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted. Where there
+    are spaces, it opens on the user's own, and below `/dav/spaces` on each. Where uploads are processed, that takes
+    `processing` seconds. `data_url` is told to clients instead of our own data server, where another one serves the
+    same folder.
 
     Raises:
         CannotServe: the root, an address or a certificate cannot be used.
@@ -168,7 +170,7 @@ class Gateway:
         locks, process = Locks(), None
         if self.behaviour.has_spaces:
             namespace = spaces = Spaces(self.root, self.behaviour, metadata)
-            storage = nodes = Nodes(spaces, NodeDescriber(spaces, metadata), metadata, quota)
+            storage = nodes = Nodes(spaces, metadata, Trees(self.root, metadata), quota)
             locks = StrictLocks()
             if self.behaviour.asynchronous:
                 process = Processing(nodes, metadata, self.faults, processing)

@@ -85,7 +85,7 @@ class SpaceService(Service):
         source, target = self._place(request, user, "source"), self._place(request, user, "destination")
         self._site.locks.check(source.key, request.lock_id)
         if target.below.startswith(f"{source.below}/") and source.local.is_dir():
-            self._nodes.discard(source.local)
+            self._nodes.lose(source.key)
             self._site.faults.wait(FOREVER)
             raise Aborted("UNAVAILABLE", "the gateway stops")
         return super().move(request, user)

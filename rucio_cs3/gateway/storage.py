@@ -173,7 +173,11 @@ class Storage:
         """Remove all that is in a folder, but for what is ours."""
         for child in place.local.iterdir():
             if child != self._namespace.state:
-                self.discard(child)
+                self.lose(f"{place.key}/{child.name}".lstrip("/"))
+
+    def lose(self, key: str) -> None:
+        """For good, and without a bin."""
+        self.discard(self._namespace.root / key)
 
     def _bin(self, place: Place) -> None:
         if self._behaviour.bins_under_name and len(place.local.name.encode()) + len(BIN_SUFFIX) > NAME_MAX:

@@ -16,7 +16,7 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
 from rucio_cs3.gateway import properties
 from rucio_cs3.gateway.callers import identify
-from rucio_cs3.gateway.davrequest import Door, check_name, disposition, failed, http_date, identity, ref
+from rucio_cs3.gateway.davrequest import Door, disposition, failed, http_date, identity
 from rucio_cs3.gateway.exchange import Answered
 from rucio_cs3.gateway.moves import Moves
 from rucio_cs3.gateway.properties import is_folder
@@ -24,11 +24,11 @@ from rucio_cs3.gateway.status import Refused
 from rucio_cs3.gateway.uploads import CHUNK_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     Headers = dict[str, str]
 
-DOORS = re.compile(r"(?P<base>(?:/remote\.php)?/(?:webdav|dav/files(?:/[^/]+)?))(?P<below>/.*)?", re.DOTALL)
+DOORS = re.compile(r"(?P<base>(?:/remote\.php)?/(?:webdav|dav/files(?:/(?P<user>[^/]+))?))(?P<below>/.*)?", re.DOTALL)
 XML_TYPE = {"Content-Type": "application/xml; charset=utf-8", "DAV": "1, 3, extended-mkcol"}
 ALLOWED = "OPTIONS, LOCK, GET, HEAD, POST, DELETE, PROPPATCH, COPY, MOVE, UNLOCK, PROPFIND, MKCOL, REPORT, SEARCH, PUT"
 LOCK_TOKEN = "opaquelocktoken:00000000-0000-0000-0000-000000000000"  # noqa: S105 - everybody's
@@ -37,14 +37,17 @@ LOCKED = f"""{properties.XML}
 <locktoken><href>{LOCK_TOKEN}</href></locktoken></activelock></lockdiscovery></prop>"""
 
 
-def find(raw_path: str) -> Door | None:
+def find(raw_path: str, doors: re.Pattern[str] = DOORS) -> Door | None:
     """The door that a URL's path leads through, after all `..` in it; None when it leads elsewhere."""
     try:
         url_path = unquote(raw_path, errors="strict")
     except UnicodeDecodeError:
         url_path = unquote(raw_path, errors="surrogateescape")
-    found = DOORS.fullmatch(posixpath.normpath(url_path).replace("//", "/", 1))
-    return Door(url_path, found["base"], found["below"] or "/") if found else None
+    found = doors.fullmatch(posixpath.normpath(url_path).replace("//", "/", 1))
+    if not found:
+        return None
+    named = {name: value for name, value in found.groupdict().items() if value}
+    return Door(**{"url_path": url_path, "below": "/", **named})
 
 
 class WebDav(Moves):
@@ -56,11 +59,14 @@ class WebDav(Moves):
         self._user = identify(self._handler, self._site).user
         if any("\ud800" <= letter <= "\udfff" for letter in self._door.url_path):
             raise Refused("INTERNAL", "no text")
-        self._struck = self._handler.strike(self._path.rstrip("/") or "/")
+        self._struck = self._handler.strike(self._cs3_path())
         method = METHODS.get(self._handler.command)
         if not method:
             raise Answered(HTTPStatus.NOT_FOUND)
-        method(self)
+        getattr(self, method)()
+
+    def _cs3_path(self) -> str:
+        return self._path.rstrip("/") or "/"
 
     # Reading
 
@@ -69,19 +75,31 @@ class WebDav(Moves):
             names = properties.wanted(self._body())
         except properties.BadBody as error:
             raise Answered(HTTPStatus.BAD_REQUEST) from error
-        depth = self._headers.get("Depth", "1")
+        info = self._found(self._path)
+        body = "".join(self._described(info, self._depth(), names)).encode()
+        self._handler.send_file(io.BytesIO(body), len(body), XML_TYPE, self._struck, code=HTTPStatus.MULTI_STATUS)
+
+    def _told_depth(self) -> str:
+        return str(self._headers.get("Depth", "1"))
+
+    def _depth(self) -> str:
+        depth = self._told_depth()
         if depth not in ("0", "1", "infinity"):
             raise failed(400, f"Invalid Depth header value: {depth}")
-        info = self._found(self._path)
-        folder, url_path, infos = info, self._door.url_path, [info]
-        if is_folder(info):
-            infos += {"0": self._nothing, "1": self._children, "infinity": self._tree}[depth](info.path)
-        elif depth != "0":  # the file comes twice
-            folder, url_path = self._found(posixpath.dirname(info.path)), posixpath.dirname(url_path)
-            infos = [info, info]
-        pieces = properties.described(infos, folder, url_path, names, self._user)
-        body = "".join(pieces).encode()
-        self._handler.send_file(io.BytesIO(body), len(body), XML_TYPE, self._struck, code=HTTPStatus.MULTI_STATUS)
+        return depth
+
+    def _described(self, info: Any, depth: str, names: list[properties.Name] | None) -> Iterator[str]:
+        def stated(one: Any) -> properties.Stated:
+            return properties.stated(one, names, self._user)
+
+        if is_folder(info) or depth == "0":
+            return properties.described([info, *self._below(info, depth)], info, self._door.url_path, stated)
+        folder = self._found(posixpath.dirname(info.path))  # a file comes twice
+        return properties.described([info, info], folder, posixpath.dirname(self._door.url_path), stated)
+
+    def _below(self, info: Any, depth: str) -> list[Any]:
+        ways = {"0": self._nothing, "1": self._children, "infinity": self._tree}
+        return ways[depth](info.path) if is_folder(info) else []
 
     def _nothing(self, _: str) -> list[Any]:
         return []
@@ -145,19 +163,19 @@ class WebDav(Moves):
         self._done(HTTPStatus.NO_CONTENT if before else HTTPStatus.CREATED, headers)
 
     def mkcol(self) -> None:
-        check_name(self._path)
+        self._check_name(self._path)
         if self._body():
             raise Answered(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         if not self._look(posixpath.dirname(self._path)):
             raise failed(409, "Parent node does not exist")
         if self._look(self._path):
             raise failed(405, "The resource you tried to create already exists")
-        self._ask("CreateContainer", ref=ref(self._path))
+        self._ask("CreateContainer", ref=self._ref(self._path))
         self._done(HTTPStatus.CREATED)
 
     def delete(self) -> None:
         try:
-            self._ask("Delete", ref=ref(self._path))
+            self._ask("Delete", ref=self._ref(self._path))
         except Refused as refused:
             if refused.code == "NOT_FOUND":
                 raise failed(404, f"Resource {self._path} not found") from refused
@@ -171,37 +189,42 @@ class WebDav(Moves):
             patches = properties.patches(self._body())
         except properties.BadBody as error:
             raise failed(400, f"Error reading proppatch: {error}") from error
-        info = self._found(self._path)
+        self._found(self._path)
+        self._done(HTTPStatus.OK, XML_TYPE, self._patch(patches))
+
+    def _patch(self, patches: list[properties.Patch]) -> bytes:
+        info = self._stat(self._path)
         for patch in patches:
             if patch.value is None:
-                self._ask("UnsetArbitraryMetadata", ref=ref(self._path), arbitrary_metadata_keys=[patch.key])
+                self._ask("UnsetArbitraryMetadata", ref=self._ref(self._path), arbitrary_metadata_keys=[patch.key])
             else:
                 kept = storage.ArbitraryMetadata(metadata={patch.key: patch.value})
-                self._ask("SetArbitraryMetadata", ref=ref(self._path), arbitrary_metadata=kept)
-        body = properties.patched(properties.href_of(info, info, self._door.url_path), patches)
-        self._done(HTTPStatus.OK, XML_TYPE, body.encode())
+                self._ask("SetArbitraryMetadata", ref=self._ref(self._path), arbitrary_metadata=kept)
+        return properties.patched(properties.href_of(info, info, self._door.url_path), patches).encode()
 
     def lock(self) -> None:
         """Granted to everybody, and kept nowhere."""
         headers = {"Content-Type": 'text/xml; charset="utf-8"', "Lock-Token": LOCK_TOKEN}
         self._done(HTTPStatus.OK, headers, LOCKED.encode())
 
-    def not_implemented(self) -> None:
+    def unlock(self) -> None:
         raise Answered(HTTPStatus.NOT_IMPLEMENTED)
 
+    report = post = unlock
 
-METHODS: dict[str, Callable[[WebDav], None]] = {
-    "PROPFIND": WebDav.propfind,
-    "PROPPATCH": WebDav.proppatch,
-    "HEAD": WebDav.head,
-    "GET": WebDav.get,
-    "PUT": WebDav.put,
-    "MKCOL": WebDav.mkcol,
-    "DELETE": WebDav.delete,
-    "MOVE": WebDav.move,
-    "COPY": WebDav.copy,
-    "LOCK": WebDav.lock,
-    "UNLOCK": WebDav.not_implemented,
-    "REPORT": WebDav.not_implemented,
-    "POST": WebDav.not_implemented,
+
+METHODS = {
+    "PROPFIND": "propfind",
+    "PROPPATCH": "proppatch",
+    "HEAD": "head",
+    "GET": "get",
+    "PUT": "put",
+    "MKCOL": "mkcol",
+    "DELETE": "delete",
+    "MOVE": "move",
+    "COPY": "copy",
+    "LOCK": "lock",
+    "UNLOCK": "unlock",
+    "REPORT": "report",
+    "POST": "post",
 }

@@ -8,6 +8,7 @@ import pytest
 
 from rucio_cs3.gateway import BEHAVIOURS
 from tests.conformance import storages
+from tests.conformance.dav import Dav
 from tests.conformance.gaps import GAPS
 from tests.conformance.issuer import Issuer
 from tests.conformance.sending import OLD
@@ -74,6 +75,21 @@ def second_line(storage):
     """For tests of what only the line of oCIS and OpenCloud has."""
     if not storage.facts.has_spaces:
         pytest.skip("it has no spaces")
+
+
+@pytest.fixture
+def first_line(storage):
+    """For tests of what the line of oCIS and OpenCloud does otherwise."""
+    if storage.facts.has_spaces:
+        pytest.skip("the second line does otherwise")
+
+
+@pytest.fixture
+def dav(storage, wire, folder):
+    """Requests through the WebDAV door, to paths below the folder."""
+    if not storage.dav:
+        pytest.skip("it has no WebDAV door that is known")
+    return Dav(storage, wire, folder)
 
 
 @pytest.fixture

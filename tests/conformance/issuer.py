@@ -93,7 +93,7 @@ class Issuer:
         return {
             "iss": self.url,
             "sub": subject,
-            "name": name,
+            "name": known.display_name if known else name,
             "preferred_username": name,
             "email": f"{name}@example.org",
         }

@@ -38,7 +38,7 @@ class Storage:
     `behaviour` says what to expect of it: one of the names in rucio_cs3.gateway.BEHAVIOURS. `home` is an absolute CS3
     path where the user may write. `gateway` is the embedded one, None for a real Reva; `issuer` is None where no OIDC
     issuer of ours is known, and the secrets are None where we cannot know them. `dav` is where the WebDAV door opens on
-    the mount, None where there is none.
+    the user's home, None where there is none.
     """
 
     name: str
@@ -187,7 +187,7 @@ class Fleet(contextlib.ExitStack):
             user=einstein.username,
             password=einstein.password,
             home=home_of(gateway.behaviour, einstein),
-            dav=None if gateway.behaviour.has_spaces else gateway.webdav_url,  # its door is not imitated yet
+            dav=gateway.webdav_url,
             gateway=gateway,
             issuer=self.issuer,
             machine_secret=MACHINE_SECRET,
@@ -209,7 +209,7 @@ class Fleet(contextlib.ExitStack):
             user=einstein.username,
             password=einstein.password,
             home=home_of(behaviour, einstein),
-            dav=None if behaviour.has_spaces else dav,
+            dav=dav,
             issuer=self.issuer,
             machine_secret=MACHINE_SECRET,
             jwt_secret=JWT_SECRET,

@@ -225,11 +225,59 @@ def test_a_time_that_is_none(wire, file):
     assert wire.code("SetArbitraryMetadata", ref=file, arbitrary_metadata=bad) == "INTERNAL"
 
 
-def test_the_etag_of_a_folder_changes_with_what_is_far_below(wire, folder):
-    wire.mkdir(f"{folder}/d")
-    before = wire.stat(folder).etag
-    wire.put(f"{folder}/d/f", CONTENT)
-    assert wire.stat(folder).etag != before
+# What is done far below a folder, and what the folder's size is then.
+FAR_BELOW = {
+    "an upload": (lambda wire, at: wire.put(f"{at}/g", CONTENT), 14),
+    "an overwrite": (lambda wire, at: wire.put(f"{at}/f", b"new"), 3),
+    "an upload with an old time": (lambda wire, at: wire.put(f"{at}/g", CONTENT, **{"X-OC-Mtime": "1000000000"}), 14),
+    "a touch": (lambda wire, at: wire.touch(f"{at}/g"), 7),
+    "a folder": (lambda wire, at: wire.mkdir(f"{at}/g"), 7),
+    "a move": (lambda wire, at: wire.ok("Move", source=f"{at}/f", destination=f"{at}/g"), 7),
+    "a delete": (lambda wire, at: wire.ok("Delete", ref=f"{at}/f"), 0),
+    "a delete of the folder": (lambda wire, at: wire.ok("Delete", ref=at), 0),
+    "metadata": (lambda wire, at: wire.set_metadata(f"{at}/f", k="v"), 7),
+    "an old time": (lambda wire, at: wire.set_metadata(f"{at}/f", mtime="1000000000"), 7),
+}
+
+
+@pytest.mark.parametrize("what", FAR_BELOW)
+def test_a_folder_knows_what_is_done_far_below(wire, folder, what):
+    """By its time, its etag and its size."""
+    act, size = FAR_BELOW[what]
+    deep = wire.mkdir(f"{wire.mkdir(f'{folder}/d')}/e")
+    wire.put(f"{deep}/f", CONTENT)
+    before = wire.stat(folder)
+    act(wire, deep)
+    after = wire.stat(folder)
+    assert after.etag != before.etag
+    assert after.size == size
+    assert (after.mtime.seconds, after.mtime.nanos) > (before.mtime.seconds, before.mtime.nanos)
+
+
+def test_a_move_out_of_a_folder_takes_the_bytes_along(wire, folder):
+    for name in ("one", "two", "one/d"):
+        wire.mkdir(f"{folder}/{name}")
+    wire.put(f"{folder}/one/d/f", CONTENT)
+    wire.ok("Move", source=f"{folder}/one/d", destination=f"{folder}/two/d")
+    assert [wire.stat(f"{folder}/{name}").size for name in ("one", "two", "two/d")] == [0, 7, 7]
+
+
+def test_the_time_of_a_folder_can_be_set_while_nothing_is_in_it(wire, folder):
+    wire.set_metadata(folder, mtime="1000000000")
+    assert wire.stat(folder).mtime.seconds == 1000000000
+    wire.touch(f"{folder}/f")
+    before = wire.stat(folder)
+    wire.set_metadata(folder, mtime="1000000000")
+    assert (wire.stat(folder).mtime, wire.stat(folder).etag) == (before.mtime, before.etag)
+
+
+def test_what_comes_back_counts_again(storage, wire, folder):
+    wire.put(f"{wire.mkdir(f'{folder}/d')}/f", CONTENT)
+    wire.ok("Delete", ref=f"{folder}/d")
+    path = f"{folder[len(storage.home) :]}/d"
+    [key] = [item.key for item in wire.ok("ListRecycle", ref=storage.home).recycle_items if item.ref.path == path]
+    wire.ok("RestoreRecycleItem", ref=storage.home, key=key, restore_ref=f"{folder}/d")
+    assert [wire.stat(path).size for path in (folder, f"{folder}/d")] == [7, 7]
 
 
 # The spaces

@@ -83,3 +83,14 @@ def test_uploads_at_the_same_time_each_find_their_file(serve):
     assert {name: wire.content(f"{folder}/{name}") for name in wire.names(folder)} == {
         str(n): b"%d" % n for n in range(8)
     }
+
+
+def test_a_fault_strikes_at_every_door_of_a_space(serve):
+    """By the CS3 path, whatever the space is called in the URL."""
+    gateway, wire = serve("opencloud")
+    space = home_of(wire).rpartition("/")[2]
+    wire.put(f"{home_of(wire)}/f", b"content")
+    gateway.faults.add(Fault("http:GET", "status", f"{home_of(wire)}/f", status="503", times=2))
+    login = {"X-Access-Token": wire.token}
+    urls = [f"{gateway.data_url}{base}/f" for base in ("/remote.php/webdav", f"/dav/spaces/{space}")]
+    assert [wire.http.request("GET", url, headers=login).status for url in urls * 2] == [503, 503, 200, 200]
