@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -46,6 +47,14 @@ def test_what_broke_off_goes_on(storage, client, stored, tmp_path, after):
     assert breaking.broken
     whole = after == len(DATA)  # there is nothing more to ask for
     assert (breaking.told == sorted(set(breaking.told))) == (storage.facts.serves_ranges or whole)
+
+
+def test_what_is_appended_to_a_file_is_whole_or_told(storage, client, stored, tmp_path):
+    may_break = contextlib.nullcontext() if storage.facts.serves_ranges else pytest.raises(errors.Interrupted)
+    with (tmp_path / "log").open("ab") as sink, may_break:
+        client.download(stored, sink, progress=Breaking(2 * MIB))
+    whole = len(DATA) if storage.facts.serves_ranges else 2 * MIB
+    assert (tmp_path / "log").read_bytes() == DATA[:whole]
 
 
 def test_what_broke_off_is_taken_up_by_the_next_client(storage, stored, tmp_path):

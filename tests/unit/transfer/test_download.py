@@ -244,6 +244,23 @@ def test_a_stream_cannot_begin_anew(site, liar):
     assert sink.taken == liar.content[:K]
 
 
+def test_a_file_that_is_open_for_appending_is_gone_on_with(site, liar, tmp_path):
+    (tmp_path / "log").write_bytes(b"before")
+    liar.lies = [cut(K)]
+    with (tmp_path / "log").open("ab") as sink:
+        site.downloads.to_file("/f", sink)
+    assert (tmp_path / "log").read_bytes() == b"before" + liar.content
+
+
+def test_a_file_that_is_open_for_appending_cannot_begin_anew(site, liar, tmp_path):
+    """Whoever goes back in it writes at its end all the same."""
+    liar.always = refuses_ranges
+    liar.lies = [cut(K)]
+    with (tmp_path / "log").open("ab") as sink, pytest.raises(errors.Interrupted, match="broke"):
+        site.downloads.to_file("/f", sink)
+    assert (tmp_path / "log").read_bytes() == liar.content[:K]
+
+
 def test_progress_goes_on_over_a_cut(site, liar, tmp_path):
     told = []
     liar.lies = [cut(K)]
