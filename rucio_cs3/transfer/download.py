@@ -142,8 +142,8 @@ class _Download:
         try:
             if self._landing.reached < info.size or not info.size:
                 self._fetch(content)
-            content.confirm()
-            self._verify(info)
+            if not self._verify(info):
+                content.confirm()
         except (Replaced, SizeMismatch, ChecksumMismatch) as error:
             self._failure, self._content = error, None  # nothing of it is worth keeping
             self._part.note(info, None, 0)
@@ -199,9 +199,11 @@ class _Download:
         self._noted = self._landing.reached
         self._part.note(content.info, content.etag, self._noted)
 
-    def _verify(self, info: Info) -> None:
+    def _verify(self, info: Info) -> bool:
+        """False when nobody knows a checksum."""
         path, found = str(self._ref), self._landing.checksums
         verify.same_checksums(found, info.checksums, path, "the storage says")
         confirmed = info.checksums.keys() & found.keys()
         error = WrongContent if confirmed else ChecksumMismatch  # else it may have been damaged on the way
         verify.same_checksums(found, self._wanted, path, "expected was", error)
+        return bool(confirmed or self._wanted)

@@ -59,6 +59,8 @@ class RemoteFile(io.RawIOBase):
         self._align()
         count = self._read(memoryview(buffer).cast("B")[:wanted])
         self._position += count
+        if self._position == self.info.size:
+            self._content.confirm()
         return count
 
     def close(self) -> None:
@@ -79,7 +81,7 @@ class RemoteFile(io.RawIOBase):
         self._body = None
         self._bodies.close()
         body = self._bodies.enter_context(self._content.open(offset))
-        self._content.confirm()
+        self._content.compare_answers()
         self._body, self._streamed = body, body.start
 
     def _read(self, view: memoryview) -> int:

@@ -90,6 +90,36 @@ def test_a_file_that_is_replaced_meanwhile_begins_anew(storage, client, stored, 
     assert (tmp_path / "got").read_bytes() == DATA[::-1]
 
 
+@pytest.fixture
+def overwritten_midway(wire, client, folder):
+    """A file, and a function to call with what has come of it, which writes over it in one PUT; and both versions."""
+    versions = [bytes([letter]) * (32 * MIB) for letter in b"AB"]
+    client.upload(io.BytesIO(versions[0]), f"{folder}/f")
+    todo = [versions[1]]
+
+    def overwrite(done, total):
+        if done >= 4 * MIB and todo:
+            assert wire.put(f"{folder}/f", todo.pop()) == 200
+
+    return f"{folder}/f", overwrite, versions
+
+
+def test_a_file_that_is_written_over_in_place_is_no_mixture(client, overwritten_midway, tmp_path):
+    place, overwrite, versions = overwritten_midway
+    client.download(place, tmp_path / "got", progress=overwrite)
+    assert (tmp_path / "got").read_bytes() in versions
+
+
+def test_nor_for_who_reads_it_as_a_file(client, overwritten_midway):
+    place, overwrite, versions = overwritten_midway
+    found = b""
+    with client.open_read(place) as file, contextlib.suppress(errors.Interrupted):
+        while block := file.read(MIB):
+            found += block
+            overwrite(len(found), 0)
+        assert found in versions
+
+
 @pytest.mark.parametrize("checksums", [{}, {"md5": hashlib.md5(DATA).hexdigest()}], ids=["", "md5"])
 def test_a_large_file_on_a_long_link_is_shared(storage, client, stored, tmp_path, monkeypatch, checksums):
     monkeypatch.setattr(parallel, "WORTH", MIB)
