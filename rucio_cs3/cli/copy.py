@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 import time
@@ -15,7 +14,7 @@ from rucio_cs3.cli.bars import bar
 from rucio_cs3.cli.completion import remote_names
 from rucio_cs3.cli.inspect import AT_ONCE
 from rucio_cs3.cli.place import Place
-from rucio_cs3.cli.plan import Plan, refuse_local
+from rucio_cs3.cli.plan import Plan, refuse_local, refuse_twins
 from rucio_cs3.cli.report import Tally, on_places, told
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.config import VERIFY_MODES
@@ -74,6 +73,7 @@ def cp(
         return
     tops: Any = sources
     refuse_local(tops, target)
+    refuse_twins(tops)
     plan = Plan(tops, target, recursive=recursive, follow=follow)
     if dry_run:
         for item in plan:
@@ -100,7 +100,7 @@ def _journal(file: str, sources: list[Any], target: Any) -> Journal:
 
 
 def _absolute(place: Place | Local) -> str:
-    return str(place) if isinstance(place, Place) else os.path.abspath(place.path)  # noqa: PTH100
+    return str(place) if isinstance(place, Place) else place.place
 
 
 def _follow(report: Report, run: Run, plan: Plan, *, quiet: bool, resumable: bool) -> None:

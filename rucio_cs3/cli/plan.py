@@ -120,7 +120,7 @@ def _is_there(target: Top) -> bool:
 def _last(source: Top) -> str:
     if isinstance(source, Place):
         return source.path.rpartition("/")[2]
-    return Path(os.path.abspath(source.path)).name  # noqa: PTH100 - resolve() would follow links
+    return Path(source.place).name
 
 
 def _below(top: Top, below: str) -> Top:
@@ -138,6 +138,16 @@ def _contains(source: Top, target: Top) -> bool:
         return False
     same = (source.client, source.base) == (target.client, target.base)
     return same and f"{target.path}/".startswith(f"{source.path}/".lstrip("/"))
+
+
+def refuse_twins(sources: list[Top]) -> None:
+    """Several sources go into one folder, where only one of them can have the name."""
+    seen: dict[str, Top] = {}
+    for source in sources:
+        name = _last(source)
+        if name in seen:
+            raise click.UsageError(f"{seen[name]} and {source} would both be called {name}: copy one after the other")
+        seen[name] = source
 
 
 def refuse_local(sources: list[Top], target: Top) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -21,7 +22,7 @@ from rucio_cs3.transfer import parallel, verify
 from rucio_cs3.transfer.content import Content, same_file
 from rucio_cs3.transfer.landing import Landing
 from rucio_cs3.transfer.local import BLOCK, local_target
-from rucio_cs3.transfer.part import NO_PART, NOTED_EVERY, part_of
+from rucio_cs3.transfer.part import NO_PART, NOTED_EVERY, part_of, there_already
 from rucio_cs3.transfer.ranges import NoRanges
 from rucio_cs3.transfer.retry import DOWNLOAD, retry
 
@@ -55,20 +56,26 @@ class Downloads:
         path: str,
         *,
         resume: bool = False,
+        overwrite: bool = True,
         checksums: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Info:
         """Like `to_file`, into a new file that gets its name when it is whole and right.
 
         With `resume`, what came before the network failed or the process died is kept for the next call.
+
+        Raises:
+            AlreadyExists: something has that name, and `overwrite` is False.
         """
         place = Path(path)
         with local_target(path):
             if place.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            if not overwrite and os.path.lexists(place):
+                raise there_already(place)
             if place.exists() and not place.is_file():
                 raise OSError(errno.EEXIST, "it is not a regular file: open it, and hand over the open file")
-        with part_of(place, resume=resume) as part:
+        with part_of(place, resume=resume, overwrite=overwrite) as part:
             return _Download(self, Ref.of(target), part.file, checksums, progress, part).run()
 
     def to_file(

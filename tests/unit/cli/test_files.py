@@ -248,6 +248,8 @@ def test_a_copy_into_itself_is_refused(run, site, gateway):
         ["cp", "--json", "{site}/f", "-"],
         ["cp", "a", "s3://b/a"],
         ["cp", "--jobs", "0", "a", "{site}/a"],
+        ["cp", "{site}/a/f", "{site}/b/f", "d/"],
+        ["cp", "-r", "a/f", "b/f/", "{site}/d"],
         ["ls", "a"],
         ["mv", "{site}/a"],
         ["find", "--size", "big", "{site}/"],

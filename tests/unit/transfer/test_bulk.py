@@ -116,6 +116,22 @@ def test_nothing_is_overwritten_unless_told(client, gateway, folder):
     assert (folder / "b").read_bytes() == b"theirs"
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_of_one_run_do_not_replace_each_other(client, gateway, folder, tmp_path, overwrite):
+    pairs = make(folder, ["a", "b"])
+    up = all_of(bulk.upload(client, [(path, "/up/same") for path, _ in pairs], overwrite=overwrite))
+    assert (gateway.root / "up" / "same").read_bytes() == b"a.."
+    all_of(bulk.upload(client, pairs))
+    names = (tmp_path / "got" / "same", tmp_path / "got" / "." / "same")
+    down = all_of(
+        bulk.download(client, [(target, name) for (_, target), name in zip(pairs, names)], overwrite=overwrite)
+    )
+    assert (tmp_path / "got" / "same").read_bytes() == b"a.."
+    for results in (up, down):
+        assert outcomes(results) == {"done": 1, "failed": 1}
+        assert {type(result.error) for result in results} == {type(None), AlreadyExists}
+
+
 def test_stat_delete_checksum(client, gateway):
     for name in "abc":
         (gateway.root / name).write_bytes(b"a")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -75,6 +77,48 @@ def test_nothing_is_kept_of_what_never_began(site, liar, tmp_path):
     with pytest.raises(errors.Interrupted):
         site.downloads.to_path("/f", str(tmp_path / "got"), resume=True)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_name_that_was_taken_meanwhile_is_not_replaced(site, liar, tmp_path, resume):
+    def other(*_):
+        (tmp_path / "got").write_bytes(b"another's")
+
+    with pytest.raises(errors.AlreadyExists):
+        site.downloads.to_path("/f", str(tmp_path / "got"), overwrite=False, resume=resume, progress=other)
+    assert os.listdir(tmp_path) == ["got"]
+    assert (tmp_path / "got").read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_where_there_are_no_hard_links_it_is_looked_for(site, liar, tmp_path, monkeypatch, taken):
+    def no_links(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def other(*_):
+        if taken:
+            (tmp_path / "got").write_bytes(b"another's")
+
+    monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(errors.AlreadyExists) if taken else contextlib.nullcontext():
+        site.downloads.to_path("/f", str(tmp_path / "got"), overwrite=False, progress=other)
+    assert os.listdir(tmp_path) == ["got"]
+    assert (tmp_path / "got").read_bytes() == (b"another's" if taken else liar.content)
+
+
+def test_what_was_there_before_is_not_even_fetched(site, liar, tmp_path):
+    (tmp_path / "got").symlink_to("nowhere")
+    with pytest.raises(errors.AlreadyExists):
+        site.downloads.to_path("/f", str(tmp_path / "got"), overwrite=False)
+    assert liar.requests == []
+
+
+def test_a_part_that_has_a_name_already_is_not_written_to(broken, site, tmp_path):
+    """As after a kill between the two steps that end a download."""
+    os.link(tmp_path / PART, tmp_path / "old")
+    before = (tmp_path / "old").read_bytes()
+    site.downloads.to_path("/f", str(tmp_path / "got"), resume=True)
+    assert (tmp_path / "old").read_bytes() == before
 
 
 @pytest.mark.parametrize("after", [KeyboardInterrupt, ZeroDivisionError])
