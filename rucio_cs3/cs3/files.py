@@ -21,6 +21,7 @@ from rucio_cs3.errors import (
     IsDirectory,
     NotDirectory,
     NotFound,
+    PermissionDenied,
     PreconditionFailed,
     Processing,
 )
@@ -117,6 +118,17 @@ class Files:
             self._channel.call("CreateContainer", request, path=str(ref))
         except PreconditionFailed as error:  # the second line's word for a missing parent
             raise NotFound("its parent folder does not exist", path=str(ref), status=error.status) from error
+        except (PermissionDenied, InvalidRequest) as error:  # what nobody may make can be there, as the top of a space
+            if self._is_folder(ref):
+                raise AlreadyExists("it is there already", path=str(ref), status=error.status) from error
+            raise
+
+    def _is_folder(self, ref: Ref) -> bool:
+        """False also when nobody says so."""
+        try:
+            return self.stat(ref).is_directory
+        except Cs3Error:
+            return False
 
     def touch(self, target: Target) -> None:
         """Make an empty file. Raises AlreadyExists, except where the storage takes it as done."""

@@ -95,6 +95,19 @@ def test_round_trips_of_a_small_file(gateway, client, folder):
     assert counted == {"Stat": 3 * 40, "InitiateFileUpload": 40, "PUT": 40, "Move": 40}
 
 
+def test_into_a_folder_beside_which_nothing_may_be_made(client, gateway, folder):
+    """Some storages look at the right before the name."""
+    (gateway.root / "up").mkdir()
+    gateway.faults.add(Fault("grpc:CreateContainer", "status", status="PERMISSION_DENIED"))
+    assert outcomes(all_of(bulk.upload(client, make(folder, ["a", "b"])))) == {"done": 2}
+    assert outcomes(all_of(bulk.upload(client, [(folder / "a", "/new/a")]))) == {"failed": 1}
+    with pytest.raises(PermissionDenied):
+        client.files.mkdir("/new", exist_ok=True)
+    assert outcomes(all_of(bulk.upload(client, [(folder / "a", "/up/deep/a")], root=Ref("/")))) == {"failed": 1}
+    client.folders.forget(Ref("/up/deep"))
+    assert outcomes(all_of(bulk.upload(client, [(folder / "a", "/up/c")], root=Ref("/")))) == {"done": 1}
+
+
 def test_each_failure_is_its_own(client, gateway, folder):
     gateway.faults.add(Fault("http:PUT", "status", path="/up/*", status="403", times=1))
     missing = folder / "missing"
