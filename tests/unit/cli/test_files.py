@@ -163,6 +163,21 @@ def test_failures_are_told_and_the_rest_is_done(objects, site, gateway, folder):
     assert set(done) == {"source", "target", "kind", "outcome", "seconds", "size", "checksums"}
 
 
+def test_a_source_that_cannot_be_listed_does_not_stop_the_next(run, site, gateway, folder):
+    for name in ("a", "b"):
+        (gateway.root / name).mkdir()
+        (gateway.root / name / "f").write_bytes(name.encode())
+    gateway.faults.add(Fault("grpc:ListContainer", "status", path="/a", status="PERMISSION_DENIED"))
+    names = [f"{site}/a", f"{site}/nowhere", f"{site}/b"]
+    code, out, err = run("cp", "-r", *names, "got/")
+    assert (code, err.count("Error: ")) == (1, 2)
+    assert tree(folder / "got") == {"a": None, "b": None, "b/f": b"b"}
+    code, out, err = run("checksum", "--read", "-r", *names)
+    assert (code, out, err.count("Error: ")) == (1, f"adler32 00630063  {site}/b/f\n", 2)
+    code, out, err = run("find", *names)
+    assert (code, out, err.count("Error: ")) == (1, f"{site}/b/f\n", 2)
+
+
 def test_links_and_special_files(run, site, gateway, folder):
     plant(folder / "src")
     (folder / "src" / "link").symlink_to("a")
