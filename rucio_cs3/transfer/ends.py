@@ -109,6 +109,11 @@ def agree(one: Facts, other: Facts) -> bool:
     return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
+def tell_apart(one: Facts, other: Facts) -> bool:
+    """Whether they would: many files have the same size."""
+    return one.keys() & other.keys() > {"size"}
+
+
 def copy(source: End, target: End, *, overwrite: bool, progress: Callable[[int, int], None] | None = None) -> Copied:
     """Copy one file, which appears whole and verified or not at all; missing folders are made.
 
@@ -127,7 +132,8 @@ def copy(source: End, target: End, *, overwrite: bool, progress: Callable[[int, 
             before = facts_of(info)
             told = {name: info.checksums[name] for name in verify.cheapest(info.checksums)}
             sent = target.client.upload(file, target.ref, checksums=told, **options)
-    return Copied(sent.size, sent.checksums, before, {"size": sent.size, **sent.checksums})
+    seen = {} if sent.mtime is None else {"mtime": sent.mtime}
+    return Copied(sent.size, sent.checksums, before, {"size": sent.size, **seen, **sent.checksums})
 
 
 def _download(source: End, target: Local, *, overwrite: bool, progress: Callable[[int, int], None] | None) -> Copied:

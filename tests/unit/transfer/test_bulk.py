@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections import Counter
@@ -381,6 +382,27 @@ def test_a_source_that_changed_or_a_target_that_went_is_done_again(journaled, ga
     (gateway.root / "up" / "b").unlink()
     assert outcomes(journaled(pairs, overwrite=True)) == {"done": 2, "skipped": 1}
     assert (gateway.root / "up" / "a").read_bytes() == b"another"
+
+
+def test_another_file_of_the_same_size_is_not_taken_for_the_one_that_was_copied(journaled, gateway, folder):
+    pairs = make(folder, ["a", "b"])
+    journaled(pairs)
+    (gateway.root / "up" / "a").write_bytes(b"xyz")
+    os.utime(gateway.root / "up" / "a", (10**9, 10**9))  # this storage tells seconds
+    results = {str(result.item.target): result for result in journaled(pairs)}
+    assert isinstance(results["/up/a"].error, AlreadyExists)
+    assert results["/up/b"].outcome == "skipped"
+    assert outcomes(journaled(pairs, overwrite=True)) == {"done": 1, "skipped": 1}
+
+
+def test_where_only_the_size_was_noted_the_content_is_compared(client, gateway, folder, journaled):
+    client.config = client._uploads._config = client.config.but(verify="none")
+    pairs = make(folder, ["a", "b"])
+    journaled(pairs)
+    (gateway.root / "up" / "a").write_bytes(b"xyz")
+    gateway.calls.clear()
+    assert outcomes(journaled(pairs, overwrite=True)) == {"done": 1, "skipped": 1}
+    assert puts(gateway) == 1
 
 
 def test_what_was_done_and_not_written_is_looked_at(journaled, client, gateway, folder):
