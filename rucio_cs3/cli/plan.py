@@ -20,6 +20,7 @@ from rucio_cs3.transfer.ends import Local
 from rucio_cs3.transfer.local import local_source
 
 if TYPE_CHECKING:
+    from rucio_cs3.client import Cs3Client
     from rucio_cs3.transfer.ends import End
     from rucio_cs3.transfer.trees import Entry
 
@@ -69,7 +70,7 @@ class Plan(Iterator[Copy]):
             raise IsDirectory("it is a folder", path=str(source), hint="copy it with -r")
         into = several or _is_folder(target) or (kind == trees.FILE and _is_there(target))
         new = _below(target, _last(source)) if into else target
-        if _contains(source, new):
+        if _contains(source, new, kind):
             raise InvalidRequest(f"it cannot be copied to {new}, which is itself or below it", path=str(source))
         return _Named(new, kind, size)
 
@@ -133,11 +134,20 @@ def _end(top: Top, below: str = "") -> End:
     return Local(os.path.join(top.path, below) if below else top.path)  # noqa: PTH118
 
 
-def _contains(source: Top, target: Top) -> bool:
+def _contains(source: Top, target: Top, kind: str) -> bool:
+    """By the names, or of a folder by the ids where the names begin differently."""
     if not (isinstance(source, Place) and isinstance(target, Place)):
         return False
-    same = (source.client, source.base) == (target.client, target.base)
-    return same and f"{target.path}/".startswith(f"{source.path}/".lstrip("/"))
+    if (source.client, source.base) == (target.client, target.base):
+        return f"{target.path}/".startswith(f"{source.path}/".lstrip("/"))
+    if kind != trees.FOLDER or not _have_the_same_ids(source.client, target.client):
+        return False
+    return target.client.files.lies_in(target.ref, source.client.files.stat(source.ref).id)
+
+
+def _have_the_same_ids(one: Cs3Client, other: Cs3Client) -> bool:
+    """Users may have homes of their own, in which the ids are paths."""
+    return one is other or (one.config.gateway == other.config.gateway and one.whoami() == other.whoami())
 
 
 def refuse_twins(sources: list[Top]) -> None:

@@ -253,6 +253,19 @@ def test_a_copy_into_itself_is_refused(run, site, gateway):
     assert run("cp", "-r", f"{site}/d", f"{site}/d2")[0] == 0
 
 
+def test_nor_is_one_under_another_name(run, site, gateway, monkeypatch):
+    """What is copied would be found while it is made, and be copied again."""
+    monkeypatch.setenv("RUCIO_CS3_GATEWAY", gateway.address)
+    monkeypatch.setenv("RUCIO_CS3_TLS", "false")
+    (gateway.root / "d" / "e").mkdir(parents=True)
+    door = "davs://127.0.0.1/dav"
+    for below in ("new", "e/new", ""):
+        _, _, err = run("cp", "-r", "--dry-run", "--door", f"{door}=/d", f"{site}/d", f"{door}/{below}")
+        assert "which is itself or below it" in err
+    assert run("cp", "-r", "--door", f"{door}=/", f"{site}/d", f"{door}/new")[0] == 0
+    assert tree(gateway.root / "new") == {"e": None}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
