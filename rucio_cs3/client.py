@@ -97,7 +97,7 @@ class Cs3Client:
     ) -> Info:
         """Fetch a file to a path, where it appears whole and verified or not at all, or into an open binary file.
 
-        `resume` and `overwrite` are for paths. With `resume`, what came before the network failed or the process died
+        `resume` and `overwrite` are for paths. With `resume`, what came before the network failed or it was stopped
         is kept beside it, as `.<name>.rucio-cs3.part`, and the next call goes on from there. `progress` may be called
         by any thread, one at a time.
         """

@@ -112,9 +112,11 @@ def on_places(command: Command) -> Command:
 
 @contextlib.contextmanager
 def _terminated_is_interrupted() -> Any:
-    """A batch system's SIGTERM ends it as orderly as Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """A batch system's SIGTERM, or the end of the terminal where nohup does not hide it, are as orderly as Ctrl-C."""
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)

@@ -76,7 +76,8 @@ def copy(
         if known and (not check or _unchanged(item, known)):
             raise Skip(DONE_BEFORE)
         try:
-            copied = ends.copy(item.source, item.target, overwrite=overwrite, progress=told)
+            resume = journal is not None
+            copied = ends.copy(item.source, item.target, overwrite=overwrite, resume=resume, progress=told)
         except AlreadyExists:
             if not journal or not ends.same_content(item.source, item.target):
                 raise

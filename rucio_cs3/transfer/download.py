@@ -62,7 +62,7 @@ class Downloads:
     ) -> Info:
         """Like `to_file`, into a new file that gets its name when it is whole and right.
 
-        With `resume`, what came before the network failed or the process died is kept for the next call.
+        With `resume`, what came before the network failed, or the process was stopped, is kept for the next call.
 
         Raises:
             AlreadyExists: something has that name, and `overwrite` is False.

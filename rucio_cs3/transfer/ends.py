@@ -114,14 +114,23 @@ def tell_apart(one: Facts, other: Facts) -> bool:
     return one.keys() & other.keys() > {"size"}
 
 
-def copy(source: End, target: End, *, overwrite: bool, progress: Callable[[int, int], None] | None = None) -> Copied:
+def copy(
+    source: End,
+    target: End,
+    *,
+    overwrite: bool,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Copied:
     """Copy one file, which appears whole and verified or not at all; missing folders are made.
+
+    With `resume` what a download has got is kept for the next one. Uploads have a setting for that.
 
     Raises:
         AlreadyExists: the target is there and `overwrite` is not given.
     """
     if isinstance(target, Local):
-        return _download(source, target, overwrite=overwrite, progress=progress)
+        return _download(source, target, overwrite=overwrite, resume=resume, progress=progress)
     options: Any = {"overwrite": overwrite, "root": target.root, "progress": progress}
     if isinstance(source, Local):
         before = source.facts()
@@ -136,11 +145,11 @@ def copy(source: End, target: End, *, overwrite: bool, progress: Callable[[int, 
     return Copied(sent.size, sent.checksums, before, {"size": sent.size, **seen, **sent.checksums})
 
 
-def _download(source: End, target: Local, *, overwrite: bool, progress: Callable[[int, int], None] | None) -> Copied:
+def _download(source: End, target: Local, **options: Any) -> Copied:
     assert isinstance(source, Remote), "copies on one machine are not ours to make"
     with local_target(target.path):
         Path(target.path).parent.mkdir(parents=True, exist_ok=True)
-    info = source.client.download(source.ref, target.path, overwrite=overwrite, progress=progress)
+    info = source.client.download(source.ref, target.path, **options)
     return Copied(info.size, info.checksums, facts_of(info), target.facts())
 
 

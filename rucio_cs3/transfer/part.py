@@ -13,7 +13,15 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from rucio_cs3.errors import AlreadyExists, DeadlineExceeded, Interrupted, NotAuthenticated, ServerError, Unavailable
+from rucio_cs3.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    Interrupted,
+    NotAuthenticated,
+    ServerError,
+    Stopped,
+    Unavailable,
+)
 from rucio_cs3.model import LONGEST_NAME
 from rucio_cs3.transfer.local import local_target
 
@@ -22,7 +30,8 @@ if TYPE_CHECKING:
 
     from rucio_cs3.model import Info
 
-KEPT_AFTER = (Interrupted, Unavailable, DeadlineExceeded, ServerError, NotAuthenticated)  # it may go on another day
+# What it may go on after, another day.
+KEPT_AFTER = (Interrupted, Unavailable, DeadlineExceeded, ServerError, NotAuthenticated, Stopped, KeyboardInterrupt)
 NOTED_EVERY = 8 << 20  # bytes; so much is fetched again when the process is killed
 NOTE, DRAFT = ".json", ".json.new"
 BOOT = Path("/proc/sys/kernel/random/boot_id")

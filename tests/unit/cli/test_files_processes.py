@@ -75,7 +75,7 @@ def moves(gateway, source):
     return {"up": (up, "PUT", gateway.root / "up"), "down": (down, "GET", source.parent / "down")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("way", ["up", "down"])
 def test_interrupted_it_leaves_nothing_half_and_says_how_to_go_on(gateway, source, way, number):
     job, method, target = moves(gateway, source)[way]

@@ -434,6 +434,21 @@ def test_downloads_have_a_journal_too(client, gateway, tmp_path):
     assert again() == {"done": 1, "skipped": 1}
 
 
+def test_a_download_with_a_journal_leaves_what_it_has_to_the_next_run(client, gateway, tmp_path):
+    client.config = client._downloads.config = client.config.but(retries=0)
+    (gateway.root / "f").write_bytes(b"a" * 4 * MIB)
+    gateway.faults.add(Fault("http:GET", "cut", after=3 * MIB, times=1))
+    job = [("/f", tmp_path / "got" / "f")]
+    with Journal(str(tmp_path / "journal"), "down") as journal:
+        assert outcomes(all_of(bulk.download(client, job, journal=journal))) == {"failed": 1}
+        assert sorted(path.name for path in (tmp_path / "got").iterdir()) == [
+            ".f.rucio-cs3.part",
+            ".f.rucio-cs3.part.json",
+        ]
+        assert outcomes(all_of(bulk.download(client, job, journal=journal))) == {"done": 1}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "got").iterdir()} == {"f": b"a" * 4 * MIB}
+
+
 def test_ends_say_what_they_are(client):
     assert str(Local("/a")) == "/a"
     assert str(Remote(client, "/x", "y")) == "/x/y"

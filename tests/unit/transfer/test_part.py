@@ -121,14 +121,22 @@ def test_a_part_that_has_a_name_already_is_not_written_to(broken, site, tmp_path
     assert (tmp_path / "old").read_bytes() == before
 
 
-@pytest.mark.parametrize("after", [KeyboardInterrupt, ZeroDivisionError])
-def test_whoever_stops_it_wants_nothing_kept(broken, site, tmp_path, after):
+@pytest.mark.parametrize(
+    ("why", "kept"),
+    [(KeyboardInterrupt(), True), (errors.Stopped("on request"), True), (ZeroDivisionError(), False)],
+    ids=repr,
+)
+def test_who_stops_it_may_go_on_and_a_mistake_is_none_to_go_on_from(broken, site, liar, tmp_path, why, kept):
     def stop(*_):
-        raise after
+        raise why
 
-    with pytest.raises(after):
+    with pytest.raises(type(why)):
         site.downloads.to_path("/f", str(tmp_path / "got"), resume=True, progress=stop)
-    assert os.listdir(tmp_path) == []
+    assert sorted(os.listdir(tmp_path)) == ([PART, NOTE] if kept else [])
+    liar.requests.clear()
+    site.downloads.to_path("/f", str(tmp_path / "got"), resume=True)
+    assert (tmp_path / "got").read_bytes() == liar.content
+    assert (liar.starts == [None]) != kept
 
 
 def test_another_version_begins_anew(broken, fetch, site, liar):
