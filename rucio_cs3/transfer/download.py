@@ -14,12 +14,12 @@ from rucio_cs3.errors import (
     Processing,
     Replaced,
     SizeMismatch,
-    Unsupported,
     WrongContent,
 )
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import parallel, verify
 from rucio_cs3.transfer.content import Content, same_file
+from rucio_cs3.transfer.http import choose
 from rucio_cs3.transfer.landing import Landing
 from rucio_cs3.transfer.local import BLOCK, local_target
 from rucio_cs3.transfer.part import NO_PART, NOTED_EVERY, part_of, there_already
@@ -102,14 +102,7 @@ class Downloads:
         return info
 
     def endpoint(self, ref: Ref) -> Endpoint:
-        offered = self._files.initiate_download(ref)
-        for endpoint in offered:
-            if endpoint.protocol in PROTOCOLS:
-                return endpoint
-        names = ", ".join(e.protocol for e in offered) or "nothing"
-        raise Unsupported(
-            f"the site offers {names} for downloads, and we speak {' and '.join(PROTOCOLS)}", path=str(ref)
-        )
+        return choose(self._files.initiate_download(ref), PROTOCOLS, "downloads", path=str(ref))
 
 
 class _Download:

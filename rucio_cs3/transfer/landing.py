@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rucio_cs3.checksums import Adler32
     from rucio_cs3.model import Info
 
+SHORTER = "it became shorter while it was read"
+
 
 class Landing:
     """The first `reached` bytes of the file are in the sink and in the running checksums."""
@@ -65,7 +67,7 @@ class Landing:
             while self.reached < count:
                 got = sink.readinto(view[: min(BLOCK, count - self.reached)])
                 if not got:
-                    raise LocalTargetError("it became shorter while it was read", path=self._name)
+                    raise LocalTargetError(SHORTER, path=self._name)
                 self._tally.hash(view[:got])
         self._furthest = count
 
@@ -121,7 +123,10 @@ class Landing:
         with local_target(self._name):
             while self.reached < end:
                 at = (self._begin or 0) + self.reached
-                self._tally.hash(os.pread(self._sink.fileno(), min(BLOCK, end - self.reached), at))
+                got = os.pread(self._sink.fileno(), min(BLOCK, end - self.reached), at)
+                if not got:
+                    raise LocalTargetError(SHORTER, path=self._name)
+                self._tally.hash(got)
 
     def close_parts(self) -> None:
         """Go on in order, from what is reached."""

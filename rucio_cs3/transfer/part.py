@@ -165,6 +165,9 @@ def _name(part: Part, place: Path, *, overwrite: bool) -> None:
         else:
             part.remove()
             return
+    elif place.is_file():
+        with contextlib.suppress(OSError):  # not every file system has modes
+            os.fchmod(part.file.fileno(), stat.S_IMODE(place.stat().st_mode) & 0o777)
     part.path.replace(place)
     part.forget()
 

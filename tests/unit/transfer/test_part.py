@@ -80,6 +80,15 @@ def test_nothing_is_kept_of_what_never_began(site, liar, tmp_path):
 
 
 @pytest.mark.parametrize("resume", [False, True])
+def test_what_is_replaced_leaves_its_mode(site, liar, tmp_path, resume):
+    (tmp_path / "got").write_bytes(b"private")
+    (tmp_path / "got").chmod(0o600)
+    site.downloads.to_path("/f", str(tmp_path / "got"), resume=resume)
+    assert stat.S_IMODE((tmp_path / "got").stat().st_mode) == 0o600
+    assert (tmp_path / "got").read_bytes() == liar.content
+
+
+@pytest.mark.parametrize("resume", [False, True])
 def test_a_name_that_was_taken_meanwhile_is_not_replaced(site, liar, tmp_path, resume):
     def other(*_):
         (tmp_path / "got").write_bytes(b"another's")
