@@ -6,7 +6,7 @@ import contextlib
 import shlex
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -18,7 +18,7 @@ from rucio_cs3.cli.plan import Plan, refuse_local, refuse_twins
 from rucio_cs3.cli.report import Tally, on_places, told
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.config import VERIFY_MODES
-from rucio_cs3.errors import NotAuthenticated, StorageFull, Unavailable
+from rucio_cs3.errors import LocalFileError, NotAuthenticated, StorageFull, Unavailable
 from rucio_cs3.transfer import bulk, trees
 from rucio_cs3.transfer.crew import DONE, FAILED, NOT_BEGUN, SKIPPED, STOPPED
 from rucio_cs3.transfer.ends import Copied
@@ -74,7 +74,7 @@ def cp(
     tops: Any = sources
     refuse_local(tops, target)
     refuse_twins(tops)
-    plan = Plan(tops, target, recursive=recursive, follow=follow)
+    plan = Plan(tops, target, recursive=recursive, follow=follow, journal=journal_file)
     if dry_run:
         for item in plan:
             _say_planned(report, item)
@@ -195,10 +195,16 @@ def _stream(report: Report, sources: list[AnyPlace], target: AnyPlace, *, overwr
     if target is None:
         if report.as_json:
             raise click.UsageError("--json and the file would be mixed on stdout")
-        place.client.download(place.ref, sys.stdout.buffer)
+        place.client.download(place.ref, _open(sys.stdout, "stdout").buffer)
         return
     if place.folder:
         raise click.UsageError(f"what comes from stdin has no name to have in {place}: name the new file")
-    sent = place.client.upload(sys.stdin.buffer, place.ref, overwrite=overwrite, root=place.root)
+    sent = place.client.upload(_open(sys.stdin, "stdin").buffer, place.ref, overwrite=overwrite, root=place.root)
     keys = {"source": "-", "target": str(place), "kind": trees.FILE, "outcome": DONE, "size": sent.size}
     report.say(f"- -> {place}  {human(sent.size)}", **keys, checksums=dict(sent.checksums))
+
+
+def _open(stream: TextIO | None, name: str) -> TextIO:
+    if stream is None:
+        raise LocalFileError("it is closed", path=name, hint="give it, or name a file")
+    return stream

@@ -17,7 +17,7 @@ from rucio_cs3.errors import Cs3Error, InvalidRequest, IsDirectory, LocalSourceE
 from rucio_cs3.transfer import trees
 from rucio_cs3.transfer.bulk import Copy
 from rucio_cs3.transfer.ends import Local
-from rucio_cs3.transfer.local import local_source
+from rucio_cs3.transfer.local import local_source, local_target
 
 if TYPE_CHECKING:
     from rucio_cs3.client import Cs3Client
@@ -32,9 +32,12 @@ class Plan(Iterator[Copy]):
     or when there are several sources, and files also when a folder is there. So a folder copied twice is the same copy.
     """  # noqa: D205 - one thought
 
-    def __init__(self, sources: list[Top], target: Top, *, recursive: bool, follow: bool) -> None:
+    def __init__(
+        self, sources: list[Top], target: Top, *, recursive: bool, follow: bool, journal: str | None = None
+    ) -> None:
         self._recursive = recursive
         self._follow = follow
+        self._journal = journal and Local(journal).place
         self._complete = False
         self._items = self._find(sources, target)
 
@@ -60,8 +63,9 @@ class Plan(Iterator[Copy]):
             yield Copy(_end(source), _end(top.target), top.kind, top.size)
             if top.kind == trees.FOLDER:
                 for entry in self._walk(source):
-                    ends = _end(source, entry.below), _end(top.target, entry.below)
-                    yield Copy(*ends, entry.kind, entry.size, entry.error)
+                    here, there = _end(source, entry.below), _end(top.target, entry.below)
+                    ours = isinstance(here, Local) and here.place == self._journal
+                    yield Copy(here, there, "journal" if ours else entry.kind, entry.size, entry.error)
         self._complete = True
 
     def _top(self, source: Top, target: Top, *, several: bool) -> _Named:
@@ -111,7 +115,8 @@ def _is_folder(target: Top) -> bool:
 
 def _is_there(target: Top) -> bool:
     if isinstance(target, Local):
-        return Path(target.path).is_dir()
+        with local_target(target.path):
+            return Path(target.path).is_dir()
     try:
         return target.client.files.stat(target.ref).is_directory
     except NotFound:

@@ -178,6 +178,23 @@ def test_a_source_that_cannot_be_listed_does_not_stop_the_next(run, site, gatewa
     assert (code, out, err.count("Error: ")) == (1, f"{site}/b/f\n", 2)
 
 
+def test_a_name_that_is_too_long_here_is_one_line(run, site, gateway):
+    (gateway.root / "f").write_bytes(b"a")
+    for target in ("y" * 300, "new/" + "y" * 300):
+        code, _, err = run("cp", f"{site}/f", target)
+        assert (code, err.count("\n")) == (1, 1)
+        assert "File name too long" in err
+
+
+def test_the_journal_is_not_copied(run, site, gateway, folder):
+    (folder / "src").mkdir()
+    (folder / "src" / "a").write_bytes(b"a")
+    for _ in range(2):
+        code, _, err = run("cp", "-r", "--journal", "src/journal", "./src", f"{site}/up")
+        assert (code, "skipped ./src/journal: it is a journal\n" in err) == (0, True)
+    assert tree(gateway.root / "up") == {"a": b"a"}
+
+
 def test_links_and_special_files(run, site, gateway, folder):
     plant(folder / "src")
     (folder / "src" / "link").symlink_to("a")
