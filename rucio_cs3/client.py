@@ -90,20 +90,21 @@ class Cs3Client:
         sink: str | os.PathLike[str] | BinaryIO,
         *,
         resume: bool = False,
+        overwrite: bool = True,
         checksums: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] | None = None,
         timeout: float | None = None,
     ) -> Info:
         """Fetch a file to a path, where it appears whole and verified or not at all, or into an open binary file.
 
-        `resume` is for paths: what came before the network failed or the process died is kept beside it, as
-        `.<name>.rucio-cs3.part`, and the next call goes on from there. `progress` may be called by any thread, one at
-        a time.
+        `resume` and `overwrite` are for paths. With `resume`, what came before the network failed or it was stopped
+        is kept beside it, as `.<name>.rucio-cs3.part`, and the next call goes on from there. `progress` may be called
+        by any thread, one at a time.
         """
         options: Any = {"checksums": checksums, "progress": progress}
         with deadline.within(timeout):
             if isinstance(sink, (str, os.PathLike)):
-                return self._downloads.to_path(target, os.fspath(sink), resume=resume, **options)
+                return self._downloads.to_path(target, os.fspath(sink), resume=resume, overwrite=overwrite, **options)
             return self._downloads.to_file(target, sink, **options)
 
     def upload(

@@ -141,11 +141,16 @@ class Info:
 
 @dataclass(frozen=True)
 class Uploaded:
-    """What was sent, and is there. The checksums are of the bytes that left us."""
+    """What was sent, and is there. The checksums are of the bytes that left us.
+
+    `mtime` and `etag` are the storage's word, from when it was looked at; a move into place may change the etag.
+    """
 
     ref: Ref
     size: int
     checksums: Mapping[str, str]
+    mtime: float | None = None
+    etag: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def rm(places: Places, report: Report, names: tuple[str, ...], recursive: bool, yes: bool, jobs: int) -> None:
     """Delete files, and with -r folders; on a terminal that asks first. A root folder is never deleted."""
     items = [places.at(name) for name in names]
-    if recursive and not yes and sys.stdin.isatty():
+    if recursive and not yes and sys.stdin and sys.stdin.isatty():
         shown = printable(", ".join(map(str, items)))
         click.confirm(f"Delete {shown} and all that is in there?", abort=True, err=True)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -15,11 +14,11 @@ from rucio_cs3.cli.bars import bar
 from rucio_cs3.cli.completion import remote_names
 from rucio_cs3.cli.inspect import AT_ONCE
 from rucio_cs3.cli.place import Place
-from rucio_cs3.cli.plan import Plan, refuse_local
+from rucio_cs3.cli.plan import Plan, refuse_local, refuse_twins
 from rucio_cs3.cli.report import Tally, on_places, told
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.config import VERIFY_MODES
-from rucio_cs3.errors import NotAuthenticated, StorageFull, Unavailable
+from rucio_cs3.errors import LocalFileError, NotAuthenticated, StorageFull, Unavailable
 from rucio_cs3.transfer import bulk, trees
 from rucio_cs3.transfer.crew import DONE, FAILED, NOT_BEGUN, SKIPPED, STOPPED
 from rucio_cs3.transfer.ends import Copied
@@ -74,7 +73,8 @@ def cp(
         return
     tops: Any = sources
     refuse_local(tops, target)
-    plan = Plan(tops, target, recursive=recursive, follow=follow)
+    refuse_twins(tops)
+    plan = Plan(tops, target, recursive=recursive, follow=follow, journal=journal_file)
     if dry_run:
         for item in plan:
             _say_planned(report, item)
@@ -100,7 +100,7 @@ def _journal(file: str, sources: list[Any], target: Any) -> Journal:
 
 
 def _absolute(place: Place | Local) -> str:
-    return str(place) if isinstance(place, Place) else os.path.abspath(place.path)  # noqa: PTH100
+    return str(place) if isinstance(place, Place) else place.place
 
 
 def _follow(report: Report, run: Run, plan: Plan, *, quiet: bool, resumable: bool) -> None:
@@ -195,10 +195,16 @@ def _stream(report: Report, sources: list[AnyPlace], target: AnyPlace, *, overwr
     if target is None:
         if report.as_json:
             raise click.UsageError("--json and the file would be mixed on stdout")
-        place.client.download(place.ref, sys.stdout.buffer)
+        place.client.download(place.ref, _open(sys.stdout, "stdout").buffer)
         return
     if place.folder:
         raise click.UsageError(f"what comes from stdin has no name to have in {place}: name the new file")
-    sent = place.client.upload(sys.stdin.buffer, place.ref, overwrite=overwrite, root=place.root)
+    sent = place.client.upload(_open(sys.stdin, "stdin").buffer, place.ref, overwrite=overwrite, root=place.root)
     keys = {"source": "-", "target": str(place), "kind": trees.FILE, "outcome": DONE, "size": sent.size}
     report.say(f"- -> {place}  {human(sent.size)}", **keys, checksums=dict(sent.checksums))
+
+
+def _open(stream: TextIO | None, name: str) -> TextIO:
+    if stream is None:
+        raise LocalFileError("it is closed", path=name, hint="give it, or name a file")
+    return stream

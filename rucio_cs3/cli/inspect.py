@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from rucio_cs3.checksums import ALGORITHMS
-from rucio_cs3.cli.listing import NAMES, described
+from rucio_cs3.cli.listing import NAMES, described, walk
 from rucio_cs3.cli.report import on_places
 from rucio_cs3.cli.times import clock
-from rucio_cs3.errors import WrongContent
+from rucio_cs3.errors import Cs3Error, WrongContent
 from rucio_cs3.transfer import bulk, trees
 from rucio_cs3.transfer.crew import JOBS, Run
 from rucio_cs3.transfer.ends import Local
@@ -87,11 +87,12 @@ def checksum(
 
 
 def _files(report: Report, place: Place, *, recursive: bool) -> Iterator[Remote]:
-    if not (recursive and place.client.files.stat(place.ref).is_directory):
+    if not recursive:
         yield place.remote()
         return
-    for entry in trees.remote(place.client.files, place.ref):
-        if entry.error:
-            report.failure(place.name(entry.below), entry.error)
-        elif entry.kind == trees.FILE:
-            yield place.remote(entry.below)
+    try:
+        for entry in walk(report, place):
+            if entry.kind == trees.FILE:
+                yield place.remote(entry.below)
+    except Cs3Error as error:
+        report.failure(str(place), error)

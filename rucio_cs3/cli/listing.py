@@ -90,7 +90,7 @@ def du(places: Places, report: Report, names: tuple[str, ...], summarize: bool, 
 
     def one(place: Place) -> None:
         sums: dict[str, list[int]] = {"": [0, 0]}
-        for entry in _walk(report, place):
+        for entry in walk(report, place):
             if entry.kind == trees.FOLDER and not summarize:
                 sums[entry.below] = [0, 0]
             elif entry.kind == trees.FILE:
@@ -133,7 +133,7 @@ def find(places: Places, report: Report, names: tuple[str, ...], **wanted: Any) 
     tests = _tests(**wanted)
 
     def one(place: Place) -> None:
-        for entry in _walk(report, place):
+        for entry in walk(report, place):
             if entry.info and all(test(entry.info) for test in tests):
                 name = place.name(entry.below)
                 report.say(name, **described(name, entry.info))
@@ -157,7 +157,7 @@ def _tests(
     return tests
 
 
-def _walk(report: Report, place: Place) -> Iterator[Entry]:
+def walk(report: Report, place: Place) -> Iterator[Entry]:
     """All below a folder, or a file itself; what cannot be listed is told."""
     info = place.client.files.stat(place.ref)
     if not info.is_directory:

@@ -17,9 +17,10 @@ from rucio_cs3.errors import Cs3Error, InvalidRequest, IsDirectory, LocalSourceE
 from rucio_cs3.transfer import trees
 from rucio_cs3.transfer.bulk import Copy
 from rucio_cs3.transfer.ends import Local
-from rucio_cs3.transfer.local import local_source
+from rucio_cs3.transfer.local import local_source, local_target
 
 if TYPE_CHECKING:
+    from rucio_cs3.client import Cs3Client
     from rucio_cs3.transfer.ends import End
     from rucio_cs3.transfer.trees import Entry
 
@@ -31,9 +32,12 @@ class Plan(Iterator[Copy]):
     or when there are several sources, and files also when a folder is there. So a folder copied twice is the same copy.
     """  # noqa: D205 - one thought
 
-    def __init__(self, sources: list[Top], target: Top, *, recursive: bool, follow: bool) -> None:
+    def __init__(
+        self, sources: list[Top], target: Top, *, recursive: bool, follow: bool, journal: str | None = None
+    ) -> None:
         self._recursive = recursive
         self._follow = follow
+        self._journal = journal and Local(journal).place
         self._complete = False
         self._items = self._find(sources, target)
 
@@ -59,8 +63,9 @@ class Plan(Iterator[Copy]):
             yield Copy(_end(source), _end(top.target), top.kind, top.size)
             if top.kind == trees.FOLDER:
                 for entry in self._walk(source):
-                    ends = _end(source, entry.below), _end(top.target, entry.below)
-                    yield Copy(*ends, entry.kind, entry.size, entry.error)
+                    here, there = _end(source, entry.below), _end(top.target, entry.below)
+                    ours = isinstance(here, Local) and here.place == self._journal
+                    yield Copy(here, there, "journal" if ours else entry.kind, entry.size, entry.error)
         self._complete = True
 
     def _top(self, source: Top, target: Top, *, several: bool) -> _Named:
@@ -69,7 +74,7 @@ class Plan(Iterator[Copy]):
             raise IsDirectory("it is a folder", path=str(source), hint="copy it with -r")
         into = several or _is_folder(target) or (kind == trees.FILE and _is_there(target))
         new = _below(target, _last(source)) if into else target
-        if _contains(source, new):
+        if _contains(source, new, kind):
             raise InvalidRequest(f"it cannot be copied to {new}, which is itself or below it", path=str(source))
         return _Named(new, kind, size)
 
@@ -110,7 +115,8 @@ def _is_folder(target: Top) -> bool:
 
 def _is_there(target: Top) -> bool:
     if isinstance(target, Local):
-        return Path(target.path).is_dir()
+        with local_target(target.path):
+            return Path(target.path).is_dir()
     try:
         return target.client.files.stat(target.ref).is_directory
     except NotFound:
@@ -120,7 +126,7 @@ def _is_there(target: Top) -> bool:
 def _last(source: Top) -> str:
     if isinstance(source, Place):
         return source.path.rpartition("/")[2]
-    return Path(os.path.abspath(source.path)).name  # noqa: PTH100 - resolve() would follow links
+    return Path(source.place).name
 
 
 def _below(top: Top, below: str) -> Top:
@@ -133,11 +139,30 @@ def _end(top: Top, below: str = "") -> End:
     return Local(os.path.join(top.path, below) if below else top.path)  # noqa: PTH118
 
 
-def _contains(source: Top, target: Top) -> bool:
+def _contains(source: Top, target: Top, kind: str) -> bool:
+    """By the names, or of a folder by the ids where the names begin differently."""
     if not (isinstance(source, Place) and isinstance(target, Place)):
         return False
-    same = (source.client, source.base) == (target.client, target.base)
-    return same and f"{target.path}/".startswith(f"{source.path}/".lstrip("/"))
+    if (source.client, source.base) == (target.client, target.base):
+        return f"{target.path}/".startswith(f"{source.path}/".lstrip("/"))
+    if kind != trees.FOLDER or not _have_the_same_ids(source.client, target.client):
+        return False
+    return target.client.files.lies_in(target.ref, source.client.files.stat(source.ref).id)
+
+
+def _have_the_same_ids(one: Cs3Client, other: Cs3Client) -> bool:
+    """Users may have homes of their own, in which the ids are paths."""
+    return one is other or (one.config.gateway == other.config.gateway and one.whoami() == other.whoami())
+
+
+def refuse_twins(sources: list[Top]) -> None:
+    """Several sources go into one folder, where only one of them can have the name."""
+    seen: dict[str, Top] = {}
+    for source in sources:
+        name = _last(source)
+        if name in seen:
+            raise click.UsageError(f"{seen[name]} and {source} would both be called {name}: copy one after the other")
+        seen[name] = source
 
 
 def refuse_local(sources: list[Top], target: Top) -> None:

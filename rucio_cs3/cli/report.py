@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 import click
 
+from rucio_cs3 import deadline
 from rucio_cs3.cli.place import Places
 from rucio_cs3.cli.sizes import human
-from rucio_cs3.errors import Cs3Error
+from rucio_cs3.errors import Cs3Error, LocalTargetError
 from rucio_cs3.transfer.crew import DONE, FAILED, SKIPPED, STOPPED
 
 if TYPE_CHECKING:
-    from rucio_cs3.transfer.crew import Result, Run
+    from collections.abc import Iterable, Iterator
+
+    from rucio_cs3.transfer.crew import Result, Run, Totals
 
 INTERRUPTED = 130
+SHOWN = 10  # names of what remains
+LOOK = 1.0  # seconds for finding out what that is
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -51,12 +58,38 @@ class Report:
 
     def take(self, run: Run, name: Callable[[Any], str], show: Callable[[Result], None]) -> None:
         """All results of a run: `show` those that are done."""
+
+        def tell(result: Result) -> None:
+            if result.error:
+                self.failure(name(result.item), result.error)
+            elif result.outcome == DONE:
+                show(result)
+
         with run:
-            for result in run:
-                if result.error:
-                    self.failure(name(result.item), result.error)
-                elif result.outcome == DONE:
-                    show(result)
+            try:
+                for result in run:
+                    tell(result)
+            except KeyboardInterrupt:
+                left = []
+                for result in run.stop():
+                    if result.outcome == STOPPED:
+                        left.append(name(result.item))
+                    else:
+                        tell(result)
+                with contextlib.suppress(Cs3Error), deadline.within(LOOK):
+                    left += map(name, _in_time(run.items))
+                raise KeyboardInterrupt(_interrupted(run.totals, left)) from None
+
+
+def _in_time(items: Iterable[Any]) -> Iterator[Any]:
+    for item in items:
+        deadline.check()
+        yield item
+
+
+def _interrupted(totals: Totals, left: list[str]) -> str:
+    shown = ", ".join(left[:SHOWN]) + ", …" * (len(left) > SHOWN)
+    return f"Interrupted: {totals.done} done, {totals.failed} failed; {len(left)} not done: {shown}"
 
 
 class Tally:
@@ -102,19 +135,38 @@ def on_places(command: Command) -> Command:
                     command(places, report, **options)
             except Cs3Error as error:
                 report.failure(error.path, error)
+            except OSError as error:
+                if error.errno == errno.EPIPE:  # whoever reads it has enough
+                    raise
+                _output_failed(report, error)
             except KeyboardInterrupt as interrupt:
                 report.aside(str(interrupt) or "Interrupted.")
                 sys.exit(INTERRUPTED)
+        try:
+            if sys.stdout:
+                sys.stdout.flush()
+        except OSError as error:
+            _output_failed(report, error)
         sys.exit(1 if report.failed else 0)
 
     return wrapper  # type: ignore[return-value]
 
 
+def _output_failed(report: Report, error: OSError) -> None:
+    """Said once, on stderr, and not again by Python when it ends with what it could not write."""
+    if not report.failed:
+        click.echo(f"Error: {LocalTargetError.of(error, error.filename or 'the output')}", err=True)
+    report.failed += 1
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextlib.contextmanager
 def _terminated_is_interrupted() -> Any:
-    """A batch system's SIGTERM ends it as orderly as Ctrl-C."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """A batch system's SIGTERM, or the end of the terminal where nohup does not hide it, are as orderly as Ctrl-C."""
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)

@@ -21,6 +21,7 @@ from rucio_cs3.errors import (
     IsDirectory,
     NotDirectory,
     NotFound,
+    PermissionDenied,
     PreconditionFailed,
     Processing,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rucio_cs3.cs3.channel import Channel
-    from rucio_cs3.model import Info, Target
+    from rucio_cs3.model import Info, ResourceId, Target
 
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,17 @@ class Files:
             self._channel.call("CreateContainer", request, path=str(ref))
         except PreconditionFailed as error:  # the second line's word for a missing parent
             raise NotFound("its parent folder does not exist", path=str(ref), status=error.status) from error
+        except (PermissionDenied, InvalidRequest) as error:  # what nobody may make can be there, as the top of a space
+            if self._is_folder(ref):
+                raise AlreadyExists("it is there already", path=str(ref), status=error.status) from error
+            raise
+
+    def _is_folder(self, ref: Ref) -> bool:
+        """False also when nobody says so."""
+        try:
+            return self.stat(ref).is_directory
+        except Cs3Error:
+            return False
 
     def touch(self, target: Target) -> None:
         """Make an empty file. Raises AlreadyExists, except where the storage takes it as done."""
@@ -145,9 +157,13 @@ class Files:
             inside = old.is_root or new.path == old.path or new.path.startswith(old.path.rstrip("/") + "/")
         else:
             moved = self.stat(old)
-            inside = moved.is_directory and any(info.id == moved.id for info in self._above(new))
+            inside = moved.is_directory and self.lies_in(new, moved.id)
         if inside:
             raise InvalidRequest(f"cannot be moved to {new}, which is itself or below it", path=str(old))
+
+    def lies_in(self, target: Target, folder: ResourceId) -> bool:
+        """Whether it is, or would be, in that folder, or is it itself: by the ids of what is above."""
+        return any(info.id == folder for info in self._above(Ref.of(target)))
 
     def _above(self, ref: Ref) -> Iterator[Info]:
         """What is there, if anything, and all that it is in, as far as the storage tells."""

@@ -10,10 +10,10 @@ the block, breaks off what is under way: nothing partial stays under a final nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rucio_cs3.errors import AlreadyExists, InvalidRequest, LocalSourceMissing, NotFound, Unsupported
+from rucio_cs3.errors import AlreadyExists, InvalidName, InvalidRequest, LocalSourceMissing, NotFound, Unsupported
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import ends, verify
 from rucio_cs3.transfer.crew import JOBS, Run, Skip
@@ -22,7 +22,7 @@ from rucio_cs3.transfer.trees import FILE, FOLDER
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rucio_cs3.client import Cs3Client
     from rucio_cs3.errors import Cs3Error
@@ -76,7 +76,8 @@ def copy(
         if known and (not check or _unchanged(item, known)):
             raise Skip(DONE_BEFORE)
         try:
-            copied = ends.copy(item.source, item.target, overwrite=overwrite, progress=told)
+            resume = journal is not None
+            copied = ends.copy(item.source, item.target, overwrite=overwrite, resume=resume, progress=told)
         except AlreadyExists:
             if not journal or not ends.same_content(item.source, item.target):
                 raise
@@ -86,12 +87,32 @@ def copy(
             journal.add(item.key, {"source": copied.source, "target": copied.target})
         return copied
 
-    return Run(items, work, jobs=jobs, progress=progress)
+    return Run(_once(items), work, jobs=jobs, progress=progress)
+
+
+def _once(items: Iterable[Copy]) -> Iterator[Copy]:
+    """No two files under one name: the second is an error, also where files may be replaced."""
+    names = set()
+    for item in items:
+        try:
+            name = hash(item.target.place)  # there may be millions
+        except InvalidName as error:
+            yield replace(item, error=item.error or error)
+            continue
+        if item.kind == FILE and not item.error:
+            twin = AlreadyExists("another file of this copy has that name", path=str(item.target))
+            yield replace(item, error=twin) if name in names else item
+            names.add(name)
+        else:
+            yield item
 
 
 def _unchanged(item: Copy, known: dict[str, Any]) -> bool:
     try:
-        return ends.agree(known["source"], item.source.facts()) and ends.agree(known["target"], item.target.facts())
+        pairs = [(known["source"], item.source.facts()), (known["target"], item.target.facts())]
+        if not all(ends.agree(*pair) for pair in pairs):
+            return False
+        return all(ends.tell_apart(*pair) for pair in pairs) or ends.same_content(item.source, item.target)
     except (KeyError, AttributeError, NotFound, LocalSourceMissing):
         return False
 

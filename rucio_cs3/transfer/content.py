@@ -9,8 +9,9 @@ from http import HTTPStatus
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from rucio_cs3.errors import Replaced, SizeMismatch, Unavailable
+from rucio_cs3.errors import Processing, Replaced, SizeMismatch, Unavailable
 from rucio_cs3.transfer.http import abort, expect, fill, map_failures
+from rucio_cs3.transfer.local import BLOCK
 from rucio_cs3.transfer.ranges import NoRanges, Span, told_length, told_size
 
 if TYPE_CHECKING:
@@ -112,9 +113,25 @@ class Content:
     def is_far(self) -> bool:
         return self._endpoint is not None and self._servers.ranges.far(self._endpoint.url)
 
-    def confirm(self) -> None:
+    def compare_answers(self) -> None:
         """See that all answers were of one file, when they carried no ETag. Raises Replaced."""
-        if self.etag is None and self._answers > 1 and not same_file(self._gateway.readable(self.ref), self.info):
+        if self.etag is None and self._answers > 1:
+            self._look_again()
+
+    def confirm(self) -> None:
+        """For after the last byte, where no checksum tells: some storages write over files while we read them.
+
+        A small file that came in one answer was in the server's hands before anybody could. Raises Replaced.
+        """
+        if self._answers > 1 or self.info.size >= BLOCK:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        try:
+            same = same_file(self._gateway.readable(self.ref), self.info)
+        except Processing:  # of what was uploaded meanwhile
+            same = False
+        if not same:
             self._refuse()
 
     def _find(self, *, renew: bool) -> Endpoint:

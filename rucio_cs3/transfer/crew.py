@@ -74,7 +74,8 @@ class Run(Iterator[Result]):
 
     def __init__(self, items: Iterable[Any], work: Work, *, jobs: int = JOBS, progress: Progress | None = None) -> None:
         self.totals = Totals()
-        self._items = iter(items)
+        self.items = iter(items)
+        """what has not been taken"""
         self._work = work
         self._jobs = jobs
         self._progress = progress
@@ -100,7 +101,7 @@ class Run(Iterator[Result]):
         return self._take(*self._ended.get())
 
     def stop(self) -> list[Result]:
-        """End now, and tell what came of all that was taken. What was not taken is left in the iterator of items."""
+        """End now, and tell what came of all that was taken. What was not taken is left in `items`."""
         self._more = False
         self._stop.now()
         patience = time.monotonic() + GRACE
@@ -118,7 +119,7 @@ class Run(Iterator[Result]):
     def _feed(self) -> None:
         while self._more and len(self._under_way) < AHEAD * self._jobs:
             try:
-                item = next(self._items)
+                item = next(self.items)
             except StopIteration:
                 self._more = False
                 return

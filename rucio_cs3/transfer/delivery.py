@@ -17,10 +17,9 @@ from rucio_cs3.errors import (
     SessionGone,
     TokenRejected,
     Unavailable,
-    Unsupported,
     Untrusted,
 )
-from rucio_cs3.transfer.http import SLOWEST_COMMIT
+from rucio_cs3.transfer.http import SLOWEST_COMMIT, choose
 from rucio_cs3.transfer.sessions import Session
 from rucio_cs3.transfer.tus import Tus
 
@@ -177,16 +176,8 @@ class Delivery:
         wanted = self._config.upload_protocol
         large = self._source.size >= self._config.tus_from
         order = {"auto": ("tus", "simple") if large else ("simple", "tus")}.get(wanted, (wanted,))
-        for protocol in order:
-            for endpoint in offered:
-                if endpoint.protocol == protocol:
-                    return endpoint
-        names = ", ".join(e.protocol for e in offered) or "nothing"
-        raise Unsupported(
-            f"the site offers {names} for uploads, and we speak {' and '.join(sorted(order))}",
-            path=str(staging),
-            hint="" if wanted == "auto" else "set upload_protocol = auto",
-        )
+        hint = "" if wanted == "auto" else "set upload_protocol = auto"
+        return choose(offered, order, "uploads", path=str(staging), hint=hint)
 
     def _counted(self, tally: Tally, start: int, count: int) -> Iterator[memoryview]:
         for block in self._source.blocks(start, count):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -13,15 +14,15 @@ from rucio_cs3.errors import (
     Processing,
     Replaced,
     SizeMismatch,
-    Unsupported,
     WrongContent,
 )
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import parallel, verify
 from rucio_cs3.transfer.content import Content, same_file
+from rucio_cs3.transfer.http import choose
 from rucio_cs3.transfer.landing import Landing
 from rucio_cs3.transfer.local import BLOCK, local_target
-from rucio_cs3.transfer.part import NO_PART, NOTED_EVERY, part_of
+from rucio_cs3.transfer.part import NO_PART, NOTED_EVERY, part_of, there_already
 from rucio_cs3.transfer.ranges import NoRanges
 from rucio_cs3.transfer.retry import DOWNLOAD, retry
 
@@ -55,20 +56,26 @@ class Downloads:
         path: str,
         *,
         resume: bool = False,
+        overwrite: bool = True,
         checksums: Mapping[str, str] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Info:
         """Like `to_file`, into a new file that gets its name when it is whole and right.
 
-        With `resume`, what came before the network failed or the process died is kept for the next call.
+        With `resume`, what came before the network failed, or the process was stopped, is kept for the next call.
+
+        Raises:
+            AlreadyExists: something has that name, and `overwrite` is False.
         """
         place = Path(path)
         with local_target(path):
             if place.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            if not overwrite and os.path.lexists(place):
+                raise there_already(place)
             if place.exists() and not place.is_file():
                 raise OSError(errno.EEXIST, "it is not a regular file: open it, and hand over the open file")
-        with part_of(place, resume=resume) as part:
+        with part_of(place, resume=resume, overwrite=overwrite) as part:
             return _Download(self, Ref.of(target), part.file, checksums, progress, part).run()
 
     def to_file(
@@ -95,14 +102,7 @@ class Downloads:
         return info
 
     def endpoint(self, ref: Ref) -> Endpoint:
-        offered = self._files.initiate_download(ref)
-        for endpoint in offered:
-            if endpoint.protocol in PROTOCOLS:
-                return endpoint
-        names = ", ".join(e.protocol for e in offered) or "nothing"
-        raise Unsupported(
-            f"the site offers {names} for downloads, and we speak {' and '.join(PROTOCOLS)}", path=str(ref)
-        )
+        return choose(self._files.initiate_download(ref), PROTOCOLS, "downloads", path=str(ref))
 
 
 class _Download:
@@ -142,8 +142,8 @@ class _Download:
         try:
             if self._landing.reached < info.size or not info.size:
                 self._fetch(content)
-            content.confirm()
-            self._verify(info)
+            if not self._verify(info):
+                content.confirm()
         except (Replaced, SizeMismatch, ChecksumMismatch) as error:
             self._failure, self._content = error, None  # nothing of it is worth keeping
             self._part.note(info, None, 0)
@@ -199,9 +199,11 @@ class _Download:
         self._noted = self._landing.reached
         self._part.note(content.info, content.etag, self._noted)
 
-    def _verify(self, info: Info) -> None:
+    def _verify(self, info: Info) -> bool:
+        """False when nobody knows a checksum."""
         path, found = str(self._ref), self._landing.checksums
         verify.same_checksums(found, info.checksums, path, "the storage says")
         confirmed = info.checksums.keys() & found.keys()
         error = WrongContent if confirmed else ChecksumMismatch  # else it may have been damaged on the way
         verify.same_checksums(found, self._wanted, path, "expected was", error)
+        return bool(confirmed or self._wanted)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Union
 
 from rucio_cs3.checksums import ALGORITHMS
-from rucio_cs3.errors import AlreadyExists
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.local import BLOCK, local_source, local_target
@@ -31,6 +31,11 @@ class Local:
 
     def __str__(self) -> str:
         return self.path
+
+    @property
+    def place(self) -> str:
+        """The same for two that are written differently, as far as the names tell."""
+        return os.path.abspath(self.path)  # noqa: PTH100 - resolve() would follow links
 
     def facts(self) -> Facts:
         with local_source(self.path):
@@ -64,6 +69,11 @@ class Remote:
         """Raises InvalidName."""
         ref = Ref.of(self.target)
         return ref / self.below if self.below else ref
+
+    @property
+    def place(self) -> tuple[Cs3Client, Ref]:
+        """As of Local. Raises InvalidName."""
+        return self.client, self.ref
 
     def stat(self) -> Info:
         return self.client.files.stat(self.ref)
@@ -99,14 +109,28 @@ def agree(one: Facts, other: Facts) -> bool:
     return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
-def copy(source: End, target: End, *, overwrite: bool, progress: Callable[[int, int], None] | None = None) -> Copied:
+def tell_apart(one: Facts, other: Facts) -> bool:
+    """Whether they would: many files have the same size."""
+    return one.keys() & other.keys() > {"size"}
+
+
+def copy(
+    source: End,
+    target: End,
+    *,
+    overwrite: bool,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Copied:
     """Copy one file, which appears whole and verified or not at all; missing folders are made.
+
+    With `resume` what a download has got is kept for the next one. Uploads have a setting for that.
 
     Raises:
         AlreadyExists: the target is there and `overwrite` is not given.
     """
     if isinstance(target, Local):
-        return _download(source, target, overwrite=overwrite, progress=progress)
+        return _download(source, target, overwrite=overwrite, resume=resume, progress=progress)
     options: Any = {"overwrite": overwrite, "root": target.root, "progress": progress}
     if isinstance(source, Local):
         before = source.facts()
@@ -117,17 +141,15 @@ def copy(source: End, target: End, *, overwrite: bool, progress: Callable[[int, 
             before = facts_of(info)
             told = {name: info.checksums[name] for name in verify.cheapest(info.checksums)}
             sent = target.client.upload(file, target.ref, checksums=told, **options)
-    return Copied(sent.size, sent.checksums, before, {"size": sent.size, **sent.checksums})
+    seen = {} if sent.mtime is None else {"mtime": sent.mtime}
+    return Copied(sent.size, sent.checksums, before, {"size": sent.size, **seen, **sent.checksums})
 
 
-def _download(source: End, target: Local, *, overwrite: bool, progress: Callable[[int, int], None] | None) -> Copied:
+def _download(source: End, target: Local, **options: Any) -> Copied:
     assert isinstance(source, Remote), "copies on one machine are not ours to make"
-    place = Path(target.path)
     with local_target(target.path):
-        if not overwrite and (place.is_symlink() or place.exists()) and not place.is_dir():
-            raise AlreadyExists("it is there already", path=target.path, hint="remove it first, or ask to overwrite")
-        place.parent.mkdir(parents=True, exist_ok=True)
-    info = source.client.download(source.ref, target.path, progress=progress)
+        Path(target.path).parent.mkdir(parents=True, exist_ok=True)
+    info = source.client.download(source.ref, target.path, **options)
     return Copied(info.size, info.checksums, facts_of(info), target.facts())
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
-from rucio_cs3.errors import AlreadyExists, PermissionDenied
+from rucio_cs3.errors import AlreadyExists
 from rucio_cs3.flight import Flight
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Folders:
             return
         if any(above == root or self._has(above) for above in folder.ancestors()):
             self.ensure(folder.parent, root)
-            self._make(folder)
+            with contextlib.suppress(AlreadyExists):  # should it be a file, what goes into it will say so
+                self._files.mkdir(folder)
         else:  # nobody may make the upper levels of a storage, so begin with the lowest
             self._files.mkdir(folder, parents=True, exist_ok=True)
         with self._lock:
@@ -52,15 +54,6 @@ class Folders:
 
     def _has(self, folder: Ref) -> bool:
         return folder in self._known or (folder.id is not None and folder.is_root)
-
-    def _make(self, folder: Ref) -> None:
-        try:
-            self._files.mkdir(folder)
-        except AlreadyExists:
-            return
-        except PermissionDenied:
-            if not self._files.stat(folder).is_directory:  # some servers look at the right before the name
-                raise
 
     def forget(self, folder: Ref) -> None:
         """And all above it: any of them may be the one that has gone."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rucio_cs3.checksums import Adler32
     from rucio_cs3.model import Info
 
+SHORTER = "it became shorter while it was read"
+
 
 class Landing:
     """The first `reached` bytes of the file are in the sink and in the running checksums."""
@@ -28,7 +30,7 @@ class Landing:
         self.restarts = 0
         self._name = str(getattr(sink, "name", "the target"))
         self._sink = sink
-        self._begin = sink.tell() if seekable(sink) else None
+        self._begin = sink.tell() if seekable(sink) and not _appends(sink) else None
         self._wanted = set(wanted)
         self._progress = progress
         self._tally = Tally((), 0)
@@ -65,7 +67,7 @@ class Landing:
             while self.reached < count:
                 got = sink.readinto(view[: min(BLOCK, count - self.reached)])
                 if not got:
-                    raise LocalTargetError("it became shorter while it was read", path=self._name)
+                    raise LocalTargetError(SHORTER, path=self._name)
                 self._tally.hash(view[:got])
         self._furthest = count
 
@@ -90,9 +92,8 @@ class Landing:
         descriptor = self._descriptor()
         if descriptor is None or not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return False
-        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-        readable = flags & os.O_ACCMODE == os.O_RDWR
-        return not flags & os.O_APPEND and (readable or self._tally.takes_parts)
+        readable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+        return readable or self._tally.takes_parts
 
     def open_parts(self) -> None:
         """No byte may wait in a buffer, to be written over a part later."""
@@ -122,7 +123,10 @@ class Landing:
         with local_target(self._name):
             while self.reached < end:
                 at = (self._begin or 0) + self.reached
-                self._tally.hash(os.pread(self._sink.fileno(), min(BLOCK, end - self.reached), at))
+                got = os.pread(self._sink.fileno(), min(BLOCK, end - self.reached), at)
+                if not got:
+                    raise LocalTargetError(SHORTER, path=self._name)
+                self._tally.hash(got)
 
     def close_parts(self) -> None:
         """Go on in order, from what is reached."""
@@ -139,6 +143,14 @@ class Landing:
         if self._begin is not None:
             with local_target(self._name):
                 self._sink.seek(self._begin + offset)
+
+
+def _appends(sink: BinaryIO) -> bool:
+    """Such a file goes back when told to, and then writes at its end all the same."""
+    try:
+        return bool(fcntl.fcntl(sink.fileno(), fcntl.F_GETFL) & os.O_APPEND)
+    except (AttributeError, OSError):  # it is no file of the system's
+        return False
 
 
 def _write(sink: BinaryIO, rest: memoryview) -> None:

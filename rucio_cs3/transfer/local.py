@@ -116,7 +116,8 @@ def rewindable(file: BinaryIO) -> Iterator[Source]:
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
         with local_source(name):
             while block := file.read(BLOCK):
-                kept.write(block)
+                with local_target(f"{tempfile.gettempdir()}, where {name} is kept on the side"):
+                    kept.write(block)
         yield Source(kept, kept.tell(), 0, name)  # type: ignore[arg-type]
 
 

@@ -13,7 +13,15 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from rucio_cs3.errors import DeadlineExceeded, Interrupted, NotAuthenticated, ServerError, Unavailable
+from rucio_cs3.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    Interrupted,
+    NotAuthenticated,
+    ServerError,
+    Stopped,
+    Unavailable,
+)
 from rucio_cs3.model import LONGEST_NAME
 from rucio_cs3.transfer.local import local_target
 
@@ -22,7 +30,8 @@ if TYPE_CHECKING:
 
     from rucio_cs3.model import Info
 
-KEPT_AFTER = (Interrupted, Unavailable, DeadlineExceeded, ServerError, NotAuthenticated)  # it may go on another day
+# What it may go on after, another day.
+KEPT_AFTER = (Interrupted, Unavailable, DeadlineExceeded, ServerError, NotAuthenticated, Stopped, KeyboardInterrupt)
 NOTED_EVERY = 8 << 20  # bytes; so much is fetched again when the process is killed
 NOTE, DRAFT = ".json", ".json.new"
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -122,8 +131,10 @@ NO_PART = NoPart()
 
 
 @contextlib.contextmanager
-def part_of(place: Path, *, resume: bool) -> Iterator[Part]:
+def part_of(place: Path, *, resume: bool, overwrite: bool = True) -> Iterator[Part]:
     """A part that takes the name `place` when the block ends well, and else is removed.
+
+    Without `overwrite` what has that name by then keeps it. Raises AlreadyExists.
 
     With `resume` it stays when the network fails or the process dies, and the next one goes on with it. While another
     process is at it, or where there are no locks, it is one that does not stay.
@@ -135,12 +146,34 @@ def part_of(place: Path, *, resume: bool) -> Iterator[Part]:
             yield part
             with local_target(str(place)):
                 os.close(os.dup(part.file.fileno()))  # some network file systems tell only here that a write failed
-                part.path.replace(place)
-            part.forget()
+                _name(part, place, overwrite=overwrite)
         except BaseException as error:
             if not (isinstance(error, KEPT_AFTER) and part.stays()):
                 part.remove()
             raise
+
+
+def _name(part: Part, place: Path, *, overwrite: bool) -> None:
+    if not overwrite:
+        try:
+            os.link(part.path, place)
+        except FileExistsError:
+            raise there_already(place) from None
+        except OSError:  # not every file system has links
+            if os.path.lexists(place):
+                raise there_already(place) from None
+        else:
+            part.remove()
+            return
+    elif place.is_file():
+        with contextlib.suppress(OSError):  # not every file system has modes
+            os.fchmod(part.file.fileno(), stat.S_IMODE(place.stat().st_mode) & 0o777)
+    part.path.replace(place)
+    part.forget()
+
+
+def there_already(place: Path) -> AlreadyExists:
+    return AlreadyExists("it is there already", path=str(place), hint="remove it first, or ask to overwrite")
 
 
 def _new(place: Path) -> Part:
@@ -161,7 +194,8 @@ def _kept(place: Path) -> Part | None:
         there = path.lstat()
     except OSError:
         there = None
-    if there is None or there.st_ino != mine.st_ino or there.st_uid != os.geteuid() or not stat.S_ISREG(mine.st_mode):
+    ours = there and (there.st_ino, there.st_uid, there.st_nlink) == (mine.st_ino, os.geteuid(), 1)
+    if not ours or not stat.S_ISREG(mine.st_mode):
         os.close(fd)
         return None
     return KeptPart(path, open(fd, "r+b", buffering=0))  # noqa: PTH123 - a descriptor; closed by part_of

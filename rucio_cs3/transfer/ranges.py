@@ -84,4 +84,4 @@ def told_size(response: Any) -> int | None:
 
 def origin_of(url: str) -> str:
     """The part of an endpoint that may be shown: the rest can be a secret."""
-    return "/".join(url.split("/", 3)[:3])
+    return "/".join(url.split("/", 3)[:3]) if "://" in url else "(no address)"

@@ -52,7 +52,7 @@ RULES: dict[type[Cs3Error], Rule] = {
     errors.IsDirectory: Rule(*NEITHER, "it stays one"),
     errors.NotDirectory: Rule(*NEITHER, "it stays none"),
     errors.Locked: Rule(*NEITHER, "423, LOCKED: for as long as somebody has the file open"),
-    errors.Processing: Rule(*NEITHER, "425, TOO_EARLY: waited for with its own patience, processing_timeout"),
+    errors.Processing: Rule(*NEITHER, "425, TOO_EARLY: after an upload it is waited for, up to processing_timeout"),
     errors.StorageFull: Rule(*NEITHER, "507, INSUFFICIENT_STORAGE: trying does not make room"),
     errors.ListingTooLarge: Rule(*NEITHER, "RESOURCE_EXHAUSTED: it does not get smaller"),
     errors.InvalidRequest: Rule(*NEITHER, "400, 416, INVALID_ARGUMENT, OUT_OF_RANGE: the same would be asked again"),

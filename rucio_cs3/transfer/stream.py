@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from rucio_cs3.errors import Interrupted
 from rucio_cs3.transfer.content import Content
 from rucio_cs3.transfer.local import IN_MEMORY, Source
+from rucio_cs3.transfer.retry import DOWNLOAD, retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
 
     from rucio_cs3.model import Info, Ref
-    from rucio_cs3.transfer.content import Body, Gateway
+    from rucio_cs3.transfer.content import Body
     from rucio_cs3.transfer.download import Downloads
     from rucio_cs3.transfer.http import DataServers
     from rucio_cs3.transfer.upload import Uploads
@@ -27,9 +28,11 @@ BUFFER = 1 << 20
 class RemoteFile(io.RawIOBase):
     """Reads one file. A seek asks for a range; without ranges the file is read again and skipped through."""
 
-    def __init__(self, ref: Ref, info: Info, downloads: Gateway, servers: DataServers) -> None:
+    def __init__(self, ref: Ref, info: Info, downloads: Downloads, servers: DataServers) -> None:
         super().__init__()
         self.info = info
+        self._times = downloads.config.retries
+        self._tokens = downloads.tokens
         self._content = Content(ref, info, downloads, servers)
         self._position = 0  # where the caller is
         self._streamed = 0  # where the open body is
@@ -56,14 +59,20 @@ class RemoteFile(io.RawIOBase):
         wanted = min(len(buffer), self.info.size - self._position)
         if wanted <= 0:
             return 0
-        self._align()
-        count = self._read(memoryview(buffer).cast("B")[:wanted])
+        view = memoryview(buffer).cast("B")[:wanted]
+        count = retry(lambda _: self._read_here(view), DOWNLOAD, times=self._times, tokens=self._tokens)
         self._position += count
+        if self._position == self.info.size:
+            self._content.confirm()
         return count
 
     def close(self) -> None:
         self._bodies.close()
         super().close()
+
+    def _read_here(self, view: memoryview) -> int:
+        self._align()
+        return self._read(view)
 
     def _align(self) -> None:
         """Have a body that stands where the caller is."""
@@ -79,7 +88,7 @@ class RemoteFile(io.RawIOBase):
         self._body = None
         self._bodies.close()
         body = self._bodies.enter_context(self._content.open(offset))
-        self._content.confirm()
+        self._content.compare_answers()
         self._body, self._streamed = body, body.start
 
     def _read(self, view: memoryview) -> int:

@@ -47,8 +47,6 @@ def _remote(files: Files, folder: Ref, prefix: str, depth: int | None) -> Iterat
     try:
         infos = sorted(files.list(folder), key=lambda info: info.name)
     except Cs3Error as error:
-        if not prefix:
-            raise
         yield Entry(prefix.rstrip("/"), FOLDER, error=error)
         return
     for info in infos:
@@ -74,7 +72,12 @@ def _wrong_name(name: str, path: str) -> InvalidName | None:
 
 def local(top: str, *, follow: bool = False) -> Iterator[Entry]:
     """Symbolic links are told as such, or with `follow` as what they lead to; never round in a circle."""
-    yield from _local(top, "", (_identity(os.stat(top)),), follow=follow)  # noqa: PTH116 - as scandir's
+    try:
+        status = os.stat(top)  # noqa: PTH116 - as scandir's
+    except OSError as error:
+        yield Entry("", FOLDER, error=LocalSourceError.of(error, top))
+        return
+    yield from _local(top, "", (_identity(status),), follow=follow)
 
 
 def _local(top: str, prefix: str, above: tuple[tuple[int, int], ...], *, follow: bool) -> Iterator[Entry]:

@@ -147,7 +147,8 @@ class Uploads:
             delivery.done()
             if ref in self._doubtful:
                 self._doubtful[ref] = written
-            return Uploaded(ref, tally.size, tally.checksums)
+            seen = (written.mtime, written.etag) if written else ()
+            return Uploaded(ref, tally.size, tally.checksums, *seen)
 
         try:
             return retry(

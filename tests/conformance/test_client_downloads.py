@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -48,6 +49,14 @@ def test_what_broke_off_goes_on(storage, client, stored, tmp_path, after):
     assert (breaking.told == sorted(set(breaking.told))) == (storage.facts.serves_ranges or whole)
 
 
+def test_what_is_appended_to_a_file_is_whole_or_told(storage, client, stored, tmp_path):
+    may_break = contextlib.nullcontext() if storage.facts.serves_ranges else pytest.raises(errors.Interrupted)
+    with (tmp_path / "log").open("ab") as sink, may_break:
+        client.download(stored, sink, progress=Breaking(2 * MIB))
+    whole = len(DATA) if storage.facts.serves_ranges else 2 * MIB
+    assert (tmp_path / "log").read_bytes() == DATA[:whole]
+
+
 def test_what_broke_off_is_taken_up_by_the_next_client(storage, stored, tmp_path):
     with storage.client(retries=0) as first, pytest.raises(errors.Interrupted):
         first.download(stored, tmp_path / "got", resume=True, progress=Breaking(2 * MIB))
@@ -79,6 +88,36 @@ def test_a_file_that_is_replaced_meanwhile_begins_anew(storage, client, stored, 
     replaced = []
     client.download(stored, tmp_path / "got", progress=replace)
     assert (tmp_path / "got").read_bytes() == DATA[::-1]
+
+
+@pytest.fixture
+def overwritten_midway(wire, client, folder):
+    """A file, and a function to call with what has come of it, which writes over it in one PUT; and both versions."""
+    versions = [bytes([letter]) * (32 * MIB) for letter in b"AB"]
+    client.upload(io.BytesIO(versions[0]), f"{folder}/f")
+    todo = [versions[1]]
+
+    def overwrite(done, total):
+        if done >= 4 * MIB and todo:
+            assert wire.put(f"{folder}/f", todo.pop()) == 200
+
+    return f"{folder}/f", overwrite, versions
+
+
+def test_a_file_that_is_written_over_in_place_is_no_mixture(client, overwritten_midway, tmp_path):
+    place, overwrite, versions = overwritten_midway
+    client.download(place, tmp_path / "got", progress=overwrite)
+    assert (tmp_path / "got").read_bytes() in versions
+
+
+def test_nor_for_who_reads_it_as_a_file(client, overwritten_midway):
+    place, overwrite, versions = overwritten_midway
+    found = b""
+    with client.open_read(place) as file, contextlib.suppress(errors.Interrupted):
+        while block := file.read(MIB):
+            found += block
+            overwrite(len(found), 0)
+        assert found in versions
 
 
 @pytest.mark.parametrize("checksums", [{}, {"md5": hashlib.md5(DATA).hexdigest()}], ids=["", "md5"])

@@ -5,6 +5,7 @@ import io
 import os
 import random
 import tempfile
+import uuid
 import zlib
 
 import pytest
@@ -42,6 +43,18 @@ def test_bytes_come_back_as_they_went(client, folder, tmp_path, size):
     assert (tmp_path / "target").read_bytes() == data
     assert names(client, f"{folder}/new/deep") == ["file"]
     assert sorted(os.listdir(tmp_path)) == ["source", "target"]
+
+
+def test_up_into_the_top_of_a_storage(storage, client):
+    """Which nobody may make, and the storage says so in other words than of a folder that is there."""
+    name = f"{storage.home.rstrip('/')}/test-{uuid.uuid4().hex[:12]}"
+    client.upload(io.BytesIO(b"content"), name)
+    try:
+        with client.open_read(name) as file:
+            assert file.read() == b"content"
+    finally:
+        client.files.delete(name)
+    client.files.mkdir(storage.home, exist_ok=True)
 
 
 def test_file_objects_are_read_from_where_they_stand(client, folder):

@@ -163,6 +163,38 @@ def test_failures_are_told_and_the_rest_is_done(objects, site, gateway, folder):
     assert set(done) == {"source", "target", "kind", "outcome", "seconds", "size", "checksums"}
 
 
+def test_a_source_that_cannot_be_listed_does_not_stop_the_next(run, site, gateway, folder):
+    for name in ("a", "b"):
+        (gateway.root / name).mkdir()
+        (gateway.root / name / "f").write_bytes(name.encode())
+    gateway.faults.add(Fault("grpc:ListContainer", "status", path="/a", status="PERMISSION_DENIED"))
+    names = [f"{site}/a", f"{site}/nowhere", f"{site}/b"]
+    code, out, err = run("cp", "-r", *names, "got/")
+    assert (code, err.count("Error: ")) == (1, 2)
+    assert tree(folder / "got") == {"a": None, "b": None, "b/f": b"b"}
+    code, out, err = run("checksum", "--read", "-r", *names)
+    assert (code, out, err.count("Error: ")) == (1, f"adler32 00630063  {site}/b/f\n", 2)
+    code, out, err = run("find", *names)
+    assert (code, out, err.count("Error: ")) == (1, f"{site}/b/f\n", 2)
+
+
+def test_a_name_that_is_too_long_here_is_one_line(run, site, gateway):
+    (gateway.root / "f").write_bytes(b"a")
+    for target in ("y" * 300, "new/" + "y" * 300):
+        code, _, err = run("cp", f"{site}/f", target)
+        assert (code, err.count("\n")) == (1, 1)
+        assert "File name too long" in err
+
+
+def test_the_journal_is_not_copied(run, site, gateway, folder):
+    (folder / "src").mkdir()
+    (folder / "src" / "a").write_bytes(b"a")
+    for _ in range(2):
+        code, _, err = run("cp", "-r", "--journal", "src/journal", "./src", f"{site}/up")
+        assert (code, "skipped ./src/journal: it is a journal\n" in err) == (0, True)
+    assert tree(gateway.root / "up") == {"a": b"a"}
+
+
 def test_links_and_special_files(run, site, gateway, folder):
     plant(folder / "src")
     (folder / "src" / "link").symlink_to("a")
@@ -238,6 +270,19 @@ def test_a_copy_into_itself_is_refused(run, site, gateway):
     assert run("cp", "-r", f"{site}/d", f"{site}/d2")[0] == 0
 
 
+def test_nor_is_one_under_another_name(run, site, gateway, monkeypatch):
+    """What is copied would be found while it is made, and be copied again."""
+    monkeypatch.setenv("RUCIO_CS3_GATEWAY", gateway.address)
+    monkeypatch.setenv("RUCIO_CS3_TLS", "false")
+    (gateway.root / "d" / "e").mkdir(parents=True)
+    door = "davs://127.0.0.1/dav"
+    for below in ("new", "e/new", ""):
+        _, _, err = run("cp", "-r", "--dry-run", "--door", f"{door}=/d", f"{site}/d", f"{door}/{below}")
+        assert "which is itself or below it" in err
+    assert run("cp", "-r", "--door", f"{door}=/", f"{site}/d", f"{door}/new")[0] == 0
+    assert tree(gateway.root / "new") == {"e": None}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -248,6 +293,8 @@ def test_a_copy_into_itself_is_refused(run, site, gateway):
         ["cp", "--json", "{site}/f", "-"],
         ["cp", "a", "s3://b/a"],
         ["cp", "--jobs", "0", "a", "{site}/a"],
+        ["cp", "{site}/a/f", "{site}/b/f", "d/"],
+        ["cp", "-r", "a/f", "b/f/", "{site}/d"],
         ["ls", "a"],
         ["mv", "{site}/a"],
         ["find", "--size", "big", "{site}/"],

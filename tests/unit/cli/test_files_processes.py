@@ -75,7 +75,55 @@ def moves(gateway, source):
     return {"up": (up, "PUT", gateway.root / "up"), "down": (down, "GET", source.parent / "down")}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+CLOSED_AND_FULL = {
+    "cp {site}/f - > /dev/full": "<stdout>: No space left on device",
+    "ls {site} > /dev/full": "the output: No space left on device",
+    "ls --json {site} > /dev/full": "the output: No space left on device",
+    "cp {site}/f new > /dev/full": "the output: No space left on device",
+    "cp {site}/f - >&-": "stdout: it is closed",
+    "cp - {site}/new <&-": "stdin: it is closed",
+}
+
+
+@pytest.mark.parametrize("command", CLOSED_AND_FULL)
+def test_a_stream_that_is_full_or_closed_is_one_line(gateway, tmp_path, command):
+    (gateway.root / "f").write_bytes(b"a" * 100)
+    words = command.format(site=f"cs3://{gateway.address}")
+    argv = ["bash", "-c", f"{shlex.join(COMMAND)} {words}"]
+    ran = subprocess.run(
+        argv, env=environment(LOGIN), cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1), ran.stderr
+    assert CLOSED_AND_FULL[command] in ran.stderr
+
+
+def test_rm_without_stdin(gateway, tmp_path):
+    (gateway.root / "d").mkdir()
+    argv = ["bash", "-c", f"{shlex.join(COMMAND)} rm -r cs3://{gateway.address}/d <&-"]
+    ran = subprocess.run(argv, env=environment(LOGIN), capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert not (gateway.root / "d").exists()
+
+
+@pytest.mark.parametrize("command", ["stat", "rm", "checksum"])
+def test_interrupted_it_says_what_remains(gateway, command):
+    names = [f"cs3://{gateway.address}/f{number}" for number in range(9)]
+    for number in range(9):
+        (gateway.root / f"f{number}").write_bytes(b"a")
+    gateway.faults.add(Fault("grpc:Stat", "stall", skip=3, seconds=600))
+    with running(command, "--jobs", "2", *names) as process:
+        until(lambda: seen(gateway, "Stat") >= 5)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    told = re.search(r"Interrupted: (\d+) done, (\d+) failed; (\d+) not done: (.*)\n", said)
+    done, failed, left = (int(told[group]) for group in (1, 2, 3))
+    assert done + failed + left == 9
+    assert left >= 5
+    assert told[4].startswith(f"cs3://{gateway.address}/f")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("way", ["up", "down"])
 def test_interrupted_it_leaves_nothing_half_and_says_how_to_go_on(gateway, source, way, number):
     job, method, target = moves(gateway, source)[way]

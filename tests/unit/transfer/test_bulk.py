@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections import Counter
@@ -95,6 +96,19 @@ def test_round_trips_of_a_small_file(gateway, client, folder):
     assert counted == {"Stat": 3 * 40, "InitiateFileUpload": 40, "PUT": 40, "Move": 40}
 
 
+def test_into_a_folder_beside_which_nothing_may_be_made(client, gateway, folder):
+    """Some storages look at the right before the name."""
+    (gateway.root / "up").mkdir()
+    gateway.faults.add(Fault("grpc:CreateContainer", "status", status="PERMISSION_DENIED"))
+    assert outcomes(all_of(bulk.upload(client, make(folder, ["a", "b"])))) == {"done": 2}
+    assert outcomes(all_of(bulk.upload(client, [(folder / "a", "/new/a")]))) == {"failed": 1}
+    with pytest.raises(PermissionDenied):
+        client.files.mkdir("/new", exist_ok=True)
+    assert outcomes(all_of(bulk.upload(client, [(folder / "a", "/up/deep/a")], root=Ref("/")))) == {"failed": 1}
+    client.folders.forget(Ref("/up/deep"))
+    assert outcomes(all_of(bulk.upload(client, [(folder / "a", "/up/c")], root=Ref("/")))) == {"done": 1}
+
+
 def test_each_failure_is_its_own(client, gateway, folder):
     gateway.faults.add(Fault("http:PUT", "status", path="/up/*", status="403", times=1))
     missing = folder / "missing"
@@ -114,6 +128,22 @@ def test_nothing_is_overwritten_unless_told(client, gateway, folder):
     assert ((gateway.root / "up" / "a").read_bytes(), (folder / "b").read_bytes()) == (b"theirs", b"mine")
     assert outcomes(all_of(bulk.download(client, [("/up/a", folder / "b")], overwrite=True))) == {"done": 1}
     assert (folder / "b").read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_of_one_run_do_not_replace_each_other(client, gateway, folder, tmp_path, overwrite):
+    pairs = make(folder, ["a", "b"])
+    up = all_of(bulk.upload(client, [(path, "/up/same") for path, _ in pairs], overwrite=overwrite))
+    assert (gateway.root / "up" / "same").read_bytes() == b"a.."
+    all_of(bulk.upload(client, pairs))
+    names = (tmp_path / "got" / "same", tmp_path / "got" / "." / "same")
+    down = all_of(
+        bulk.download(client, [(target, name) for (_, target), name in zip(pairs, names)], overwrite=overwrite)
+    )
+    assert (tmp_path / "got" / "same").read_bytes() == b"a.."
+    for results in (up, down):
+        assert outcomes(results) == {"done": 1, "failed": 1}
+        assert {type(result.error) for result in results} == {type(None), AlreadyExists}
 
 
 def test_stat_delete_checksum(client, gateway):
@@ -354,6 +384,27 @@ def test_a_source_that_changed_or_a_target_that_went_is_done_again(journaled, ga
     assert (gateway.root / "up" / "a").read_bytes() == b"another"
 
 
+def test_another_file_of_the_same_size_is_not_taken_for_the_one_that_was_copied(journaled, gateway, folder):
+    pairs = make(folder, ["a", "b"])
+    journaled(pairs)
+    (gateway.root / "up" / "a").write_bytes(b"xyz")
+    os.utime(gateway.root / "up" / "a", (10**9, 10**9))  # this storage tells seconds
+    results = {str(result.item.target): result for result in journaled(pairs)}
+    assert isinstance(results["/up/a"].error, AlreadyExists)
+    assert results["/up/b"].outcome == "skipped"
+    assert outcomes(journaled(pairs, overwrite=True)) == {"done": 1, "skipped": 1}
+
+
+def test_where_only_the_size_was_noted_the_content_is_compared(client, gateway, folder, journaled):
+    client.config = client._uploads._config = client.config.but(verify="none")
+    pairs = make(folder, ["a", "b"])
+    journaled(pairs)
+    (gateway.root / "up" / "a").write_bytes(b"xyz")
+    gateway.calls.clear()
+    assert outcomes(journaled(pairs, overwrite=True)) == {"done": 1, "skipped": 1}
+    assert puts(gateway) == 1
+
+
 def test_what_was_done_and_not_written_is_looked_at(journaled, client, gateway, folder):
     """As after a kill between the two. The same content is taken as done, any other is somebody else's."""
     pairs = make(folder, ["same", "other"])
@@ -381,6 +432,21 @@ def test_downloads_have_a_journal_too(client, gateway, tmp_path):
     assert again() == {"skipped": 2}
     (tmp_path / "got" / "a").unlink()
     assert again() == {"done": 1, "skipped": 1}
+
+
+def test_a_download_with_a_journal_leaves_what_it_has_to_the_next_run(client, gateway, tmp_path):
+    client.config = client._downloads.config = client.config.but(retries=0)
+    (gateway.root / "f").write_bytes(b"a" * 4 * MIB)
+    gateway.faults.add(Fault("http:GET", "cut", after=3 * MIB, times=1))
+    job = [("/f", tmp_path / "got" / "f")]
+    with Journal(str(tmp_path / "journal"), "down") as journal:
+        assert outcomes(all_of(bulk.download(client, job, journal=journal))) == {"failed": 1}
+        assert sorted(path.name for path in (tmp_path / "got").iterdir()) == [
+            ".f.rucio-cs3.part",
+            ".f.rucio-cs3.part.json",
+        ]
+        assert outcomes(all_of(bulk.download(client, job, journal=journal))) == {"done": 1}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "got").iterdir()} == {"f": b"a" * 4 * MIB}
 
 
 def test_ends_say_what_they_are(client):

@@ -12,6 +12,7 @@ import pytest
 from rucio_cs3 import errors
 from rucio_cs3.checksums import ALGORITHMS
 from rucio_cs3.transfer import download
+from rucio_cs3.transfer.ranges import origin_of
 from tests.unit.transfer.liar import MIB, Reply, cut, described, refuses_ranges, says
 
 K = MIB + 5  # where the first answer breaks off
@@ -115,6 +116,17 @@ ENDS = {
 def test_it_ends_in_a_clear_error_and_no_file(site, liar, tmp_path, way):
     liar.always, kind, words = ENDS[way]
     assert words in refused(site, tmp_path, kind)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[::1/S3CRET", "http://h:99999999/S3CRET", "ftp://h/S3CRET", "http:///S3CRET", "/S3CRET", "S3CRET", ""],
+)
+def test_an_address_that_is_none_is_told_and_not_shown(site, liar, tmp_path, url):
+    liar.url = url
+    said = refused(site, tmp_path, errors.Unsupported)
+    assert "S3CRET" not in said
+    assert "S3CRET" not in origin_of(url)
 
 
 def test_a_file_of_which_only_the_beginning_is_stored(site, liar, tmp_path):
@@ -242,6 +254,23 @@ def test_a_stream_cannot_begin_anew(site, liar):
     with pytest.raises(errors.Interrupted, match="broke"):
         site.downloads.to_file("/f", sink)
     assert sink.taken == liar.content[:K]
+
+
+def test_a_file_that_is_open_for_appending_is_gone_on_with(site, liar, tmp_path):
+    (tmp_path / "log").write_bytes(b"before")
+    liar.lies = [cut(K)]
+    with (tmp_path / "log").open("ab") as sink:
+        site.downloads.to_file("/f", sink)
+    assert (tmp_path / "log").read_bytes() == b"before" + liar.content
+
+
+def test_a_file_that_is_open_for_appending_cannot_begin_anew(site, liar, tmp_path):
+    """Whoever goes back in it writes at its end all the same."""
+    liar.always = refuses_ranges
+    liar.lies = [cut(K)]
+    with (tmp_path / "log").open("ab") as sink, pytest.raises(errors.Interrupted, match="broke"):
+        site.downloads.to_file("/f", sink)
+    assert (tmp_path / "log").read_bytes() == liar.content[:K]
 
 
 def test_progress_goes_on_over_a_cut(site, liar, tmp_path):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
+import tempfile
 
 import pytest
 
@@ -29,6 +31,18 @@ def test_a_stream_is_kept_so_that_it_can_be_read_again():
     with open(reading, "rb") as file, rewindable(file) as source:
         assert source.size == 5
         assert read(source) == read(source) == b"piped"
+
+
+def test_where_there_is_no_room_for_a_stream_the_folder_is_named(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", full)
+    reading, writing = os.pipe()
+    os.write(writing, b"piped")
+    os.close(writing)
+    with open(reading, "rb") as file, pytest.raises(LocalTargetError, match=tempfile.gettempdir()), rewindable(file):
+        pass
 
 
 def test_an_open_file_counts_from_where_it_stands():

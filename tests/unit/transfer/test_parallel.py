@@ -12,8 +12,9 @@ import threading
 import pytest
 
 from rucio_cs3 import deadline, errors
-from rucio_cs3.checksums import ALGORITHMS
+from rucio_cs3.checksums import ALGORITHMS, Adler32
 from rucio_cs3.transfer import parallel
+from rucio_cs3.transfer.landing import Landing
 from tests.unit.transfer.liar import MIB, cut, described, refuses_ranges, says
 
 CONTENT = random.Random(3).randbytes(12 * MIB + 17)
@@ -233,8 +234,19 @@ def test_an_interrupt_ends_all(site, liar, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        site.downloads.to_path("/f", str(tmp_path / "got"), progress=interrupt, resume=True)
+        site.downloads.to_path("/f", str(tmp_path / "got"), progress=interrupt)
     assert os.listdir(tmp_path) == []
+    with pytest.raises(KeyboardInterrupt):
+        site.downloads.to_path("/f", str(tmp_path / "got"), progress=interrupt, resume=True)
+    assert fetched(site, tmp_path, resume=True) == CONTENT
+
+
+def test_what_has_to_be_read_again_and_is_gone_is_an_error(tmp_path):
+    with (tmp_path / "got").open("w+b", buffering=0) as sink:
+        landing = Landing(sink, ["sha1"], None)
+        landing.begin(described(CONTENT))
+        with pytest.raises(errors.LocalTargetError, match="became shorter"):
+            landing.absorb(Adler32(), MIB)
 
 
 def test_the_deadline_holds_for_all(site, liar, tmp_path):

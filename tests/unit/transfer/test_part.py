@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -77,14 +79,73 @@ def test_nothing_is_kept_of_what_never_began(site, liar, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("after", [KeyboardInterrupt, ZeroDivisionError])
-def test_whoever_stops_it_wants_nothing_kept(broken, site, tmp_path, after):
-    def stop(*_):
-        raise after
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_is_replaced_leaves_its_mode(site, liar, tmp_path, resume):
+    (tmp_path / "got").write_bytes(b"private")
+    (tmp_path / "got").chmod(0o600)
+    site.downloads.to_path("/f", str(tmp_path / "got"), resume=resume)
+    assert stat.S_IMODE((tmp_path / "got").stat().st_mode) == 0o600
+    assert (tmp_path / "got").read_bytes() == liar.content
 
-    with pytest.raises(after):
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_name_that_was_taken_meanwhile_is_not_replaced(site, liar, tmp_path, resume):
+    def other(*_):
+        (tmp_path / "got").write_bytes(b"another's")
+
+    with pytest.raises(errors.AlreadyExists):
+        site.downloads.to_path("/f", str(tmp_path / "got"), overwrite=False, resume=resume, progress=other)
+    assert os.listdir(tmp_path) == ["got"]
+    assert (tmp_path / "got").read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_where_there_are_no_hard_links_it_is_looked_for(site, liar, tmp_path, monkeypatch, taken):
+    def no_links(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def other(*_):
+        if taken:
+            (tmp_path / "got").write_bytes(b"another's")
+
+    monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(errors.AlreadyExists) if taken else contextlib.nullcontext():
+        site.downloads.to_path("/f", str(tmp_path / "got"), overwrite=False, progress=other)
+    assert os.listdir(tmp_path) == ["got"]
+    assert (tmp_path / "got").read_bytes() == (b"another's" if taken else liar.content)
+
+
+def test_what_was_there_before_is_not_even_fetched(site, liar, tmp_path):
+    (tmp_path / "got").symlink_to("nowhere")
+    with pytest.raises(errors.AlreadyExists):
+        site.downloads.to_path("/f", str(tmp_path / "got"), overwrite=False)
+    assert liar.requests == []
+
+
+def test_a_part_that_has_a_name_already_is_not_written_to(broken, site, tmp_path):
+    """As after a kill between the two steps that end a download."""
+    os.link(tmp_path / PART, tmp_path / "old")
+    before = (tmp_path / "old").read_bytes()
+    site.downloads.to_path("/f", str(tmp_path / "got"), resume=True)
+    assert (tmp_path / "old").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("why", "kept"),
+    [(KeyboardInterrupt(), True), (errors.Stopped("on request"), True), (ZeroDivisionError(), False)],
+    ids=repr,
+)
+def test_who_stops_it_may_go_on_and_a_mistake_is_none_to_go_on_from(broken, site, liar, tmp_path, why, kept):
+    def stop(*_):
+        raise why
+
+    with pytest.raises(type(why)):
         site.downloads.to_path("/f", str(tmp_path / "got"), resume=True, progress=stop)
-    assert os.listdir(tmp_path) == []
+    assert sorted(os.listdir(tmp_path)) == ([PART, NOTE] if kept else [])
+    liar.requests.clear()
+    site.downloads.to_path("/f", str(tmp_path / "got"), resume=True)
+    assert (tmp_path / "got").read_bytes() == liar.content
+    assert (liar.starts == [None]) != kept
 
 
 def test_another_version_begins_anew(broken, fetch, site, liar):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rucio_cs3.errors import Interrupted
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer.stream import BUFFER, reader
-from tests.unit.transfer.liar import Liar, Site, refuses_ranges
+from tests.unit.transfer.liar import Liar, Site, cut, refuses_ranges, says
 
 CONTENT = random.Random(1).randbytes(3 * BUFFER + 17)
 
@@ -71,6 +71,15 @@ def test_a_server_without_ranges_is_asked_for_one_once(site, liar):
         assert liar.starts == asked
 
 
+@pytest.mark.parametrize("lie", [cut(BUFFER + 5), cut(0, "reset"), says(503), says(401)])
+@pytest.mark.parametrize("serves_ranges", [True, False])
+def test_it_is_read_on_after_a_failure(site, liar, lie, serves_ranges):
+    liar.lies = [lie]
+    liar.always = (lambda reply: reply) if serves_ranges else refuses_ranges
+    with reader(Ref("/f"), site.downloads, site.servers) as file:
+        assert file.read() == CONTENT
+
+
 def test_downloads_and_file_objects_remember_together(site, liar, tmp_path):
     liar.always = refuses_ranges
     with opened(site) as file:
@@ -103,7 +112,5 @@ def test_what_came_before_a_cut_is_given_out_first(site, liar):
     liar.lies = [lambda reply: reply.but(sent=1000, end="close")]
     with opened(site) as file:
         assert read(file, 4000) == CONTENT[:1000]
-        with pytest.raises(Interrupted):
-            read(file, 4000)
         assert read(file, 4000) == CONTENT[1000:5000]
     assert liar.starts == [None, 1000]

@@ -7,7 +7,7 @@ import pytest
 
 from rucio_cs3 import Cs3Client
 from rucio_cs3.cs3.files import Files
-from rucio_cs3.errors import NotFound, PermissionDenied
+from rucio_cs3.errors import LocalSourceError, NotFound, PermissionDenied
 from rucio_cs3.gateway import Fault, Gateway
 from rucio_cs3.model import Info, Ref, ResourceId
 from rucio_cs3.transfer import trees
@@ -91,9 +91,10 @@ def test_a_folder_that_cannot_be_listed_does_not_hide_the_others(files, gateway)
     assert "b/x" in {entry.below for entry in found}
 
 
-def test_a_top_that_is_missing_is_an_error(files):
-    with pytest.raises(NotFound):
-        list(trees.remote(files, Ref("/nowhere")))
+def test_a_top_that_cannot_be_listed_is_told_like_any_other(files, tmp_path):
+    found = [*trees.remote(files, Ref("/nowhere")), *trees.local(str(tmp_path / "nowhere"))]
+    assert [(entry.below, entry.kind) for entry in found] == [("", trees.FOLDER)] * 2
+    assert [type(entry.error) for entry in found] == [NotFound, LocalSourceError]
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "../../etc/passwd", "/etc/passwd", "a\0b"])
