@@ -162,7 +162,7 @@ class Delivery:
         return str(self.staging)
 
     def _remember(self) -> None:
-        if self._tus and self._session and self._source.stamp:
+        if self._tus and self._session and self._source.by_name:
             self._slot.keep(dataclasses.replace(self._session, expires=self._tus.expires))
 
     def _choose(self, offered: Sequence[Endpoint], staging: Ref) -> Endpoint:

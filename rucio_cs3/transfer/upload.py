@@ -194,7 +194,7 @@ class Uploads:
 
     def _slot(self, source: Source, target: Ref) -> Slot:
         """Where it is remembered how far this upload came; a small file is sent again sooner than looked up."""
-        if source.stamp is None or source.size <= BLOCK or self._config.upload_protocol == "simple":
+        if not source.by_name or source.size <= BLOCK or self._config.upload_protocol == "simple":
             return Slot(None)
         user = jwt.claims(self._tokens.get()).get("user")
         return self._sessions.slot(repr(user), target, source.name)

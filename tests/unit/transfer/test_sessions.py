@@ -54,7 +54,7 @@ def test_a_server_that_restarts_meanwhile(serve, gateway, login, place, source, 
     assert not any(call.method == "InitiateFileUpload" for call in after[0].calls)
 
 
-@pytest.mark.parametrize("change", ["content", "size", "replaced"])
+@pytest.mark.parametrize("change", ["content", "size", "replaced", "secretly"])
 def test_a_source_that_changed_meanwhile_is_begun_anew(gateway, client, place, source, state, change):
     cut(gateway, client, source, place("f"))
     if change == "replaced":
@@ -63,6 +63,10 @@ def test_a_source_that_changed_meanwhile_is_begun_anew(gateway, client, place, s
         stamp = source.stat().st_mtime_ns
         os.utime(other, ns=(stamp, stamp))
         other.replace(source)
+    elif change == "secretly":
+        stamp = source.stat().st_mtime_ns
+        source.write_bytes(os.urandom(SIZE))
+        os.utime(source, ns=(stamp, stamp))
     else:
         source.write_bytes(os.urandom(SIZE if change == "content" else SIZE + 1))
     client.upload(source, place("f"))

@@ -93,6 +93,16 @@ def test_a_transfer_that_breaks_is_begun_anew(gateway, login, kind, after):
     assert names(client) == ["f"]
 
 
+def test_an_open_file_that_changes_meanwhile_is_not_stored(gateway, client, source):
+    def meddle(done, total):
+        with source.open("r+b") as file:
+            file.write(b"B" * total)
+
+    with source.open("rb") as file, pytest.raises(errors.LocalSourceError, match="while it was read"):
+        client.upload(file, "/f", progress=meddle)
+    assert names(client) == []
+
+
 @pytest.mark.parametrize(("verify", "looks"), [("none", 0), ("server", 1), ("readback", 2)])
 def test_how_often_it_looks(gateway, login, verify, looks):
     login(gateway, verify=verify).upload(io.BytesIO(b"content"), "/f")
