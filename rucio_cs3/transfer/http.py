@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import logging
 import math
 import time
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import urllib3
 
@@ -99,6 +101,7 @@ class DataServers:
         headers: Mapping[str, str] | None,
         body: Iterable[Any] | None = None,
     ) -> Any:
+        self._refuse_nonsense(endpoint.url, path)
         self._refuse_plaintext(endpoint.url, path)
         timeout = urllib3.Timeout(
             connect=deadline.at_most(self._config.connect_timeout),
@@ -123,6 +126,19 @@ class DataServers:
     def _authorisation(self, endpoint: Endpoint) -> dict[str, str]:
         transfer = {"X-Reva-Transfer": endpoint.token} if endpoint.token else {}
         return {"X-Access-Token": self._tokens.get(), **transfer}
+
+    def _refuse_nonsense(self, url: str, path: str) -> None:
+        try:
+            parts = urlsplit(url)
+            fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise Unsupported(
+                f"gateway {self._config.gateway} sends us to a data server at an address that is none",
+                path=path,
+                hint="the site's operator has to correct the address of the data server",
+            )
 
     def _refuse_plaintext(self, url: str, path: str) -> None:
         if self._config.tls and not url.startswith("https://"):
@@ -155,12 +171,20 @@ def expect(response: Any, statuses: tuple[int, ...], path: str) -> None:
 
 
 def _refusal(response: Any, path: str) -> Cs3Error:
-    text = response.read(500).decode("utf-8", "replace")
-    error = from_http(response.status, " ".join(text.split())[:200], path=path)
+    error = from_http(response.status, _reason(response), path=path)
     now = time.time()
     wish = moment(response.headers.get("Retry-After", ""), now)
     error.retry_after = None if wish is None else max(wish - now, 0.0)
     return error
+
+
+def _reason(response: Any) -> str:
+    """What the server says of it. The status counts also when the rest of the answer never comes."""
+    try:
+        text: str = response.read(500).decode("utf-8", "replace")
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+        return ""
+    return " ".join(text.split())[:200]
 
 
 def moment(text: str, since: float = 0.0) -> float | None:
