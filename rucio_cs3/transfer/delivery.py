@@ -15,6 +15,7 @@ from rucio_cs3.errors import (
     NotFound,
     ServerError,
     SessionGone,
+    Stopped,
     TokenRejected,
     Unavailable,
     Unsupported,
@@ -22,7 +23,7 @@ from rucio_cs3.errors import (
 )
 from rucio_cs3.transfer.http import SLOWEST_COMMIT
 from rucio_cs3.transfer.sessions import Session
-from rucio_cs3.transfer.tus import Tus
+from rucio_cs3.transfer.tus import Tus, is_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SETTLING = 0.1  # seconds between looks at what a server still writes of a request that was cut
+ANOTHER_LOOK = 1.0  # seconds until a session of an earlier run is asked for again
 FINISHING = 5.0  # seconds, besides what a commit takes, that a server may need to end a session that is complete
 SPARING = (Interrupted, Unavailable, DeadlineExceeded, ServerError, TokenRejected)  # what leaves a session as it is
 FATAL = (SessionGone, Untrusted)
@@ -60,9 +62,12 @@ class Delivery:
         self._failed_at: int | None = None
         self.reached = 0
         """bytes that the server is known to have"""
+        self.inherited = False
+        """whether an earlier run opened the session at hand"""
         left = slot.find()
         if left:
             self._use(left)
+            self.inherited = True
 
     @property
     def resumable(self) -> bool:
@@ -80,6 +85,7 @@ class Delivery:
         """Open a new session."""
         endpoint = self._choose(self._files.initiate_upload(staging, self._source.size, opaque=opaque), staging)
         self._use(Session(endpoint, staging, self._source.stamp))
+        self.inherited = False
         self._offset = 0
         self._remember()
 
@@ -90,27 +96,33 @@ class Delivery:
         """
         if self._tus is None or self._session is None:
             return None
-        if self._session.stamp != self._source.stamp:
-            log.info("%s has changed since its upload was cut: beginning anew", self._source.name)
-            self.give_up()
-            return None
         staging = self._session.staging
+        if self._can_go_on(self._session):
+            return staging
+        self.give_up()
+        return None
+
+    def _can_go_on(self, session: Session) -> bool:
+        if session.stamp != self._source.stamp:
+            log.info("%s has changed since its upload was cut: beginning anew", self._source.name)
+            return False
         try:
-            self._offset = self._settled()
+            self._offset = self._found(session)
         except SessionGone as gone:
             log.debug("%s", gone)
             self._tus, self._offset = None, self._source.size
-            if self._is_there(staging):
-                return staging
-            self.give_up()
-            return None
+            return self._is_there(session.staging)
+        except Cs3Error as error:
+            if not self._is_hopeless(error):
+                raise
+            log.info("the upload of %s cannot be gone on with: %s", self._source.name, error)
+            return False
         if self._offset in {self._source.size, self._failed_at}:
-            self.give_up()
-            return None
+            return False
         self.reached = max(self.reached, self._offset)
         log.info("going on with the upload of %s at byte %d", self._source.name, self._offset)
         self._remember()
-        return staging
+        return True
 
     def send(self, tally: Tally) -> None:
         """All that is missing. The bytes before it are read again, so that `tally` knows them all."""
@@ -118,6 +130,7 @@ class Delivery:
         if self._session.endpoint.protocol == "simple":
             size = self._source.size
             self._servers.put(self._session.endpoint, self._counted(tally, 0, size), size, path=self._path)
+            self._refuse_early(tally, size)
             return
         for _ in self._counted(tally, 0, self._offset):
             pass
@@ -125,11 +138,16 @@ class Delivery:
             left = self._source.size - self._offset
             count = min(self._config.chunk_size or left, left)
             self._tus.patch(self._offset, self._counted(tally, self._offset, count), count)
+            self._refuse_early(tally, self._offset + count)
             self._offset = self.reached = self._offset + count
             if self._offset == self._source.size:
                 self._tus = None
             else:
                 self._remember()
+
+    def _refuse_early(self, tally: Tally, wanted: int) -> None:
+        if tally.size != wanted:
+            raise Interrupted(f"the data server took {tally.size} of {wanted} bytes for all", path=self._path)
 
     def done(self) -> None:
         """Nothing is left to go on with."""
@@ -186,6 +204,24 @@ class Delivery:
             deadline.check()  # no time is seen on the socket when its buffers take all
             tally.add(block)
             yield block
+
+    def _found(self, session: Session) -> int:
+        """The server's offset, or SessionGone."""
+        if is_over(session.expires):
+            raise SessionGone("the time of the upload session is over", path=self._path)
+        try:
+            return self._settled()
+        except Unavailable:
+            if not self.inherited:
+                raise
+            deadline.sleep(ANOTHER_LOOK)
+            return self._settled()
+
+    def _is_hopeless(self, error: Cs3Error) -> bool:
+        """A session is not asked for ever: least of all one of an earlier run, whose server may have moved."""
+        if isinstance(error, Stopped) or deadline.is_over():
+            return False
+        return self.inherited or not isinstance(error, SPARING)
 
     def _settled(self) -> int:
         """The server's offset when it no longer changes, or SessionGone.

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from rucio_cs3 import errors
+from rucio_cs3.cs3 import wire
 from rucio_cs3.gateway import Fault
 from rucio_cs3.gateway.storage import Storage
 from rucio_cs3.transfer import retry as retrying
@@ -91,6 +92,38 @@ def test_a_transfer_that_breaks_is_begun_anew(gateway, login, kind, after):
     client.upload(io.BytesIO(data), "/f")
     assert content(client, "/f") == data
     assert names(client) == ["f"]
+
+
+@pytest.mark.parametrize("kind", ["INTERNAL", "UNAVAILABLE", "no answer"])
+@pytest.mark.parametrize(("method", "skip"), [*(("Stat", skip) for skip in range(4)), ("Move", 0)])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_was_sent_is_not_thrown_away_for_one_failed_call(gateway, client, method, skip, kind, overwrite):
+    how = ("no_answer", "") if kind == "no answer" else ("status", kind)
+    if overwrite:
+        client.upload(io.BytesIO(b"older"), "/f")
+        gateway.calls.clear()
+    gateway.faults.add(Fault(f"grpc:{method}", how[0], status=how[1], skip=skip, times=1))
+    client.upload(io.BytesIO(b"content"), "/f", overwrite=overwrite)
+    gateway.faults.clear()
+    assert calls(gateway, "PUT") == 1
+    assert (names(client), content(client, "/f")) == (["f"], b"content")
+
+
+@pytest.mark.parametrize("told", ["md5", "sha1"])
+def test_a_wrong_byte_is_not_taken_for_a_wrong_source(serve, login, monkeypatch, told):
+    """Where the storage computes another checksum than we do on the way."""
+    gateway = serve("opencloud")
+    client = login(gateway)
+    place = f"/users/{client.whoami().opaque_id}/d/f"
+    client.files.mkdir(place[:-2])
+    real = wire._checksums  # no storage seen leaves adler32 out
+    monkeypatch.setattr(wire, "_checksums", lambda *args: {told: real(*args)[told]} if real(*args) else {})
+    gateway.faults.add(Fault("http:PUT", "wrong_byte", after=1, times=1))
+    data = os.urandom(2 * MIB)
+    client.upload(io.BytesIO(data), place)
+    assert calls(gateway, "PUT") == 2
+    assert content(client, place) == data
+    assert calls(gateway, "GET") == 1
 
 
 def test_an_open_file_that_changes_meanwhile_is_not_stored(gateway, client, source):
