@@ -37,11 +37,20 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.verify import Tally
 
 log = logging.getLogger(__name__)
-SETTLING = 0.1  # seconds between looks at what a server still writes of a request that was cut
+SETTLING, LONGEST_SETTLING = 0.1, 1.0  # seconds between looks at what a server still writes of a cut request: doubled
 ANOTHER_LOOK = 1.0  # seconds until a session of an earlier run is asked for again
 FINISHING = 5.0  # seconds, besides what a commit takes, that a server may need to end a session that is complete
 SPARING = (Interrupted, Unavailable, DeadlineExceeded, ServerError, TokenRejected)  # what leaves a session as it is
+WANTED = (Stopped, KeyboardInterrupt)  # by somebody who may want it to go on later
 FATAL = (SessionGone, Untrusted)
+
+
+class _Foreign(Exception):
+    """Carries the failure of a caller's progress past urllib3, which would take it for the connection's."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Delivery:
@@ -76,6 +85,8 @@ class Delivery:
 
     def goes_on_after(self, error: BaseException) -> bool:
         """Whether the session is as good as it was."""
+        if isinstance(error, WANTED):
+            return self.resumable
         if self._tus is None or not isinstance(error, SPARING) or isinstance(error, FATAL):
             return False
         self._failed_at = self._offset if isinstance(error, ServerError) else None
@@ -126,6 +137,12 @@ class Delivery:
 
     def send(self, tally: Tally) -> None:
         """All that is missing. The bytes before it are read again, so that `tally` knows them all."""
+        try:
+            self._send(tally)
+        except _Foreign as foreign:
+            raise foreign.error from None
+
+    def _send(self, tally: Tally) -> None:
         assert self._session is not None
         if self._session.endpoint.protocol == "simple":
             size = self._source.size
@@ -202,7 +219,10 @@ class Delivery:
     def _counted(self, tally: Tally, start: int, count: int) -> Iterator[memoryview]:
         for block in self._source.blocks(start, count):
             deadline.check()  # no time is seen on the socket when its buffers take all
-            tally.add(block)
+            try:
+                tally.add(block)
+            except OSError as error:
+                raise _Foreign(error) from error
             yield block
 
     def _found(self, session: Session) -> int:
@@ -232,9 +252,10 @@ class Delivery:
         size = self._source.size
         finished_by = time.monotonic() + FINISHING + size / SLOWEST_COMMIT
         patience = time.monotonic() + self._config.stall_timeout
-        before = self._tus.offset()
+        before, pause = self._tus.offset(), SETTLING
         while True:
-            time.sleep(deadline.at_most(SETTLING))
+            deadline.sleep(pause)
+            pause = min(2 * pause, LONGEST_SETTLING)
             now = self._tus.offset()
             if now == before and (now < size or time.monotonic() > finished_by):
                 return now

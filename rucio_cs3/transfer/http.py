@@ -80,7 +80,7 @@ class DataServers:
         wait = size / SLOWEST_COMMIT
         response = self._send(method, endpoint, path=path, wait=wait, headers=headers, body=body)
         try:
-            expect(response, (wanted,), path)
+            expect(response, (wanted,), path, endpoint)
             with map_failures(endpoint.url, path):
                 response.drain_conn()
         except BaseException:
@@ -164,14 +164,14 @@ def _raw(response: Any) -> Response:
     return cast("Response", response._original_response)  # noqa: SLF001 - it has no other way there
 
 
-def expect(response: Any, statuses: tuple[int, ...], path: str) -> None:
-    """Raise our error for any other status."""
+def expect(response: Any, statuses: tuple[int, ...], path: str, endpoint: Endpoint | None = None) -> None:
+    """Raise our error for any other status. Of what is secret in `endpoint` it says nothing."""
     if response.status not in statuses:
-        raise _refusal(response, path)
+        raise _refusal(response, path, endpoint)
 
 
-def _refusal(response: Any, path: str) -> Cs3Error:
-    error = from_http(response.status, _reason(response), path=path)
+def _refusal(response: Any, path: str, endpoint: Endpoint | None) -> Cs3Error:
+    error = from_http(response.status, _without(endpoint, _reason(response)), path=path)
     now = time.time()
     wish = moment(response.headers.get("Retry-After", ""), now)
     error.retry_after = None if wish is None else max(wish - now, 0.0)
@@ -185,6 +185,17 @@ def _reason(response: Any) -> str:
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
         return ""
     return " ".join(text.split())[:200]
+
+
+def _without(endpoint: Endpoint | None, words: str) -> str:
+    """Servers like to repeat the address that was asked for."""
+    if endpoint is None:
+        return words
+    address = urlsplit(endpoint.url).path
+    for secret in (endpoint.token, address, address.rpartition("/")[2]):
+        if len(secret) > 1:
+            words = words.replace(secret, "…")
+    return words
 
 
 def moment(text: str, since: float = 0.0) -> float | None:

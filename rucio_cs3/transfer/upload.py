@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 LOOKS = (DeadlineExceeded, Interrupted, ServerError, Unavailable)  # what may pass when the storage is asked again
+DOUBTS = 1000  # names to be doubted; a server has committed what it can long before there are so many
 LATE_COMMIT = (0.0, 0.1, 0.3, 1.0)  # seconds; a server notices a cut upload a moment after us, and commits it then
 
 # After these the server is done with what was sent: nothing of it can be committed later.
@@ -143,7 +144,7 @@ class Uploads:
                     delivery.give_up()
                     self._discard(staging, late=tally.size > 0 and not isinstance(error, ANSWERED))
                     if staging == ref and tally.size:
-                        self._doubtful[ref] = None
+                        self._doubt(ref)
                 raise
             delivery.done()
             if ref in self._doubtful:
@@ -155,8 +156,8 @@ class Uploads:
                 attempt, UPLOAD, times=self._config.retries, tokens=self._tokens, reached=lambda: delivery.reached
             )
         except BaseException as error:
-            if delivery.resumable and isinstance(error, Cs3Error):
-                error.hint = f"{delivery.reached} of {source.size} bytes are there: upload it again, and it goes on"
+            if delivery.resumable:
+                _tell(error, f"{delivery.reached} of {source.size} bytes are there: upload it again, and it goes on")
             else:
                 staging = delivery.staging
                 delivery.give_up()
@@ -219,6 +220,11 @@ class Uploads:
             return Slot(None)
         user = jwt.claims(self._tokens.get()).get("user")
         return self._sessions.slot(repr(user), target, source.name, temporary=temporary)
+
+    def _doubt(self, ref: Ref) -> None:
+        self._doubtful[ref] = None
+        if len(self._doubtful) > DOUBTS:
+            del self._doubtful[next(iter(self._doubtful))]
 
     def _again(self, look: Callable[[int], T]) -> T:
         """For calls that are cheap beside the bytes, and safe to repeat: what was sent is not thrown away for them."""
@@ -306,6 +312,13 @@ class Uploads:
             except Cs3Error as error:
                 log.warning("could not remove what a failed upload left: %s", error)
             return
+
+
+def _tell(error: BaseException, hint: str) -> None:
+    if isinstance(error, Cs3Error):
+        error.hint = hint
+    else:
+        log.warning("stopped: %s", hint)
 
 
 def _hashed(source: Source, algorithms: Iterable[str]) -> dict[str, str]:

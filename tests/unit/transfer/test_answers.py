@@ -157,6 +157,13 @@ def test_a_reason_that_breaks_off(says, promised, code, kind):
         expect(response, (200,), "/f")
 
 
+def test_an_address_that_the_server_repeats(says):
+    tus = says(400, None, f"nothing at /{SECRET}, or {SECRET}".encode())
+    with pytest.raises(errors.InvalidRequest, match=r"nothing at …, or … \[") as caught:
+        tus.patch(0, [b"0123456789"], SIZE)
+    assert SECRET not in repr(caught.value)
+
+
 @pytest.mark.parametrize("url", ["http://[x/data", "", "/data/x", "http://h:99999999/x", "http://", "ftp://h/x"])
 def test_an_address_that_is_none(says, url):
     with pytest.raises(errors.Unsupported, match="sends us to a data server at an address that is none"):

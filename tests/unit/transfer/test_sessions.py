@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from rucio_cs3 import errors
+from rucio_cs3 import deadline, errors
 from rucio_cs3.gateway import Fault
 from rucio_cs3.transfer import retry as retrying
 from tests.unit.transfer.resuming import MIB, SIZE, asked, content, cut, left, names
@@ -154,15 +154,26 @@ def test_two_do_not_share_one_session(gateway, client, login, place, source):
     assert names(second, gateway) == ["f"]
 
 
-def test_an_interrupt_gives_it_up(gateway, client, place, source, state):
+@pytest.mark.parametrize("how", ["Ctrl-C", "a stop"])
+@pytest.mark.parametrize("resume", ["on", "off"])
+def test_who_breaks_off_can_go_on_later(gateway, login, place, source, state, how, resume):
+    client = login(gateway, upload_protocol="tus", chunk_size=MIB, resume=resume)
+    stop = deadline.Stop()
+
     def interrupt(done, total):
         if done > MIB:
-            raise KeyboardInterrupt
+            if how == "Ctrl-C":
+                raise KeyboardInterrupt
+            stop.now()
 
-    with pytest.raises(KeyboardInterrupt):
+    with stop.scope(), pytest.raises((KeyboardInterrupt, errors.Stopped)) as caught:
         client.upload(source, place("f"), progress=interrupt)
-    assert asked(gateway, "DELETE") == gateway.behaviour.exposes_data_server
-    assert (names(client, gateway), left(state)) == ([], [])
+    assert (names(client, gateway), len(left(state))) == ([], resume == "on")
+    assert how == "Ctrl-C" or ("it goes on" in str(caught.value)) == (resume == "on")
+    gateway.calls.clear()
+    client.upload(source, place("f"))
+    assert content(client, place("f")) == source.read_bytes()
+    assert any(call.method == "InitiateFileUpload" for call in gateway.calls) == (resume == "off")
 
 
 @pytest.mark.parametrize("how", ["off", "in memory", "small"])

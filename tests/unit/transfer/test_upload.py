@@ -126,6 +126,25 @@ def test_a_wrong_byte_is_not_taken_for_a_wrong_source(serve, login, monkeypatch,
     assert calls(gateway, "GET") == 1
 
 
+@pytest.mark.parametrize("kind", [BrokenPipeError, ConnectionError, OSError])
+@pytest.mark.parametrize("protocol", ["simple", "tus"])
+def test_a_failure_of_the_callers_own_stays_his(gateway, login, source, kind, protocol):
+    def fail(done, total):
+        raise kind("mine")
+
+    client = login(gateway, upload_protocol=protocol)
+    with pytest.raises(kind, match=r"^mine$"):
+        client.upload(source, "/f", progress=fail)
+    assert calls(gateway, "InitiateFileUpload") == 1
+    assert names(client) == []
+
+
+def test_a_gateway_that_has_too_much_to_do_is_asked_again(gateway, client):
+    gateway.faults.add(Fault("grpc:InitiateFileUpload", "exception", status="RESOURCE_EXHAUSTED", times=1))
+    client.upload(io.BytesIO(b"content"), "/f")
+    assert names(client) == ["f"]
+
+
 def test_an_open_file_that_changes_meanwhile_is_not_stored(gateway, client, source):
     def meddle(done, total):
         with source.open("r+b") as file:
@@ -202,14 +221,14 @@ with Cs3Client(gateway=sys.argv[1], tls=False, username="einstein", password="re
 @pytest.mark.parametrize("protocol", ["simple", "tus"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_process_that_is_killed(gateway, login, source, state, protocol, how):
-    """The next one goes on by tus, and begins anew otherwise; Ctrl-C leaves nothing to go on with."""
+    """The next one goes on by tus, and begins anew otherwise."""
     command = [sys.executable, "-c", CLIENT, gateway.address, str(source), protocol]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as killed:
         while int(killed.stdout.readline()) <= MIB:
             pass
         killed.send_signal(how)
         killed.wait()
-    remembered = protocol == "tus" and how != signal.SIGINT
+    remembered = protocol == "tus"
     assert len(list(state.glob("*.json")) if state.exists() else []) == remembered
     gateway.calls.clear()
     client = login(gateway, upload_protocol=protocol)
