@@ -250,7 +250,7 @@ CS3_STATUS: dict[str, type[Cs3Error]] = {
     "ALREADY_EXISTS": AlreadyExists,
     "PERMISSION_DENIED": PermissionDenied,
     "UNAUTHENTICATED": NotAuthenticated,
-    "RESOURCE_EXHAUSTED": ListingTooLarge,
+    "RESOURCE_EXHAUSTED": Unavailable,  # but see the channel for listings
     "FAILED_PRECONDITION": PreconditionFailed,
     "ABORTED": PreconditionFailed,
     "OUT_OF_RANGE": InvalidRequest,

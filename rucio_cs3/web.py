@@ -232,7 +232,11 @@ class _Timed:
         for start in range(0, len(data), PIECE):
             self.sock.settimeout(deadline.at_most(self.stall))
             with deadline.breaks_off(self.sock):
-                super().send(memoryview(data)[start : start + PIECE])  # type: ignore[misc]
+                try:
+                    super().send(memoryview(data)[start : start + PIECE])  # type: ignore[misc]
+                except (ssl.SSLEOFError, ConnectionResetError) as error:
+                    # After a broken pipe, and nothing else, urllib3 reads what the server said before it hung up.
+                    raise BrokenPipeError(errno.EPIPE, "closed while we were sending") from error
 
 
 @contextlib.contextmanager

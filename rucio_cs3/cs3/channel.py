@@ -12,7 +12,7 @@ from cs3.gateway.v1beta1 import gateway_api_pb2_grpc
 from cs3.rpc.v1beta1 import code_pb2
 
 from rucio_cs3 import deadline, tls
-from rucio_cs3.errors import TokenRejected, Unavailable, from_cs3
+from rucio_cs3.errors import ListingTooLarge, TokenRejected, Unavailable, from_cs3
 from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ class Channel:
     def _failure(self, error: Any, method: str, path: str) -> Cs3Error:
         details = error.details() or "no details"
         ours = from_cs3(error.code().name, f"{method} at gateway {self.address}: {details}", path=path)
+        if method == "ListContainer" and ours.status == "RESOURCE_EXHAUSTED":
+            return ListingTooLarge(ours.message, path=path, status=ours.status)
         if isinstance(ours, Unavailable):
             ours.hint = next((hint for words, hint in CONNECTION_HINTS.items() if words in details), ours.hint)
         return ours

@@ -15,13 +15,14 @@ from rucio_cs3.errors import (
     NotFound,
     ServerError,
     SessionGone,
+    Stopped,
     TokenRejected,
     Unavailable,
     Untrusted,
 )
 from rucio_cs3.transfer.http import SLOWEST_COMMIT, choose
 from rucio_cs3.transfer.sessions import Session
-from rucio_cs3.transfer.tus import Tus
+from rucio_cs3.transfer.tus import Tus, is_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,10 +36,20 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.verify import Tally
 
 log = logging.getLogger(__name__)
-SETTLING = 0.1  # seconds between looks at what a server still writes of a request that was cut
+SETTLING, LONGEST_SETTLING = 0.1, 1.0  # seconds between looks at what a server still writes of a cut request: doubled
+ANOTHER_LOOK = 1.0  # seconds until a session of an earlier run is asked for again
 FINISHING = 5.0  # seconds, besides what a commit takes, that a server may need to end a session that is complete
 SPARING = (Interrupted, Unavailable, DeadlineExceeded, ServerError, TokenRejected)  # what leaves a session as it is
+WANTED = (Stopped, KeyboardInterrupt)  # by somebody who may want it to go on later
 FATAL = (SessionGone, Untrusted)
+
+
+class _Foreign(Exception):
+    """Carries the failure of a caller's progress past urllib3, which would take it for the connection's."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Delivery:
@@ -63,9 +74,12 @@ class Delivery:
         self._silent = False
         self.reached = 0
         """bytes that the server is known to have"""
+        self.inherited = False
+        """whether an earlier run opened the session at hand"""
         left = slot.find()
         if left:
             self._use(left)
+            self.inherited = True
 
     @property
     def resumable(self) -> bool:
@@ -74,6 +88,8 @@ class Delivery:
 
     def goes_on_after(self, error: BaseException) -> bool:
         """Whether the session is worth another look."""
+        if isinstance(error, WANTED):
+            return self.resumable
         if self._tus is None or not isinstance(error, SPARING) or isinstance(error, FATAL):
             return False
         if isinstance(error, DeadlineExceeded):
@@ -86,6 +102,7 @@ class Delivery:
         """Open a new session."""
         endpoint = self._choose(self._files.initiate_upload(staging, self._source.size, opaque=opaque), staging)
         self._use(Session(endpoint, staging, self._source.stamp))
+        self.inherited = False
         self._offset, self._silent = 0, False
         self._remember()
 
@@ -96,34 +113,47 @@ class Delivery:
         """
         if self._tus is None or self._session is None:
             return None
-        if self._session.stamp != self._source.stamp:
-            log.info("%s has changed since its upload was cut: beginning anew", self._source.name)
-            self.give_up()
-            return None
         staging = self._session.staging
+        if self._can_go_on(self._session):
+            return staging
+        self.give_up()
+        return None
+
+    def _can_go_on(self, session: Session) -> bool:
+        if session.stamp != self._source.stamp:
+            log.info("%s has changed since its upload was cut: beginning anew", self._source.name)
+            return False
         try:
-            self._offset = self._settled()
+            self._offset = self._found(session)
         except SessionGone as gone:
             log.debug("%s", gone)
             self._tus, self._offset = None, self._source.size
-            if self._is_there(staging):
-                return staging
-            self.give_up()
-            return None
+            return self._is_there(session.staging)
+        except Cs3Error as error:
+            if not self._is_hopeless(error):
+                raise
+            log.info("the upload of %s cannot be gone on with: %s", self._source.name, error)
+            return False
         if self._silent or self._offset in {self._source.size, self._failed_at}:
-            self.give_up()
-            return None
+            return False
         self.reached = max(self.reached, self._offset)
         log.info("going on with the upload of %s at byte %d", self._source.name, self._offset)
         self._remember()
-        return staging
+        return True
 
     def send(self, tally: Tally) -> None:
         """All that is missing. The bytes before it are read again, so that `tally` knows them all."""
+        try:
+            self._send(tally)
+        except _Foreign as foreign:
+            raise foreign.error from None
+
+    def _send(self, tally: Tally) -> None:
         assert self._session is not None
         if self._session.endpoint.protocol == "simple":
             size = self._source.size
             self._servers.put(self._session.endpoint, self._counted(tally, 0, size), size, path=self._path)
+            self._refuse_early(tally, size)
             return
         for _ in self._counted(tally, 0, self._offset):
             pass
@@ -131,11 +161,16 @@ class Delivery:
             left = self._source.size - self._offset
             count = min(self._config.chunk_size or left, left)
             self._tus.patch(self._offset, self._counted(tally, self._offset, count), count)
+            self._refuse_early(tally, self._offset + count)
             self._offset = self.reached = self._offset + count
             if self._offset == self._source.size:
                 self._tus = None
             else:
                 self._remember()
+
+    def _refuse_early(self, tally: Tally, wanted: int) -> None:
+        if tally.size != wanted:
+            raise Interrupted(f"the data server took {tally.size} of {wanted} bytes for all", path=self._path)
 
     def done(self) -> None:
         """Nothing is left to go on with."""
@@ -168,7 +203,7 @@ class Delivery:
         return str(self.staging)
 
     def _remember(self) -> None:
-        if self._tus and self._session and self._source.stamp:
+        if self._tus and self._session and self._source.by_name:
             self._slot.keep(dataclasses.replace(self._session, expires=self._tus.expires))
 
     def _choose(self, offered: Sequence[Endpoint], staging: Ref) -> Endpoint:
@@ -182,8 +217,29 @@ class Delivery:
     def _counted(self, tally: Tally, start: int, count: int) -> Iterator[memoryview]:
         for block in self._source.blocks(start, count):
             deadline.check()  # no time is seen on the socket when its buffers take all
-            tally.add(block)
+            try:
+                tally.add(block)
+            except OSError as error:
+                raise _Foreign(error) from error
             yield block
+
+    def _found(self, session: Session) -> int:
+        """The server's offset, or SessionGone."""
+        if is_over(session.expires):
+            raise SessionGone("the time of the upload session is over", path=self._path)
+        try:
+            return self._settled()
+        except Unavailable:
+            if not self.inherited:
+                raise
+            deadline.sleep(ANOTHER_LOOK)
+            return self._settled()
+
+    def _is_hopeless(self, error: Cs3Error) -> bool:
+        """A session is not asked for ever: least of all one of an earlier run, whose server may have moved."""
+        if isinstance(error, Stopped) or deadline.is_over():
+            return False
+        return self.inherited or not isinstance(error, SPARING)
 
     def _settled(self) -> int:
         """The server's offset when it no longer changes, or SessionGone.
@@ -194,9 +250,10 @@ class Delivery:
         size = self._source.size
         finished_by = time.monotonic() + FINISHING + size / SLOWEST_COMMIT
         patience = time.monotonic() + self._config.stall_timeout
-        before = self._tus.offset()
+        before, pause = self._tus.offset(), SETTLING
         while True:
-            time.sleep(deadline.at_most(SETTLING))
+            deadline.sleep(pause)
+            pause = min(2 * pause, LONGEST_SETTLING)
             now = self._tus.offset()
             if now == before and (now < size or time.monotonic() > finished_by):
                 return now

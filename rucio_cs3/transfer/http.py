@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import logging
 import math
 import time
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import urllib3
 
@@ -78,7 +80,7 @@ class DataServers:
         wait = size / SLOWEST_COMMIT
         response = self._send(method, endpoint, path=path, wait=wait, headers=headers, body=body)
         try:
-            expect(response, (wanted,), path)
+            expect(response, (wanted,), path, endpoint)
             with map_failures(endpoint.url, path):
                 response.drain_conn()
         except BaseException:
@@ -99,6 +101,7 @@ class DataServers:
         headers: Mapping[str, str] | None,
         body: Iterable[Any] | None = None,
     ) -> Any:
+        self._refuse_nonsense(endpoint.url, path)
         self._refuse_plaintext(endpoint.url, path)
         timeout = urllib3.Timeout(
             connect=deadline.at_most(self._config.connect_timeout),
@@ -123,6 +126,19 @@ class DataServers:
     def _authorisation(self, endpoint: Endpoint) -> dict[str, str]:
         transfer = {"X-Reva-Transfer": endpoint.token} if endpoint.token else {}
         return {"X-Access-Token": self._tokens.get(), **transfer}
+
+    def _refuse_nonsense(self, url: str, path: str) -> None:
+        try:
+            parts = urlsplit(url)
+            fits = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise Unsupported(
+                f"gateway {self._config.gateway} sends us to a data server at an address that is none",
+                path=path,
+                hint="the site's operator has to correct the address of the data server",
+            )
 
     def _refuse_plaintext(self, url: str, path: str) -> None:
         if self._config.tls and not url.startswith("https://"):
@@ -172,19 +188,38 @@ def _raw(response: Any) -> Response:
     return cast("Response", response._original_response)  # noqa: SLF001 - it has no other way there
 
 
-def expect(response: Any, statuses: tuple[int, ...], path: str) -> None:
-    """Raise our error for any other status."""
+def expect(response: Any, statuses: tuple[int, ...], path: str, endpoint: Endpoint | None = None) -> None:
+    """Raise our error for any other status. Of what is secret in `endpoint` it says nothing."""
     if response.status not in statuses:
-        raise _refusal(response, path)
+        raise _refusal(response, path, endpoint)
 
 
-def _refusal(response: Any, path: str) -> Cs3Error:
-    text = response.read(500).decode("utf-8", "replace")
-    error = from_http(response.status, " ".join(text.split())[:200], path=path)
+def _refusal(response: Any, path: str, endpoint: Endpoint | None) -> Cs3Error:
+    error = from_http(response.status, _without(endpoint, _reason(response)), path=path)
     now = time.time()
     wish = moment(response.headers.get("Retry-After", ""), now)
     error.retry_after = None if wish is None else max(wish - now, 0.0)
     return error
+
+
+def _reason(response: Any) -> str:
+    """What the server says of it. The status counts also when the rest of the answer never comes."""
+    try:
+        text: str = response.read(500).decode("utf-8", "replace")
+    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError):
+        return ""
+    return " ".join(text.split())[:200]
+
+
+def _without(endpoint: Endpoint | None, words: str) -> str:
+    """Servers like to repeat the address that was asked for."""
+    if endpoint is None:
+        return words
+    address = urlsplit(endpoint.url).path
+    for secret in (endpoint.token, address, address.rpartition("/")[2]):
+        if len(secret) > 1:
+            words = words.replace(secret, "…")
+    return words
 
 
 def moment(text: str, since: float = 0.0) -> float | None:

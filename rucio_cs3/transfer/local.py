@@ -26,12 +26,13 @@ class Stamp(NamedTuple):
 
     size: int
     mtime_ns: int
+    ctime_ns: int  # which nobody can put back
     inode: int
     device: int
 
     @classmethod
     def of(cls, status: os.stat_result) -> Stamp:
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Source:
     begin: int
     name: str
     stamp: Stamp | None = None
-    """of a file that can be opened by `name`, when it was opened"""
+    """of a file on disk, when it was opened"""
+    by_name: bool = False
+    """whether `name` leads to it again, and has to lead to it still"""
     mtime_ns: int | None = None
 
     def blocks(self, start: int = 0, count: int | None = None) -> Iterator[memoryview]:
@@ -66,11 +69,14 @@ class Source:
         with local_source(self.name):
             self.file.seek(self.begin + self.size)
             grown = self.file.read(1)
-            now = Stamp.of(os.stat(self.name)) if self.stamp else None  # noqa: PTH116 - as open, below
+            now = self._stamp_now() if self.stamp else None
         if grown:
             raise LocalSourceError("it became longer while it was read", path=self.name)
         if now != self.stamp:
             raise LocalSourceError("it was changed or replaced while it was read", path=self.name, hint="try again")
+
+    def _stamp_now(self) -> Stamp:
+        return Stamp.of(os.stat(self.name if self.by_name else self.file.fileno()))  # noqa: PTH116 - as open, below
 
     def in_memory(self) -> Source:
         """The same, read once and for all."""
@@ -101,7 +107,7 @@ def opened(path: str) -> Iterator[Source]:
         file = open(path, "rb", buffering=0)  # noqa: SIM115, PTH123 - closed below; its failures are named apart
     with file:
         stamp = Stamp.of(os.fstat(file.fileno()))
-        yield Source(file, stamp.size, 0, path, stamp, stamp.mtime_ns)
+        yield Source(file, stamp.size, 0, path, stamp, by_name=True, mtime_ns=stamp.mtime_ns)
 
 
 @contextlib.contextmanager
@@ -111,7 +117,8 @@ def rewindable(file: BinaryIO) -> Iterator[Source]:
     if seekable(file):
         begin = file.tell()
         rest = file.seek(0, os.SEEK_END) - begin
-        yield Source(file, rest, begin, name, mtime_ns=_mtime_of(file))
+        stamp = _stamp_of(file)
+        yield Source(file, rest, begin, name, stamp, mtime_ns=stamp.mtime_ns if stamp else None)
         return
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
         with local_source(name):
@@ -121,13 +128,13 @@ def rewindable(file: BinaryIO) -> Iterator[Source]:
         yield Source(kept, kept.tell(), 0, name)  # type: ignore[arg-type]
 
 
-def _mtime_of(file: BinaryIO) -> int | None:
+def _stamp_of(file: BinaryIO) -> Stamp | None:
     """None for what is no file on disk."""
     try:
         status = os.fstat(file.fileno())
     except (AttributeError, OSError):
         return None
-    return status.st_mtime_ns if stat.S_ISREG(status.st_mode) else None
+    return Stamp.of(status) if stat.S_ISREG(status.st_mode) else None
 
 
 def seekable(file: BinaryIO) -> bool:

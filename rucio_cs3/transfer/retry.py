@@ -37,7 +37,9 @@ RULES: dict[type[Cs3Error], Rule] = {
     errors.ChecksumMismatch: Rule(*BOTH, "a byte went wrong on the way: also 419, and 460 on older servers"),
     errors.WrongContent: Rule(*NEITHER, "the same bytes would come again"),
     errors.ServerError: Rule(*BOTH, "500, INTERNAL, UNKNOWN, DATA_LOSS: Reva's words for many passing things"),
-    errors.Unavailable: Rule(*BOTH, "429, 502, 503, UNAVAILABLE, no connection: it is restarting, or busy"),
+    errors.Unavailable: Rule(
+        *BOTH, "429, 502, 503, UNAVAILABLE, RESOURCE_EXHAUSTED, no connection: it is restarting, or busy"
+    ),
     errors.Untrusted: Rule(*NEITHER, "a TLS certificate does not change, and trust is not tried for"),
     errors.DeadlineExceeded: Rule(*BOTH, "a stall, 408, 504, DEADLINE_EXCEEDED: another connection may do better"),
     errors.Stopped: Rule(*NEITHER, "somebody wants it to end"),
@@ -54,7 +56,7 @@ RULES: dict[type[Cs3Error], Rule] = {
     errors.Locked: Rule(*NEITHER, "423, LOCKED: for as long as somebody has the file open"),
     errors.Processing: Rule(*NEITHER, "425, TOO_EARLY: after an upload it is waited for, up to processing_timeout"),
     errors.StorageFull: Rule(*NEITHER, "507, INSUFFICIENT_STORAGE: trying does not make room"),
-    errors.ListingTooLarge: Rule(*NEITHER, "RESOURCE_EXHAUSTED: it does not get smaller"),
+    errors.ListingTooLarge: Rule(*NEITHER, "RESOURCE_EXHAUSTED from a listing: it does not get smaller"),
     errors.InvalidRequest: Rule(*NEITHER, "400, 416, INVALID_ARGUMENT, OUT_OF_RANGE: the same would be asked again"),
     errors.Unsupported: Rule(*NEITHER, "405, 501, UNIMPLEMENTED, REDIRECTION: it cannot, or will not"),
     errors.LocalFileError: Rule(*NEITHER, "a failure of this machine's own"),
@@ -87,14 +89,13 @@ def retry(
         used = tokens.get()
         try:
             return operation(attempt)
-        except TokenRejected:
-            if token_renewed:
-                raise
-            token_renewed = True
-            tokens.forget(used)
         except Cs3Error as error:
             if reached() > best:
                 best, failures, token_renewed = reached(), 0, False
+            if isinstance(error, TokenRejected) and not token_renewed:
+                token_renewed = True
+                tokens.forget(used)
+                continue
             if failures >= times or not passes(error, on):
                 raise
             deadline.sleep(_pause(error, failures))

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from rucio_cs3.cs3.files import Endpoint
 from rucio_cs3.model import Ref, ResourceId
 from rucio_cs3.transfer.local import Stamp
-from rucio_cs3.transfer.tus import is_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,9 +58,9 @@ class Sessions:
         self._folder = folder
         self._gateway = gateway
 
-    def slot(self, whose: str, target: Ref, source: str) -> Slot:
-        """The place of this very upload."""
-        name = "\0".join([self._gateway, whose, repr(target), os.path.realpath(source)])
+    def slot(self, whose: str, target: Ref, source: str, *, temporary: bool) -> Slot:
+        """The place of this very upload: one that is `temporary` writes straight to its target, others must not."""
+        name = "\0".join([self._gateway, whose, repr(target), os.path.realpath(source), str(temporary)])
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
         return Slot(self._folder and self._folder / f"{digest}.json")
 
@@ -79,7 +78,7 @@ class Slot:
         return self._fd is not None
 
     def find(self) -> Session | None:
-        """What an earlier run left, if no other process goes on with it right now."""
+        """What an earlier run left, be it over or not, if no other process goes on with it right now."""
         self._take(create=False)
         if self._fd is None:
             return None
@@ -87,9 +86,8 @@ class Slot:
             found = Session.of_json(json.loads(os.pread(self._fd, os.fstat(self._fd).st_size, 0)))
         except (ValueError, TypeError, KeyError, AttributeError):
             found = None
-        if found is None or is_over(found.expires):
+        if found is None:
             self.forget()
-            return None
         return found
 
     def keep(self, session: Session) -> None:
@@ -100,8 +98,9 @@ class Slot:
             return
         text = json.dumps(session.as_json()).encode()
         try:
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, text, 0)
+            before = os.fstat(self._fd).st_size  # padded, what was killed in between is still one text
+            os.pwrite(self._fd, text.ljust(before), 0)
+            os.ftruncate(self._fd, len(text))
         except OSError as error:
             log.debug("the upload is not remembered: %s", error.strerror)
             self.forget()
@@ -200,6 +199,6 @@ def _sweep(folder: Path) -> None:
 
 def _is_old(path: Path) -> bool:
     try:
-        return path.lstat().st_mtime < time.time() - OLDEST or is_over(json.loads(path.read_bytes())["expires"])
-    except (OSError, ValueError, TypeError, KeyError):  # one that somebody is writing
+        return path.lstat().st_mtime < time.time() - OLDEST
+    except OSError:
         return False

@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rucio_cs3 import deadline
 from rucio_cs3.checksums import normalise
@@ -21,6 +21,7 @@ from rucio_cs3.errors import (
     AlreadyExists,
     ChecksumMismatch,
     Cs3Error,
+    DeadlineExceeded,
     Interrupted,
     InvalidRequest,
     Locked,
@@ -56,8 +57,11 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.http import DataServers
     from rucio_cs3.transfer.local import Source
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 PART = re.compile(r"-chunking-\w+-\d+-\d+$")  # to servers such a name is a part of another file, which they overwrite
+LOOKS = (DeadlineExceeded, Interrupted, ServerError, Unavailable)  # what may pass when the storage is asked again
+DOUBTS = 1000  # names to be doubted; a server has committed what it can long before there are so many
 LATE_COMMIT = (0.0, 0.1, 0.3, 1.0)  # seconds; a server notices a cut upload a moment after us, and commits it then
 
 # After these the server is done with what was sent: nothing of it can be committed later.
@@ -112,15 +116,14 @@ class Uploads:
         """
         ref = Ref.of(target)
         expected = verify.named(checksums or {})
-        if not self._files.may_write(ref, overwrite=overwrite) and root is not None and root.id is None:
-            self._see(root)
+        self._look(ref, root, overwrite=overwrite)
         known = expected
         if source.size <= BLOCK:  # then it is hashed before it goes, and the storage can be told what to expect
             source = source.in_memory()
-            known = _hashed(source, expected)
+            known = _hashed(source, {"adler32", *expected})
             verify.same_checksums(known, expected, source.name, "expected was", WrongContent)
         opaque = _opaque(source, known)
-        slot = self._slot(source, ref)
+        slot = self._slot(source, ref, temporary=temporary)
         delivery = Delivery(self._config, self._files, self._servers, source, ref, slot)
 
         def attempt(number: int) -> Uploaded:
@@ -133,7 +136,8 @@ class Uploads:
             try:
                 if source.size and left is None:
                     delivery.begin(staging, opaque)
-                written = self._write(source, staging, delivery, tally, expected)
+                self._send(source, staging, delivery, tally, expected)
+                written = self._check(source, staging, tally, inherited=left is not None and delivery.inherited)
                 if staging != ref:
                     self._settle(staging, ref, written, overwrite=overwrite)
             except BaseException as error:
@@ -142,7 +146,7 @@ class Uploads:
                     delivery.give_up()
                     self._discard(staging, late=tally.size > 0 and not isinstance(error, ANSWERED))
                     if staging == ref and tally.size:
-                        self._doubtful[ref] = None
+                        self._doubt(ref)
                 raise
             delivery.done()
             if ref in self._doubtful:
@@ -155,10 +159,13 @@ class Uploads:
                 attempt, UPLOAD, times=self._config.retries, tokens=self._tokens, reached=lambda: delivery.reached
             )
         except BaseException as error:
-            if delivery.resumable and isinstance(error, Cs3Error):
-                error.hint = f"{delivery.reached} of {source.size} bytes are there: upload it again, and it goes on"
+            if delivery.resumable:
+                _tell(error, f"{delivery.reached} of {source.size} bytes are there: upload it again, and it goes on")
             else:
+                staging = delivery.staging
                 delivery.give_up()
+                if staging:
+                    self._discard(staging, late=True)
             raise
         finally:
             slot.close()
@@ -168,13 +175,22 @@ class Uploads:
         known = self._doubtful.pop(old, None)
         if known is None:
             return
-        there = self._files.stat(new)
-        if (there.size, there.mtime, there.etag) != (known.size, known.mtime, known.etag):
+        try:
+            self._same(new, known)
+        except Interrupted:
             self._discard(new, late=False)
-            raise Interrupted("an earlier upload, cut on its way, was committed over this one", path=str(old))
+            raise
 
-    def _see(self, root: Ref) -> None:
+    def _same(self, ref: Ref, known: Info | None) -> None:
+        """See that `ref` is what was verified."""
+        there = self._files.stat(ref)
+        if known and (there.size, there.mtime, there.etag) != (known.size, known.mtime, known.etag):
+            raise Interrupted("an earlier upload, cut on its way, was committed over this one", path=str(ref))
+
+    def _look(self, ref: Ref, root: Ref | None, *, overwrite: bool) -> None:
         """Drivers that know no ids would make a root that is missing, such as one that is not mounted."""
+        if self._again(lambda _: self._files.may_write(ref, overwrite=overwrite)) or root is None or root.id:
+            return
         try:
             self._files.stat(root)
         except NotFound as error:
@@ -182,10 +198,16 @@ class Uploads:
 
     def _settle(self, staging: Ref, final: Ref, written: Info | None, *, overwrite: bool) -> None:
         """Give the file its name, if that is still free or may be taken."""
-        if overwrite:
-            self._files.replace(staging, final, written)
-        else:
-            self._files.move(staging, final)
+
+        def settle(number: int) -> None:
+            if number and not self._files.exists(staging):  # nobody else knows this name: it went after all
+                self._same(final, written)
+            elif overwrite:
+                self._files.replace(staging, final, written)
+            else:
+                self._files.move(staging, final)
+
+        self._again(settle)
 
     def _left(self, delivery: Delivery) -> Ref | None:
         """The name under which an earlier attempt goes on. Nothing stays under one with which it does not."""
@@ -195,17 +217,26 @@ class Uploads:
             self._discard(before, late=False)
         return left
 
-    def _slot(self, source: Source, target: Ref) -> Slot:
+    def _slot(self, source: Source, target: Ref, *, temporary: bool) -> Slot:
         """Where it is remembered how far this upload came; a small file is sent again sooner than looked up."""
-        if source.stamp is None or source.size <= BLOCK or self._config.upload_protocol == "simple":
+        if not source.by_name or source.size <= BLOCK or self._config.upload_protocol == "simple":
             return Slot(None)
         user = jwt.claims(self._tokens.get()).get("user")
-        return self._sessions.slot(repr(user), target, source.name)
+        return self._sessions.slot(repr(user), target, source.name, temporary=temporary)
 
-    def _write(
+    def _doubt(self, ref: Ref) -> None:
+        self._doubtful[ref] = None
+        if len(self._doubtful) > DOUBTS:
+            del self._doubtful[next(iter(self._doubtful))]
+
+    def _again(self, look: Callable[[int], T]) -> T:
+        """For calls that are cheap beside the bytes, and safe to repeat: what was sent is not thrown away for them."""
+        return retry(look, LOOKS, times=self._config.retries, tokens=self._tokens)
+
+    def _send(
         self, source: Source, staging: Ref, delivery: Delivery, tally: verify.Tally, expected: Mapping[str, str]
-    ) -> Info | None:
-        """Send the bytes, and see that they are there. None when nobody is to look."""
+    ) -> None:
+        """Send the bytes, and see that they were those of the file."""
         if source.size:
             try:
                 delivery.send(tally)
@@ -217,12 +248,22 @@ class Uploads:
             # an empty PUT is an error on some servers, and TUS makes no file of it on others
             self._files.touch(staging)
         _as_expected(source, tally, expected)
+
+    def _check(self, source: Source, staging: Ref, tally: verify.Tally, *, inherited: bool) -> Info | None:
+        """See that the storage has what was sent. None when nobody is to look."""
         if self._config.verify == "none":
             return None
         info = self._stored(staging, tally)
-        told = info.checksums and not info.checksums.keys() & tally.checksums.keys()
-        if self._config.verify == "readback" or told:  # it tells a checksum that we did not compute on the way
-            self._downloads.to_file(staging, _Void(), checksums=tally.checksums)
+        if self._config.verify == "readback" or (inherited and not info.checksums):
+            try:
+                self._downloads.to_file(staging, _Void(), checksums=tally.checksums)
+            except WrongContent as error:  # by the storage's own word; but what was sent was right
+                raise ChecksumMismatch(error.message, path=error.path) from error
+        elif info.checksums and not info.checksums.keys() & tally.checksums.keys():
+            # It tells one that we did not compute on the way.
+            ours = _hashed(source, verify.cheapest(info.checksums))
+            source.confirm()
+            verify.same_checksums(ours, info.checksums, str(staging), "the storage computed")
         return info
 
     def _stored(self, staging: Ref, tally: verify.Tally) -> Info:
@@ -236,7 +277,7 @@ class Uploads:
         pause, processed = FIRST_LOOK, False
         while True:
             try:
-                info = self._files.stat(staging)
+                info = self._again(lambda _: self._files.stat(staging))
                 if not processed or not info.processing:
                     verify.stored(tally, info, str(staging))
             except (NotFound, SizeMismatch, ChecksumMismatch) as error:
@@ -276,8 +317,15 @@ class Uploads:
             return
 
 
-def _hashed(source: Source, expected: Mapping[str, str]) -> dict[str, str]:
-    tally = verify.Tally({"adler32", *expected}, source.size)
+def _tell(error: BaseException, hint: str) -> None:
+    if isinstance(error, Cs3Error):
+        error.hint = hint
+    else:
+        log.warning("stopped: %s", hint)
+
+
+def _hashed(source: Source, algorithms: Iterable[str]) -> dict[str, str]:
+    tally = verify.Tally(algorithms, source.size)
     for block in source.blocks():
         tally.add(block)
     return tally.checksums

@@ -13,7 +13,6 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import trustme
 
 from rucio_cs3 import errors
 from rucio_cs3.client import Cs3Client, shared
@@ -27,20 +26,6 @@ from rucio_cs3.web import pool_classes
 
 LOGIN = {"username": "einstein", "password": "relativity"}
 QUICK = {"call_timeout": 2, "connect_timeout": 1, "stall_timeout": 0.5}
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory):
-    """A certificate authority, and what it and another one signed."""
-    folder = tmp_path_factory.mktemp("pki")
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-    trustme.CA().cert_pem.write_to_path(str(folder / "other-ca.pem"))
-    for name in ("localhost", "elsewhere.example.org", "client"):
-        issued = ca.issue_cert(*(["127.0.0.1", "localhost"] if name == "localhost" else [name]))
-        issued.private_key_pem.write_to_path(str(folder / f"{name}.key"))
-        (folder / f"{name}.pem").write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
-    return folder
 
 
 @pytest.fixture

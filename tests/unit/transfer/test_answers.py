@@ -11,7 +11,7 @@ import pytest
 from rucio_cs3 import errors
 from rucio_cs3.config import Config
 from rucio_cs3.cs3.files import Endpoint
-from rucio_cs3.transfer.http import DataServers
+from rucio_cs3.transfer.http import DataServers, expect
 from rucio_cs3.transfer.tus import Tus
 from tests.unit.credentials.given import given
 
@@ -27,12 +27,13 @@ class Saying(BaseHTTPRequestHandler):
         code, headers, body = type(self).answer
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(code)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        length = {} if "Transfer-Encoding" in headers else {"Content-Length": str(len(body))}
+        for name, value in {**length, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
-    do_HEAD = do_PATCH = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
+    do_GET = do_HEAD = do_PATCH = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
 
     def log_message(self, *_):
         pass
@@ -144,6 +145,29 @@ def test_a_wish_that_makes_no_sense(says, told):
     with pytest.raises(errors.Unavailable) as caught:
         says.servers.put(says.endpoint, [b"x"], 1, path="/f")
     assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize("promised", [{"Content-Length": "100"}, {"Transfer-Encoding": "chunked"}], ids=str)
+@pytest.mark.parametrize(("code", "kind"), [(500, errors.ServerError), (507, errors.StorageFull)])
+def test_a_reason_that_breaks_off(says, promised, code, kind):
+    says(code, {**promised, "Connection": "close"}, b"20\r\nshort")
+    with pytest.raises(kind, match=f"HTTP {code}"):
+        says.servers.put(says.endpoint, [b"x"], 1, path="/f")
+    with pytest.raises(kind, match=f"HTTP {code}"), says.servers.get(says.endpoint, path="/f") as response:
+        expect(response, (200,), "/f")
+
+
+def test_an_address_that_the_server_repeats(says):
+    tus = says(400, None, f"nothing at /{SECRET}, or {SECRET}".encode())
+    with pytest.raises(errors.InvalidRequest, match=r"nothing at …, or … \[") as caught:
+        tus.patch(0, [b"0123456789"], SIZE)
+    assert SECRET not in repr(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[x/data", "", "/data/x", "http://h:99999999/x", "http://", "ftp://h/x"])
+def test_an_address_that_is_none(says, url):
+    with pytest.raises(errors.Unsupported, match="sends us to a data server at an address that is none"):
+        says.servers.put(Endpoint("simple", url, ""), [b"x"], 1, path="/f")
 
 
 def test_nothing_shows_the_address(says):

@@ -15,7 +15,7 @@ import pytest
 
 from rucio_cs3 import errors
 from rucio_cs3.client import Cs3Client
-from rucio_cs3.gateway import DEMO_USERS, Fault, Gateway
+from rucio_cs3.gateway import DEMO_USERS, Fault, Gateway, Tls
 from rucio_cs3.transfer import retry
 from tests.conformance.storages import home_of
 
@@ -86,6 +86,7 @@ class Cell:
     disturbance: str
     place: str
     often: str
+    door: str = "plain"
 
     def __str__(self) -> str:
         return "-".join(vars(self).values())
@@ -127,20 +128,29 @@ CELLS = [
     # Giving up is the same at every size and place.
     if often == "once" or ((size, place) == ("small", "middle") and disturbance != "restart")
 ]
+CELLS += [  # a refusal before the end is another matter over TLS
+    Cell(name, "reva-local", "large", disturbance, place, often, "tls")
+    for name, disturbance, place, often in itertools.product(
+        ("simple", "tus"), DISTURBANCES, ("first", "middle"), ("once", "always")
+    )
+    if DISTURBANCES[disturbance].kind == "status"
+]
 
 
 class Site:
     """A gateway that can be restarted where it is."""
 
-    def __init__(self, folder, behaviour) -> None:
+    def __init__(self, folder, behaviour, pki=None) -> None:
         self._folder, self._behaviour = folder, behaviour
+        self._tls = Tls(pki / "localhost.pem", pki / "localhost.key") if pki else None
+        self._trust = {"ca": str(pki / "ca.pem")} if pki else {"tls": False}
         self._ports = (0, 0)
         self._clients = contextlib.ExitStack()
         self.start()
 
     def start(self) -> None:
         grpc_port, http_port = self._ports
-        self.gateway = Gateway(self._folder, self._behaviour, grpc_port=grpc_port, http_port=http_port)
+        self.gateway = Gateway(self._folder, self._behaviour, grpc_port=grpc_port, http_port=http_port, tls=self._tls)
         self._ports = tuple(
             int(address.rpartition(":")[2]) for address in (self.gateway.address, self.gateway.data_url)
         )
@@ -156,7 +166,7 @@ class Site:
     @functools.cache  # noqa: B019 - it lives as long as the module
     def client(self, **settings) -> Cs3Client:
         """One for many cells, as a daemon has."""
-        login = {"username": EINSTEIN.username, "password": EINSTEIN.password, "tls": False}
+        login = {"username": EINSTEIN.username, "password": EINSTEIN.password, **self._trust}
         return self._clients.enter_context(Cs3Client(gateway=self.gateway.address, **login, **settings))
 
 
@@ -179,15 +189,17 @@ class Restart:
 
 
 @pytest.fixture(scope="module")
-def sites(tmp_path_factory):
+def sites(tmp_path_factory, pki):
     with contextlib.ExitStack() as stack:
         running = {}
 
-        def site(behaviour):
-            if behaviour not in running:
-                running[behaviour] = Site(tmp_path_factory.mktemp(behaviour), behaviour)
-                stack.callback(running[behaviour].stop)
-            return running[behaviour]
+        def site(cell):
+            kind = cell.behaviour, cell.door
+            if kind not in running:
+                folder = tmp_path_factory.mktemp("-".join(kind))
+                running[kind] = Site(folder, cell.behaviour, pki if cell.door == "tls" else None)
+                stack.callback(running[kind].stop)
+            return running[kind]
 
         yield site
 
@@ -203,7 +215,7 @@ def content(size):
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_it_ends_well(cell, sites, tmp_path):
-    site, way = sites(cell.behaviour), WAYS[cell.way]
+    site, way = sites(cell), WAYS[cell.way]
     data = content(SIZES[cell.size])
     folder = f"{home_of(site.gateway.behaviour, EINSTEIN).rstrip('/')}/{cell}"
     client = site.client(stall_timeout=0.5, retries=3 if cell.often == "once" else 1, **way.settings)
@@ -259,6 +271,7 @@ def outcome(cell, transfer):
         text = str(error)
     else:
         return False
+    assert DISTURBANCES[cell.disturbance].status in text
     assert "\n" not in text
     assert len(text) > 20
     return True

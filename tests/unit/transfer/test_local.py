@@ -58,6 +58,20 @@ def test_a_length_that_is_not_true_is_noticed(told, words):
         read(Source(io.BytesIO(b"01234"), told, 0, "f"))
 
 
+def test_an_open_file_that_is_written_over_is_noticed(tmp_path):
+    (tmp_path / "f").write_bytes(b"A" * 100)
+    with open(tmp_path / "f", "rb") as file, rewindable(file) as source:
+        assert read(source) == b"A" * 100
+        (tmp_path / "other").write_bytes(b"x")
+        (tmp_path / "other").rename(tmp_path / "another")  # not this one
+        assert read(source) == b"A" * 100
+        with open(tmp_path / "f", "r+b") as meddling:
+            meddling.write(b"B" * 100)
+        os.utime(tmp_path / "f", ns=(0, source.mtime_ns))
+        with pytest.raises(LocalSourceError, match="changed or replaced while it was read"):
+            read(source)
+
+
 def test_missing_and_unreadable_differ(tmp_path):
     with pytest.raises(LocalSourceMissing, match="No such file"), opened(str(tmp_path / "missing")):
         pass

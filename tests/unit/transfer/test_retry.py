@@ -121,6 +121,18 @@ def test_who_gets_further_does_not_fail():
     assert len(attempts) == 3
 
 
+def test_who_gets_further_may_need_another_token_again():
+    reached = iter([0, 1, 1, 2, 2])
+    failures = [errors.TokenRejected, errors.TokenRejected]
+
+    def operation(attempt):
+        if failures:
+            raise failures.pop()("expired")
+        return attempt
+
+    assert retry(operation, UPLOAD, times=0, tokens=given("t"), reached=lambda: next(reached)) == 0
+
+
 def busy(wish):
     error = errors.Unavailable("busy")
     error.retry_after = wish

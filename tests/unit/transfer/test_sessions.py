@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from rucio_cs3 import errors
+from rucio_cs3 import deadline, errors
 from rucio_cs3.gateway import Fault
 from rucio_cs3.transfer import retry as retrying
 from tests.unit.transfer.resuming import MIB, SIZE, asked, content, cut, left, names
@@ -54,7 +54,7 @@ def test_a_server_that_restarts_meanwhile(serve, gateway, login, place, source, 
     assert not any(call.method == "InitiateFileUpload" for call in after[0].calls)
 
 
-@pytest.mark.parametrize("change", ["content", "size", "replaced"])
+@pytest.mark.parametrize("change", ["content", "size", "replaced", "secretly"])
 def test_a_source_that_changed_meanwhile_is_begun_anew(gateway, client, place, source, state, change):
     cut(gateway, client, source, place("f"))
     if change == "replaced":
@@ -63,6 +63,10 @@ def test_a_source_that_changed_meanwhile_is_begun_anew(gateway, client, place, s
         stamp = source.stat().st_mtime_ns
         os.utime(other, ns=(stamp, stamp))
         other.replace(source)
+    elif change == "secretly":
+        stamp = source.stat().st_mtime_ns
+        source.write_bytes(os.urandom(SIZE))
+        os.utime(source, ns=(stamp, stamp))
     else:
         source.write_bytes(os.urandom(SIZE if change == "content" else SIZE + 1))
     client.upload(source, place("f"))
@@ -150,15 +154,26 @@ def test_two_do_not_share_one_session(gateway, client, login, place, source):
     assert names(second, gateway) == ["f"]
 
 
-def test_an_interrupt_gives_it_up(gateway, client, place, source, state):
+@pytest.mark.parametrize("how", ["Ctrl-C", "a stop"])
+@pytest.mark.parametrize("resume", ["on", "off"])
+def test_who_breaks_off_can_go_on_later(gateway, login, place, source, state, how, resume):
+    client = login(gateway, upload_protocol="tus", chunk_size=MIB, resume=resume)
+    stop = deadline.Stop()
+
     def interrupt(done, total):
         if done > MIB:
-            raise KeyboardInterrupt
+            if how == "Ctrl-C":
+                raise KeyboardInterrupt
+            stop.now()
 
-    with pytest.raises(KeyboardInterrupt):
+    with stop.scope(), pytest.raises((KeyboardInterrupt, errors.Stopped)) as caught:
         client.upload(source, place("f"), progress=interrupt)
-    assert asked(gateway, "DELETE") == gateway.behaviour.exposes_data_server
-    assert (names(client, gateway), left(state)) == ([], [])
+    assert (names(client, gateway), len(left(state))) == ([], resume == "on")
+    assert how == "Ctrl-C" or ("it goes on" in str(caught.value)) == (resume == "on")
+    gateway.calls.clear()
+    client.upload(source, place("f"))
+    assert content(client, place("f")) == source.read_bytes()
+    assert any(call.method == "InitiateFileUpload" for call in gateway.calls) == (resume == "off")
 
 
 @pytest.mark.parametrize("how", ["off", "in memory", "small"])
@@ -204,10 +219,76 @@ def test_old_ones_are_swept_away(gateway, client, place, source, state, tmp_path
     other.write_bytes(source.read_bytes())
     cut(gateway, client, other, place("g"))
     assert len(left(state)) == 1
-    os.utime(left(state)[0])
-    forge(state, expires=1)
+
+
+@pytest.mark.parametrize("status", ["405", "400", "507", "301", "502", "500", "408", "401"])
+def test_a_session_that_cannot_be_asked_for_blocks_nobody(gateway, login, place, source, state, status):
+    client = login(gateway, upload_protocol="tus", retries=0)
     cut(gateway, client, source, place("f"))
-    assert len(left(state)) == 1
+    gateway.faults.add(Fault("http:HEAD", "status", status=status))
+    client.upload(source, place("f"))
+    assert content(client, place("f")) == source.read_bytes()
+    assert (names(client, gateway), left(state)) == (["f"], [])
+
+
+def test_a_data_server_that_has_moved_blocks_nobody(serve, gateway, login, place, source, state):
+    cut(gateway, login(gateway, upload_protocol="tus", retries=0), source, place("f"))
+    gateway.stop()
+    gateway = serve(again=gateway, http_port=0)
+    client = login(gateway, upload_protocol="tus", retries=0)
+    client.upload(source, place("f"))
+    assert content(client, place("f")) == source.read_bytes()
+    assert (names(client, gateway), left(state)) == (["f"], [])
+
+
+def test_within_one_run_a_refusal_to_tell_means_a_new_session(gateway, client, place, source):
+    gateway.faults.add(Fault("http:PATCH", "cut", after=MIB, times=1), Fault("http:HEAD", "status", status="405"))
+    client.upload(source, place("f"))
+    assert content(client, place("f")) == source.read_bytes()
+    assert sum(call.method == "InitiateFileUpload" for call in gateway.calls) == 2
+
+
+def test_what_was_temporary_is_nobody_elses(gateway, login, place, source, tmp_path):
+    """Its session writes to the target itself."""
+    client = login(gateway, upload_protocol="tus", retries=0)
+    cut(gateway, client, source, place("f"), temporary=True)
+    good = tmp_path / "good"
+    good.write_bytes(b"good")
+    client.upload(good, place("f"))
+    gateway.faults.add(Fault("http:HEAD", "status", status="404"), Fault("http:PATCH", "status", status="507"))
+    with pytest.raises(errors.StorageFull):
+        client.upload(source, place("f"), overwrite=True)
+    assert content(client, place("f")) == b"good"
+
+
+def test_an_expired_session_may_have_been_finished(gateway, login, place, source, state):
+    client = login(gateway, upload_protocol="tus", retries=0)
+    gateway.faults.add(Fault("http:PATCH", "no_answer", times=1))
+    with pytest.raises(errors.Interrupted):
+        client.upload(source, place("f"))
+    forge(state, expires=1)
+    gateway.calls.clear()
+    client.upload(source, place("f"))
+    assert (asked(gateway, "HEAD"), asked(gateway, "PATCH")) == (0, 0)
+    assert (names(client, gateway), left(state)) == (["f"], [])
+
+
+@pytest.mark.parametrize("how", ["resume is off", "handed over open"])
+def test_what_cannot_be_gone_on_with_leaves_nothing(gateway, login, place, source, how):
+    client = login(gateway, upload_protocol="tus", retries=0, resume="off" if how == "resume is off" else None)
+    gateway.faults.add(Fault("http:PATCH", "no_answer", times=1))
+    with source.open("rb") as file, pytest.raises(errors.Interrupted):
+        client.upload(source if how == "resume is off" else file, place("f"))
+    assert names(client, gateway) == []
+
+
+@pytest.mark.parametrize("verify", ["server", "none"])
+def test_what_was_gone_on_with_is_read_again(gateway, login, place, source, verify):
+    """Where the storage computes no checksum."""
+    client = login(gateway, upload_protocol="tus", retries=0, verify=verify)
+    cut(gateway, client, source, place("f"))
+    client.upload(source, place("f"))
+    assert asked(gateway, "GET") == (verify == "server")
 
 
 def test_the_address_is_told_to_nobody(gateway, client, place, source, state, caplog):

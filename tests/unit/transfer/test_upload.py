@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from rucio_cs3 import errors
+from rucio_cs3.cs3 import wire
 from rucio_cs3.gateway import Fault
 from rucio_cs3.gateway.storage import Storage
 from rucio_cs3.transfer import retry as retrying
@@ -93,6 +94,67 @@ def test_a_transfer_that_breaks_is_begun_anew(gateway, login, kind, after):
     assert names(client) == ["f"]
 
 
+@pytest.mark.parametrize("kind", ["INTERNAL", "UNAVAILABLE", "no answer"])
+@pytest.mark.parametrize(("method", "skip"), [*(("Stat", skip) for skip in range(4)), ("Move", 0)])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_was_sent_is_not_thrown_away_for_one_failed_call(gateway, client, method, skip, kind, overwrite):
+    how = ("no_answer", "") if kind == "no answer" else ("status", kind)
+    if overwrite:
+        client.upload(io.BytesIO(b"older"), "/f")
+        gateway.calls.clear()
+    gateway.faults.add(Fault(f"grpc:{method}", how[0], status=how[1], skip=skip, times=1))
+    client.upload(io.BytesIO(b"content"), "/f", overwrite=overwrite)
+    gateway.faults.clear()
+    assert calls(gateway, "PUT") == 1
+    assert (names(client), content(client, "/f")) == (["f"], b"content")
+
+
+@pytest.mark.parametrize("told", ["md5", "sha1"])
+def test_a_wrong_byte_is_not_taken_for_a_wrong_source(serve, login, monkeypatch, told):
+    """Where the storage computes another checksum than we do on the way."""
+    gateway = serve("opencloud")
+    client = login(gateway)
+    place = f"/users/{client.whoami().opaque_id}/d/f"
+    client.files.mkdir(place[:-2])
+    real = wire._checksums  # no storage seen leaves adler32 out
+    monkeypatch.setattr(wire, "_checksums", lambda *args: {told: real(*args)[told]} if real(*args) else {})
+    gateway.faults.add(Fault("http:PUT", "wrong_byte", after=1, times=1))
+    data = os.urandom(2 * MIB)
+    client.upload(io.BytesIO(data), place)
+    assert calls(gateway, "PUT") == 2
+    assert content(client, place) == data
+    assert calls(gateway, "GET") == 1
+
+
+@pytest.mark.parametrize("kind", [BrokenPipeError, ConnectionError, OSError])
+@pytest.mark.parametrize("protocol", ["simple", "tus"])
+def test_a_failure_of_the_callers_own_stays_his(gateway, login, source, kind, protocol):
+    def fail(done, total):
+        raise kind("mine")
+
+    client = login(gateway, upload_protocol=protocol)
+    with pytest.raises(kind, match=r"^mine$"):
+        client.upload(source, "/f", progress=fail)
+    assert calls(gateway, "InitiateFileUpload") == 1
+    assert names(client) == []
+
+
+def test_a_gateway_that_has_too_much_to_do_is_asked_again(gateway, client):
+    gateway.faults.add(Fault("grpc:InitiateFileUpload", "exception", status="RESOURCE_EXHAUSTED", times=1))
+    client.upload(io.BytesIO(b"content"), "/f")
+    assert names(client) == ["f"]
+
+
+def test_an_open_file_that_changes_meanwhile_is_not_stored(gateway, client, source):
+    def meddle(done, total):
+        with source.open("r+b") as file:
+            file.write(b"B" * total)
+
+    with source.open("rb") as file, pytest.raises(errors.LocalSourceError, match="while it was read"):
+        client.upload(file, "/f", progress=meddle)
+    assert names(client) == []
+
+
 @pytest.mark.parametrize(("verify", "looks"), [("none", 0), ("server", 1), ("readback", 2)])
 def test_how_often_it_looks(gateway, login, verify, looks):
     login(gateway, verify=verify).upload(io.BytesIO(b"content"), "/f")
@@ -159,14 +221,14 @@ with Cs3Client(gateway=sys.argv[1], tls=False, username="einstein", password="re
 @pytest.mark.parametrize("protocol", ["simple", "tus"])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_process_that_is_killed(gateway, login, source, state, protocol, how):
-    """The next one goes on by tus, and begins anew otherwise; Ctrl-C leaves nothing to go on with."""
+    """The next one goes on by tus, and begins anew otherwise."""
     command = [sys.executable, "-c", CLIENT, gateway.address, str(source), protocol]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as killed:
         while int(killed.stdout.readline()) <= MIB:
             pass
         killed.send_signal(how)
         killed.wait()
-    remembered = protocol == "tus" and how != signal.SIGINT
+    remembered = protocol == "tus"
     assert len(list(state.glob("*.json")) if state.exists() else []) == remembered
     gateway.calls.clear()
     client = login(gateway, upload_protocol=protocol)
