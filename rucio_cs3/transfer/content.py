@@ -157,7 +157,7 @@ class Content:
             elif response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 self._compare({}, told_size(response))
             else:
-                self._expect(response)
+                self._expect(response, endpoint)
             self._servers.ranges.learn(endpoint.url, honours=not wrong)
             if wrong:
                 raise NoRanges
@@ -166,14 +166,14 @@ class Content:
     @contextlib.contextmanager
     def _whole(self, endpoint: Endpoint) -> Iterator[Body]:
         with self._servers.get(endpoint, path=str(self.ref)) as response:
-            self._expect(response)
+            self._expect(response, endpoint)
             self._compare(response.headers, told_length(response))
             yield Body(0, response, endpoint.url, str(self.ref))
 
-    def _expect(self, response: Any) -> None:
+    def _expect(self, response: Any, endpoint: Endpoint) -> None:
         if response.status == HTTPStatus.NOT_FOUND:
             raise Unavailable("the data server does not find what the storage has just shown", path=str(self.ref))
-        expect(response, (HTTPStatus.OK,), str(self.ref))
+        expect(response, (HTTPStatus.OK,), str(self.ref), endpoint)
 
     def _compare(self, headers: Mapping[str, str], size: int | None) -> None:
         if size is not None and size != self.info.size:
