@@ -18,13 +18,6 @@ CHECKSUM = "00620062"  # adler32 of b"a"
 
 
 @pytest.fixture
-def gateway(tmp_path):
-    (tmp_path / "site").mkdir()
-    with Gateway(tmp_path / "site") as gateway:
-        yield gateway
-
-
-@pytest.fixture
 def site(gateway):
     return f"cs3://{gateway.address}"
 

@@ -16,20 +16,13 @@ import time
 
 import pytest
 
-from rucio_cs3.gateway import Fault, Gateway
+from rucio_cs3.gateway import Fault
 from tests.unit.cli.command import COMMAND, SECONDS, environment, run
 
 pytestmark = pytest.mark.slow
 FILES = 12
 SIZE = 3_000_000
 LOGIN = {"username": "einstein", "password": "relativity"}
-
-
-@pytest.fixture
-def gateway(tmp_path):
-    (tmp_path / "site").mkdir()
-    with Gateway(tmp_path / "site") as gateway:
-        yield gateway
 
 
 @pytest.fixture
