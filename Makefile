@@ -5,7 +5,7 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit suite pythons bench clean venv-demo venv-test venv-bench
+.PHONY: help demo test lint types unit suite endurance pythons bench clean venv-demo venv-test venv-bench
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,12 +23,15 @@ types: venv-test ## Check types (mypy)
 	@$(BIN)/mypy
 
 unit: venv-test ## Run the quick tests only: no Rucio
-	@$(BIN)/pytest -q tests/unit tests/conformance -n $(WORKERS) --dist worksteal
+	@$(BIN)/pytest -q -m "not endurance" tests/unit tests/conformance -n $(WORKERS) --dist worksteal
 
-suite: venv-test ## Run the whole test suite; 90 % of the lines have to be covered, and 75 % of each file
+suite: venv-test ## Run the test suite but for endurance; 90 % of the lines have to be covered, and 75 % of each file
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && COVERAGE_FILE=$$data/coverage \
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term --cov-report=json:$$data/coverage.json --cov-fail-under=90 && \
+	$(BIN)/pytest -m "not endurance" -n $(WORKERS) --dist worksteal --cov --cov-report=term --cov-report=json:$$data/coverage.json --cov-fail-under=90 && \
 	.ci/coverage-floor $$data/coverage.json 75
+
+endurance: venv-test ## Disturb transfers in a thousand ways, kill clients, upload from a thousand processes
+	@$(BIN)/pytest -m endurance -n $(WORKERS) --dist worksteal
 
 pythons: ## Run the quick tests on the oldest Python that we support and on the newest at hand
 	@PYTHON=$(PYTHON) .ci/test-pythons

@@ -27,6 +27,7 @@ from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
     from rucio_cs3.gateway import User
+    from rucio_cs3.gateway.behaviours import Behaviour
 
 STOP = {signal.SIGINT, signal.SIGTERM}
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -128,13 +129,18 @@ def _tell_script(serving: Gateway, _: dict[str, Any]) -> None:
     click.echo(json.dumps({"grpc": serving.address, "http": serving.data_url, "pid": os.getpid()}))
 
 
+def _place_of(user: User, behaviour: Behaviour) -> str:
+    """Where files go, as an example where each user has a place."""
+    return f"{behaviour.mount}/{user.id} for {user.username}" if behaviour.has_spaces else behaviour.mount
+
+
 def _tell_human(serving: Gateway, options: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"Serving [bold]{escape(str(serving.root))}[/bold] as {serving.behaviour.name}")
     console.print(f"  gRPC   [bold]{serving.address}[/bold]{' with TLS' if options['tls_cert'] else ''}")
     console.print(f"  HTTP   {serving.data_url}")
     console.print(f"  WebDAV {serving.webdav_url}")
-    console.print(f"  path   {serving.behaviour.mount}")
+    console.print(f"  path   {_place_of(DEMO_USERS[0], serving.behaviour)}")
     if not options["users"]:
         console.print(f"  login  {', '.join(f'{user.username}/{user.password}' for user in DEMO_USERS)}")
     console.print("Stop it with Ctrl-C.")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 IMPL = "rucio_cs3.protocol.Default"
 NOT_INSTALLED = "Rucio's client is not installed"
-INSTALL = "pip install 'rucio-cs3[rucio]'"
+INSTALL = "pip install rucio-clients"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

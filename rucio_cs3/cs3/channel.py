@@ -51,7 +51,7 @@ OPTIONS = [
 CONNECTION_HINTS = {
     "CERTIFICATE_VERIFY_FAILED": "the gateway's certificate is not signed by an authority known here: set ca = FILE",
     "not match": "the gateway's certificate is for another host name: check gateway = host:port",
-    "WRONG_VERSION_NUMBER": "the gateway does not speak TLS: set tls = false if that is meant to be",
+    "WRONG_VERSION_NUMBER": "the gateway does not speak TLS: if it should not, set tls = false, RUCIO_CS3_TLS=false",
     "DNS resolution failed": "check the host name in gateway = host:port",
     "resolving": "check the host name in gateway = host:port",
     "Connection refused": "nothing listens there: check gateway = host:port and whether the site is up",

@@ -159,16 +159,21 @@ class Uploads:
                 attempt, UPLOAD, times=self._config.retries, tokens=self._tokens, reached=lambda: delivery.reached
             )
         except BaseException as error:
-            if delivery.resumable:
-                _tell(error, f"{delivery.reached} of {source.size} bytes are there: upload it again, and it goes on")
-            else:
-                staging = delivery.staging
-                delivery.give_up()
-                if staging:
-                    self._discard(staging, late=True)
+            self._end(delivery, source, error)
             raise
         finally:
             slot.close()
+
+    def _end(self, delivery: Delivery, source: Source, error: BaseException) -> None:
+        """Say how to go on, or leave nothing behind."""
+        if delivery.resumable:
+            there = delivery.reached or "some"  # the server has not been asked where it stands
+            _tell(error, f"{there} of {source.size} bytes are there: upload it again, and it goes on")
+            return
+        staging = delivery.staging
+        delivery.give_up()
+        if staging:
+            self._discard(staging, late=True)
 
     def moved(self, old: Ref, new: Ref) -> None:
         """See that what was moved is what was verified, where a cut upload could yet be committed over it."""

@@ -13,7 +13,7 @@ pytest.importorskip("rucio.rse", reason="the plugin needs rucio-clients: pip ins
 
 RUNS, AT_ONCE = 1000, 4
 SECONDS = 500  # of which a machine with nothing else to do needs a tenth
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS + 20)]
+pytestmark = [pytest.mark.endurance, pytest.mark.timeout(SECONDS + 20)]
 
 # Imports once, which is what takes time, and connects nowhere: what a child knows of tokens is what it finds on disk.
 RUN = """

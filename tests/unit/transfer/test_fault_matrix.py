@@ -22,7 +22,7 @@ from tests.conformance.storages import home_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.endurance
 
 SIZES = {"small": 1000, "large": (3 << 20) + 17}
 PLACES: dict[str, Callable[[int], int]] = {  # how many bytes have passed, of so many

@@ -14,7 +14,7 @@ from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import DEMO_USERS, Gateway
 from tests.conformance.storages import home_of
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.endurance
 
 TIMES = 200
 GROUP = 10  # kills to a test, so that workers share them
