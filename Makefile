@@ -1,7 +1,7 @@
 # Needs python3 (3.9 or later) with its venv module, and make. Everything else goes into .venv* folders here.
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 2
+WORKERS ?= 3
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help

@@ -34,7 +34,7 @@ BEHAVIOURS["bench"] = dataclasses.replace(
     name="bench",
     exposes_data_server=True,
     stages_uploads=False,
-    bins_deleted_files=False,
+    bins_under_name=False,
     upload_protocols=("simple",),
 )
 

@@ -11,7 +11,7 @@ def _nobody_is_logged_in(monkeypatch, tmp_path):
     """Tests with a real Rucio make the process its client, for as long as it lives; others log in at a provider."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data-home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache-home"))
-    for name in ("RUCIO_HOME", "RUCIO_CONFIG", "RUCIO_ACCOUNT", "RUCIO_POLICY_PACKAGE"):
+    for name in ("RUCIO_HOME", "RUCIO_CONFIG", "RUCIO_ACCOUNT", "RUCIO_POLICY_PACKAGE", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     if "rucio.common.config" in sys.modules:
         sys.modules["rucio.common.config"].clean_cached_config()
