@@ -2,7 +2,7 @@
 
 cs3s://host:port/path     a path at a gateway, as a URL: what it cannot hold is percent-encoded
 cs3://host:port/path      the same without TLS, to this machine, or where the configuration says tls = false
-davs://host/root/path     an address at a site's WebDAV door, which --rse or --door explains
+davs://host/door/path     an address at a site's WebDAV door, which --rse or --door explains
 RSE:path                  below the root folder of an RSE
 -                         stdin or stdout
 anything else             a local path; write ./a:b for one with a colon in its first name

@@ -146,12 +146,7 @@ class SpaceDav(webdav.WebDav):
     def put(self) -> None:
         """If-None-Match is ignored; checksums are not."""
         self._check_name(self._path)
-        if self._headers.get("Content-Range"):
-            raise Answered(HTTPStatus.NOT_IMPLEMENTED)
-        length = self._told_length()
-        before = self._look(self._path)
-        if before and is_folder(before):
-            raise Answered(HTTPStatus.CONFLICT)
+        length, before = self._to_put()
         told = self._told_of_content()
         what = self._announce(self._path, length, told, if_match=self._headers.get("If-Match", ""))
         self._take(what, length)

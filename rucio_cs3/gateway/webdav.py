@@ -140,14 +140,19 @@ class WebDav(Moves):
 
     # Writing
 
-    def put(self) -> None:
-        """!! Neither lengths nor checksums nor If-None-Match are looked at."""
+    def _to_put(self) -> tuple[int, Any]:
+        """The length that is told, and what stands under the name: a file, or nothing."""
         if self._headers.get("Content-Range"):
             raise Answered(HTTPStatus.NOT_IMPLEMENTED)
         length = self._told_length()
         before = self._look(self._path)
         if before and is_folder(before):
             raise Answered(HTTPStatus.CONFLICT)
+        return length, before
+
+    def put(self) -> None:
+        """!! Neither lengths nor checksums nor If-None-Match are looked at."""
+        length, before = self._to_put()
         if before and self._headers.get("If-Match", before.etag) != before.etag:
             raise Answered(HTTPStatus.PRECONDITION_FAILED)
         for header, between in (("Upload-Checksum", " "), ("OC-Checksum", ":")):

@@ -150,27 +150,13 @@ class DataServers:
 
 
 def choose(offered: Iterable[Endpoint], protocols: Sequence[str], what: str, *, path: str, hint: str = "") -> Endpoint:
-    """The one whose protocol comes first. Raises Unsupported, also for an address that is none, which is not shown."""
+    """The one whose protocol comes first. Raises Unsupported when there is none."""
     found = {endpoint.protocol: endpoint for endpoint in reversed([*offered])}
     for protocol in protocols:
         if protocol in found:
-            return _checked(found[protocol], path)
+            return found[protocol]
     names, ours = ", ".join(reversed(found)) or "nothing", " and ".join(sorted(protocols))
     raise Unsupported(f"the site offers {names} for {what}, and we speak {ours}", path=path, hint=hint)
-
-
-def _checked(endpoint: Endpoint, path: str) -> Endpoint:
-    try:
-        url = urllib3.util.parse_url(endpoint.url)
-    except urllib3.exceptions.LocationParseError:
-        url = None
-    if not url or url.scheme not in {"http", "https"} or not url.host:
-        raise Unsupported(
-            "the site sends us to a data server whose address is none",
-            path=path,
-            hint="ask the site's operator to correct the address of its data gateway",
-        )
-    return endpoint
 
 
 def fill(response: Any, view: memoryview) -> int:

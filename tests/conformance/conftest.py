@@ -6,7 +6,8 @@ import uuid
 
 import pytest
 
-from rucio_cs3.gateway import BEHAVIOURS
+from rucio_cs3.gateway import BEHAVIOURS, Fault
+from rucio_cs3.transfer import retry
 from tests.conformance import storages
 from tests.conformance.dav import Dav
 from tests.conformance.gaps import GAPS
@@ -62,6 +63,29 @@ def storage(request, fleet):
         if storage.gateway:
             storage.gateway.faults.clear()
         storage.close_wires()
+
+
+@pytest.fixture
+def quick(monkeypatch, tmp_path):
+    """Short pauses between attempts, and no uploads of others that could be gone on with."""
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def tus(storage):
+    """Opens a client that uploads by tus."""
+    if not storage.has_tus:
+        pytest.skip("it offers simple uploads only")
+    return lambda **settings: storage.client(upload_protocol="tus", **settings)
+
+
+@pytest.fixture
+def processing(storage, folder):
+    """Says what is to become of the uploads from here on: `never_processed` or `turned_down`."""
+    if not storage.gateway:
+        pytest.skip("it cannot be told what to do with uploads")
+    return lambda kind: storage.gateway.faults.add(Fault(on="processing:*", kind=kind, path=f"{folder}/*"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import zlib
 import pytest
 
 from rucio_cs3 import errors
-from rucio_cs3.transfer import delivery, retry
+from rucio_cs3.transfer import delivery
 from tests.conformance.relay import Relay
 from tests.conformance.sending import OLD, eventually
 from tests.conformance.test_client_uploads import Cut
@@ -23,19 +23,7 @@ SIZE = 3 * MIB + 7
 DATA = random.Random(SIZE).randbytes(SIZE)
 MTIME = "1600000000"
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch, tmp_path):
-    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def tus(storage):
-    """Opens a client that uploads by tus."""
-    if not storage.has_tus:
-        pytest.skip("it offers simple uploads only")
-    return lambda **settings: storage.client(upload_protocol="tus", **settings)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture

@@ -8,24 +8,11 @@ import random
 import pytest
 
 from rucio_cs3 import errors
-from rucio_cs3.transfer import retry
 
 MIB = 1 << 20
 SIZE = 3 * MIB + 7
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch, tmp_path):
-    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-@pytest.fixture
-def tus(storage):
-    """Opens a client that uploads by tus."""
-    if not storage.has_tus:
-        pytest.skip("it offers simple uploads only")
-    return lambda **settings: storage.client(upload_protocol="tus", **settings)
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture

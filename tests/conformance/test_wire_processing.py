@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rucio_cs3.gateway import Fault
 from tests.conformance.sending import OLD, eventually, send, sums
 
 NEW = b"new"
-
-
-@pytest.fixture
-def processing(storage, folder):
-    """Says what is to become of the uploads from here on: `never_processed` or `turned_down`."""
-    if not storage.gateway:
-        pytest.skip("it cannot be told what to do with uploads")
-    return lambda kind: storage.gateway.faults.add(Fault(on="processing:*", kind=kind, path=f"{folder}/*"))
 
 
 @pytest.fixture
