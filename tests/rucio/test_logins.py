@@ -294,7 +294,7 @@ def reap(sandbox, *rses: str, **config: dict) -> str:
     return sandbox.daemon("reaper", "--rses", *rses, "--delay-seconds", "0", config={"cs3": NO_LOGIN, **config}).stdout
 
 
-@pytest.mark.parametrize("method", ["machine", "appauth"])
+@pytest.mark.parametrize("method", ["machine", "appauth", "an OIDC token"])
 def test_the_reaper_with(sandbox, homes, idp, rse, local, doomed, tmp_path, method):
     doomed(rse)
     assert any(name.startswith(local.name) for name in homes.files()["einstein"])

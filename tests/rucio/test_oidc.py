@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 import subprocess
@@ -177,6 +178,17 @@ def test_a_login_to_rucio_is_a_login_to_the_site(person, oidc, pki, stored, loca
     assert stored() == {**before, "einstein": {**before["einstein"], local.name: CONTENT}}
     einstein.download(f"user.einstein:{local.name}", tmp_path / "down")
     assert (tmp_path / "down" / local.name).read_bytes() == CONTENT
+
+
+def test_what_is_set_for_the_site_comes_before_the_login_to_rucio(bearer, stored, local, tmp_path):
+    einstein = bearer("einstein")
+    password = tmp_path / "password"
+    password.touch(mode=0o600)
+    password.write_text(USERS["marie"])
+    login = {f"cs3:{RSE}": {"username": "marie", "password_file": password}}
+    before = stored()
+    dataclasses.replace(einstein, home=einstein.home.with_config(login)).upload(local)
+    assert stored() == {**before, "marie": {**before["marie"], local.name: CONTENT}}
 
 
 def test_a_token_that_rucio_discovers_has_its_owners_rights_only(bearer, stored, local, tmp_path):
