@@ -1,0 +1,71 @@
+"""What the mover's parts hand to each other: a copy that is wanted, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Callable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Compare(str, Enum):
+    """Which ends' checksums are to be held against the one that is wanted, in FTS3's words."""
+
+    NONE = "none"
+    SOURCE = "source"
+    TARGET = "target"
+    BOTH = "both"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file's address at a site, and the token that came with the job for it, if one did."""
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One file that is to be at `target`, from the first of `sources` that has it right."""
+
+    sources: tuple[Place, ...]
+    target: Place
+    size: int | None = None
+    checksum: str | None = None  # adler32:0a1b2c3d
+    compare: Compare = Compare.BOTH
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """The file is at its target, and was seen to be right there."""
+
+    source: str
+    size: int
+    checksums: Mapping[str, str]
+    how: str  # streamed, pull, push
+
+
+class Side(str, Enum):
+    """Where a copy failed, in FTS3's words."""
+
+    SOURCE = "SOURCE"
+    TARGET = "DESTINATION"
+    TRANSFER = "TRANSFER"
+
+
+class Failed(Exception):
+    """A copy that came to nothing, and left nothing behind."""
+
+    def __init__(self, side: Side, reason: str, *, again: bool) -> None:
+        super().__init__(reason)
+        self.side = side
+        self.reason = reason
+        self.again = again  # whether another try may help
+
+
+Copy = Callable[["Wanted", "Callable[[int], None]"], "Done"]
+"""Makes one copy, telling bytes as they come. Raises Failed. Ends early when its `deadline.Stop` is set."""
