@@ -33,6 +33,19 @@ START_SECONDS = 60
 # The caller's own Rucio, tokens and proxies must not leak into the sandbox: a proxy would swallow calls to 127.0.0.1.
 FOREIGN_VARIABLES = ("RUCIO_", "BEARER_TOKEN", "X509_", "XDG_", "OIDC_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
+# One round of each, without the 10 s that the programs wait for others of their kind.
+CONVEYOR = """
+import logging, sys
+logging.basicConfig(level=logging.INFO, stream=sys.stdout)
+from rucio.daemons.conveyor import finisher, poller, submitter
+rounds = {
+    "submitter": lambda: submitter.submitter(once=True, partition_wait_time=0, group_bulk=100),
+    "poller": lambda: poller.poller(once=True, partition_wait_time=0, older_than=0),
+    "finisher": lambda: finisher.finisher(once=True, partition_wait_time=0),
+}
+for name in sys.argv[1:]:
+    rounds[name]()
+"""
 BOOTSTRAP = "from rucio.db.sqla import util; util.build_database(); util.create_base_vo(); util.create_root_account()"
 
 # alembic dies after making the tables unless the logging sections are there
@@ -157,6 +170,11 @@ class Sandbox(Resource):
     def daemon(self, name: str, *arguments: str, config: Sections | None = None) -> subprocess.CompletedProcess[str]:
         """Run one round of a daemon such as reaper, judge-cleaner or undertaker."""
         program = [BIN / f"rucio-{name}", "--run-once", *arguments]
+        return run(program, env=self.operator.with_config(config).environ, cwd=self.folder)
+
+    def conveyor(self, *daemons: str, config: Sections | None = None) -> subprocess.CompletedProcess[str]:
+        """Run one round of each of these: submitter, poller, finisher."""
+        program = [sys.executable, "-c", CONVEYOR, *daemons]
         return run(program, env=self.operator.with_config(config).environ, cwd=self.folder)
 
     def client(self) -> Client:

@@ -234,9 +234,9 @@ class Site:
 def add_site(sandbox, client, gateway) -> Callable[..., Site]:
     """Make an RSE without protocol on an empty folder of einstein's home, which its operator made beforehand."""
 
-    def add(**settings) -> Site:
+    def add(at: Gateway = gateway, **settings) -> Site:
         number = next(numbers)
-        site = Site(f"SITE-{number}", gateway.home / f"site-{number}", sandbox, client)
+        site = Site(f"SITE-{number}", at.home / f"site-{number}", sandbox, client)
         site.folder.mkdir()
         client.add_rse(site.rse, **settings)
         client.add_rse_attribute(site.rse, "greedyDeletion", "True")
@@ -253,9 +253,9 @@ def site(add_site, gateway) -> Site:
     return site
 
 
-@pytest.fixture
-def set_faults(gateway) -> Iterator[Callable[..., None]]:
-    """Let the storage do wrong until the test is over."""
+@contextlib.contextmanager
+def faults_at(gateway: Gateway) -> Iterator[Callable[..., None]]:
+    """How to make the storage do wrong, until the end."""
     url = f"http://{gateway.http}/.faults"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -264,6 +264,13 @@ def set_faults(gateway) -> Iterator[Callable[..., None]]:
 
     yield functools.partial(ask, "PUT")
     ask("DELETE")
+
+
+@pytest.fixture
+def set_faults(gateway) -> Iterator[Callable[..., None]]:
+    """Let the storage do wrong until the test is over."""
+    with faults_at(gateway) as set_faults:
+        yield set_faults
 
 
 @pytest.fixture
