@@ -27,9 +27,18 @@ SILENCE = 504
 class Refused(Exception):
     """The answer is an error. Its text goes to the caller, so it holds nothing that somebody else said."""
 
-    def __init__(self, code: str, text: str, *, silence: bool = False, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        text: str,
+        *,
+        silence: bool = False,
+        headers: dict[str, str] | None = None,
+        more: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(text)
         self.code = code
         self.text = text
         self.status = SILENCE if silence else STATUS[code]
         self.headers = headers or {}
+        self.more = more or {}

@@ -24,11 +24,12 @@ T = TypeVar("T")
 def read_toml(place: str, hint: str) -> dict[str, Any]:
     """Raises ConfigError."""
     try:
-        return tomllib.loads(Path(place).expanduser().read_text(encoding="utf-8"))
+        document: dict[str, Any] = tomllib.loads(Path(place).expanduser().read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {place}: {error.strerror}", hint=hint) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{place} is not TOML: {error}") from None  # the error's context may hold a secret
+    return document
 
 
 def fill(kind: Callable[..., T], table: Any, where: str) -> T:
