@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -26,6 +25,7 @@ from rucio_cs3.transfer.local import opened, rewindable
 from rucio_cs3.transfer.upload import Uploads
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from typing import IO
@@ -146,10 +146,6 @@ class Cs3Client:
 
     def open_read(self, target: Target) -> io.BufferedReader:
         """A file object with seek and tell."""
-        return io.BufferedReader(self.open_raw(target), stream.BUFFER)
-
-    def open_raw(self, target: Target) -> stream.RemoteFile:
-        """The same for who reads large blocks. It has the file's `info`."""
         return stream.reader(Ref.of(target), self._downloads, self._servers)
 
     def open_write(self, target: Target, *, overwrite: bool = False) -> AbstractContextManager[IO[bytes]]:

@@ -11,7 +11,7 @@ from rucio_cs3.transfer import verify
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rucio_cs3.model import Uploaded
+    from rucio_cs3.model import Info, Uploaded
     from rucio_cs3.transfer.ends import Remote
 
 
@@ -29,8 +29,8 @@ class Reading(io.RawIOBase):
     def __init__(self, source: Remote) -> None:
         """Look at it; its bytes are asked for when they are read."""
         super().__init__()
-        self._file = file = source.client.open_raw(source.ref)
-        self.info = file.info
+        self._file: Any = source.client.open_read(source.ref).detach()
+        self.info: Info = self._file.info
         self.name = self.info.path or self.info.name
 
     def send(
@@ -69,13 +69,16 @@ class Reading(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._file.tell()
+        position: int = self._file.tell()
+        return position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._file.seek(offset, whence)
+        position: int = self._file.seek(offset, whence)
+        return position
 
     def readinto(self, buffer: Any, /) -> int | None:
         try:
-            return self._file.readinto(buffer)
+            count: int | None = self._file.readinto(buffer)
         except Cs3Error as error:
             raise SourceFailed(error) from error
+        return count

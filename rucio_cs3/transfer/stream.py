@@ -102,8 +102,8 @@ class RemoteFile(io.RawIOBase):
         return count
 
 
-def reader(ref: Ref, downloads: Downloads, servers: DataServers) -> RemoteFile:
-    return RemoteFile(ref, downloads.readable(ref), downloads, servers)
+def reader(ref: Ref, downloads: Downloads, servers: DataServers) -> io.BufferedReader:
+    return io.BufferedReader(RemoteFile(ref, downloads.readable(ref), downloads, servers), BUFFER)
 
 
 @contextlib.contextmanager

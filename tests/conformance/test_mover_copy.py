@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import io
 import os
 import re
 import threading
@@ -81,7 +81,8 @@ class End:
         return f"{self.storage.dav}/{quote(os.path.relpath(self.folder, self.storage.home))}/{quote(name)}"
 
     def put(self, name, content):
-        assert self.wire.put(self.path(name), content) == 200
+        with self.storage.client() as client:
+            client.upload(io.BytesIO(content), self.path(name))
         return self.url(name)
 
     def content(self, name):
@@ -145,7 +146,7 @@ def failing(copy, *sources, **wanted):
 @pytest.mark.parametrize("content", [b"", SMALL, LARGE], ids=["empty", "small", "large"])
 def test_a_file_is_copied_and_verified(near, far, copy, content):
     told = []
-    url = near.put("a file é#?%", content) if content else touched(near, "a file é#?%")
+    url = near.put("a file é#?%", content)
     done = copy(url, size=len(content), checksum=adler(content), progress=told.append)
     assert far.content("new/folder/f") == content
     assert (done.source, done.size, done.how) == (url, len(content), "streamed")
@@ -155,7 +156,104 @@ def test_a_file_is_copied_and_verified(near, far, copy, content):
     assert far.names("new/folder") == ["f"]
 
 
-def touched(side, name):
-    with side.storage.client() as client:
-        client.files.touch(side.path(name))
-    return side.url(name)
+def test_what_is_there_stays_unless_it_may_be_overwritten(near, far, copy):
+    url = near.put("f", SMALL)
+    far.put("f", b"old")
+    failure = failing(copy, url, to="f")
+    assert (failure.side, failure.again) == (Side.TARGET, False)
+    assert "Destination file exists and overwrite is not enabled" in failure.reason
+    assert failure.dst_file["file_size"] == 3
+    if far.storage.has_checksums:
+        assert (failure.dst_file["checksum_type"], failure.dst_file["checksum_value"]) == ("ADLER32", adler(b"old")[8:])
+    assert far.content("f") == b"old"
+    copy(url, to="f", overwrite=True)
+    assert far.content("f") == SMALL
+    assert far.names() == ["f"]
+
+
+def test_a_folder_is_not_replaced(near, far, copy):
+    url = near.put("f", SMALL)
+    far.wire.mkdir(far.path("d"))
+    far.put("d/inside", b"kept")
+    failure = failing(copy, url, to="d", overwrite=True)
+    assert failure.side is Side.TARGET
+    assert "[21] Is a directory" in failure.reason
+    assert far.content("d/inside") == b"kept"
+
+
+WRONG = {
+    "missing": ({"name": "none"}, Side.SOURCE, "[2] No such file or directory"),
+    "size": ({"size": 1}, Side.SOURCE, "Source and user-defined file size do not match (12345 != 1)"),
+    "checksum": ({"checksum": "adler32:00000001"}, Side.SOURCE, "SOURCE CHECKSUM MISMATCH"),
+    "checksum of the source": ({"checksum": "md5:" + "0" * 32, "compare": Compare.SOURCE}, Side.SOURCE, "MISMATCH"),
+    "checksum of the target": ({"checksum": "md5:" + "0" * 32, "compare": Compare.TARGET}, Side.SOURCE, "MISMATCH"),
+    "unknown checksum": ({"checksum": "crc99:0"}, Side.TRANSFER, "use one of: adler32"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_not_as_wanted_is_not_copied(near, far, copy, case):
+    wanted, side, words = WRONG[case]
+    near.put("f", SMALL)
+    name = wanted.get("name", "f")
+    failure = failing(copy, near.url(name), **{key: wanted[key] for key in wanted if key != "name"})
+    assert (failure.side, failure.again) == (side, False) or "MISMATCH" in words
+    assert words in failure.reason
+    assert near.url(name) in failure.reason or side is Side.TRANSFER
+    assert far.names() in ([], ["new"])
+    assert far.names() == [] or far.names("new/folder") == []
+
+
+def test_a_checksum_that_is_not_to_be_compared_is_not(near, far, copy):
+    copy(near.put("f", SMALL), checksum="adler32:00000001", compare=Compare.NONE)
+    assert far.content("new/folder/f") == SMALL
+
+
+def test_the_next_source_is_taken_when_one_is_bad(near, far, copy):
+    bad, good = near.put("bad", SMALL[::-1]), near.put("good", SMALL)
+    done = copy(near.url("none"), bad, good, checksum=adler(SMALL), size=len(SMALL))
+    assert done.source == good
+    assert far.content("new/folder/f") == SMALL
+    failure = failing(copy, near.url("none"), bad, to="other", checksum=adler(SMALL))
+    assert failure.side is Side.SOURCE
+    assert near.url("none") in failure.reason
+    assert f"{bad}" in failure.reason
+    assert "other" not in far.names()
+
+
+@pytest.mark.parametrize("place", ["davs://elsewhere.example.org/x", "root://host:1094//x", "nonsense", "davs:///x"])
+def test_an_address_of_no_site_names_those_that_are(near, far, copy, place):
+    failure = failing(copy, place)
+    assert (failure.side, failure.again) == (Side.SOURCE, False)
+    assert ("NEAR is" in failure.reason and "FAR is" in failure.reason) or "not of the form" in failure.reason
+    near.put("f", SMALL)
+    assert failing(copy, near.url("f"), to="../../../../../f").side is Side.TARGET
+
+
+def test_gateways_are_addresses_too(near, far, sites):
+    near.put("f", SMALL)
+    there = Place(f"cs3://{far.storage.address}{far.path('g')}")
+    Copier(sites).copy(Wanted((Place(f"cs3://{near.storage.address}{near.path('f')}"),), there), lambda _: None)
+    assert far.content("g") == SMALL
+
+
+def test_tokens_of_the_job_win_and_go_to_their_own_site(near, far, quick):
+    if not (near.storage.issuer and far.storage.issuer):
+        pytest.skip("no issuer of its tokens is known")
+    near.put("f", SMALL)
+    good, bad = (near.storage.issuer.token("einstein", **claims) for claims in ({}, {"exp": 1}))
+    logins = {"username": "nobody", "password": "wrong"}
+    with Sites.of({side.name: {**side.table, **logins} for side in (near, far)}) as sites:
+
+        def copy(one, other):
+            wanted = Wanted((Place(near.url("f"), one),), Place(far.url("f"), other), overwrite=True)
+            return Copier(sites).copy(wanted, lambda _: None)
+
+        assert copy(good, good).size == len(SMALL)
+        for tokens, side in (((bad, good), Side.SOURCE), ((good, bad), Side.TARGET), ((good, None), Side.TARGET)):
+            with pytest.raises(Failed) as caught:
+                copy(*tokens)
+            assert (caught.value.side, caught.value.again) == (side, False)
+            assert "[13] Permission denied" in caught.value.reason
+            assert bad not in caught.value.reason
+    assert far.content("f") == SMALL
