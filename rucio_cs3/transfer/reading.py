@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.transfer import verify
+from rucio_cs3.transfer.local import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ class SourceFailed(Exception):
 
 
 class Reading(io.RawIOBase):
-    """A file at a site that is read to be sent to another one. No more of it is in memory than one block."""
+    """A file at a site that is read to be sent to another one. In memory are its first block and another one."""
 
     def __init__(self, source: Remote) -> None:
         """Look at it; its bytes are asked for when they are read."""
@@ -32,6 +33,8 @@ class Reading(io.RawIOBase):
         self._file: Any = source.client.open_read(source.ref).detach()
         self.info: Info = self._file.info
         self.name = self.info.path or self.info.name
+        self._position = 0
+        self._first = memoryview(b"")
 
     def send(
         self,
@@ -47,6 +50,7 @@ class Reading(io.RawIOBase):
             SourceFailed: it could not be read.
             WrongContent: it is not what was said of it.
         """
+        self._read_first()
         told = {name: self.info.checksums[name] for name in verify.cheapest(self.info.checksums)}
         expected: Any = {**told, **(checksums or {})}
         return target.client.upload(
@@ -69,16 +73,30 @@ class Reading(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        position: int = self._file.tell()
-        return position
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        position: int = self._file.seek(offset, whence)
-        return position
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.info.size}[whence]
+        self._position = start + offset
+        return self._position
 
-    def readinto(self, buffer: Any, /) -> int | None:
+    def readinto(self, buffer: Any, /) -> int:
+        view = memoryview(buffer)
+        here = self._first[self._position : self._position + len(view)]
+        view[: len(here)] = here
+        count = len(here) or self._read(view)
+        self._position += count
+        return count
+
+    def _read(self, view: memoryview) -> int:
         try:
-            count: int | None = self._file.readinto(buffer)
+            self._file.seek(self._position)
+            count: int = self._file.readinto(view)
         except Cs3Error as error:
             raise SourceFailed(error) from error
         return count
+
+    def _read_first(self) -> None:
+        """What cannot be read must not begin an upload: some servers make a file of its first byte, or of none."""
+        block = memoryview(bytearray(min(BLOCK, self.info.size)))
+        self._first = block[: self._read(block)]

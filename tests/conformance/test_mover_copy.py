@@ -257,3 +257,82 @@ def test_tokens_of_the_job_win_and_go_to_their_own_site(near, far, quick):
             assert "[13] Permission denied" in caught.value.reason
             assert bad not in caught.value.reason
     assert far.content("f") == SMALL
+
+
+# What goes wrong, where, how often, and what comes of it: None for a copy that is right all the same.
+FAULTS = [
+    ("near", {"on": "http:GET", "kind": "cut", "after": MIB, "times": 1}, None, ""),
+    ("near", {"on": "http:GET", "kind": "cut", "after": 0}, Side.SOURCE, "[70]"),
+    ("near", {"on": "http:GET", "kind": "reset", "after": 0}, Side.SOURCE, "[70]"),
+    ("near", {"on": "http:GET", "kind": "stall", "after": 0}, Side.SOURCE, "[110]"),
+    ("near", {"on": "http:GET", "kind": "wrong_byte", "after": MIB}, Side.SOURCE, "SOURCE CHECKSUM MISMATCH"),
+    ("near", {"on": "http:GET", "kind": "short", "after": MIB}, Side.SOURCE, ""),
+    ("near", {"on": "http:GET", "kind": "status", "status": "500"}, Side.SOURCE, "[5]"),
+    ("near", {"on": "http:GET", "kind": "token_expired", "times": 1}, None, ""),
+    ("near", {"on": "grpc:Stat", "kind": "token_expired", "times": 1}, None, ""),
+    ("near", {"on": "grpc:Stat", "kind": "storage_down"}, Side.SOURCE, ""),
+    ("far", {"on": "http:*", "kind": "cut", "after": MIB, "times": 1}, None, ""),
+    ("far", {"on": "http:*", "kind": "cut", "after": MIB}, Side.TARGET, "[70]"),
+    ("far", {"on": "http:*", "kind": "reset", "after": 0}, Side.TARGET, "[70]"),
+    ("far", {"on": "http:*", "kind": "stall", "after": MIB}, Side.TARGET, "[110]"),
+    ("far", {"on": "http:PUT", "kind": "wrong_byte", "after": MIB, "times": 1}, None, ""),
+    ("far", {"on": "http:PUT", "kind": "wrong_byte", "after": MIB}, Side.TARGET, "DESTINATION CHECKSUM MISMATCH"),
+    ("far", {"on": "http:PUT", "kind": "full"}, Side.TARGET, "[28] No space left on device"),
+    ("far", {"on": "http:PUT", "kind": "no_answer", "times": 1}, None, ""),
+    ("far", {"on": "http:PUT", "kind": "token_expired", "times": 1}, None, ""),
+    ("far", {"on": "grpc:InitiateFileUpload", "kind": "token_expired", "times": 1}, None, ""),
+    ("far", {"on": "grpc:InitiateFileUpload", "kind": "full"}, Side.TARGET, "[28] No space left on device"),
+    ("far", {"on": "grpc:Move", "kind": "status", "status": "INTERNAL"}, Side.TARGET, "[5]"),
+]
+EMBEDDED = [("reva-local", "opencloud"), ("opencloud", "reva-local"), ("reva-localhome", "reva-localhome")]
+embedded = pytest.mark.parametrize("pair", EMBEDDED, indirect=True, ids=">".join)
+
+
+@embedded
+@pytest.mark.parametrize(("where", "fault", "side", "words"), FAULTS)
+def test_a_fault_ends_in_the_right_file_or_in_nothing(near, far, quick, where, fault, side, words):
+    url = near.put("f", LARGE)
+    far.wire.mkdir(far.path("new"))
+    impatient = {"stall_timeout": 1.0, "verify": "readback"}  # the first line computes no checksum
+    with Sites.of({end.name: {**end.table, **impatient} for end in (near, far)}) as sites:
+        wanted = Wanted((Place(url),), Place(far.url("new/f")), len(LARGE), adler(LARGE))
+        {"near": near, "far": far}[where].fault(**fault)
+        try:
+            Copier(sites).copy(wanted, lambda _: None)
+        except Failed as failure:
+            assert failure.side is side
+            assert words in failure.reason
+            assert failure.again == ("[28]" not in words)
+            assert far.names("new") == []
+        else:
+            assert side is None
+            far.storage.gateway.faults.clear()
+            assert far.content("new/f") == LARGE
+            assert far.names("new") == ["f"]
+
+
+STALLS = [("near", "http:GET"), ("far", "http:PUT"), ("near", "grpc:Stat"), ("far", "grpc:InitiateFileUpload")]
+
+
+@embedded
+@pytest.mark.parametrize(("where", "on"), STALLS)
+def test_a_stop_ends_what_waits_and_leaves_nothing(near, far, copy, where, on):
+    url = near.put("f", LARGE)
+    far.wire.mkdir(far.path("new"))
+    side = {"near": near, "far": far}[where]
+    side.fault(on=on, kind="stall", after=MIB, seconds=3600, path=f"{side.folder}/*")
+    stop, failures = deadline.Stop(), []
+
+    def run():
+        with stop.scope():
+            failures.append(failing(copy, url, to="new/f"))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    side.storage.gateway.calls.wait_for(on) if False else None
+    stop.now()
+    thread.join(20)  # the calls' own timeout is longer
+    assert not thread.is_alive()
+    assert "[125] Transfer canceled" in failures[0].reason
+    side.storage.gateway.faults.clear()
+    assert far.names("new") == []
