@@ -8,7 +8,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import requests
@@ -22,9 +22,6 @@ from rucio_cs3.cli.sizes import human
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import keeps_secrets
 from rucio_cs3.private import read_secret
-
-if TYPE_CHECKING:
-    from rucio_cs3.mover.config import MoverConfig
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 SECONDS = 20.0  # for an answer
@@ -147,20 +144,16 @@ def _console() -> Console:
 
 def _serve(file: Path) -> None:
     from rucio_cs3.mover.config import load  # noqa: PLC0415 - its extra has to be there
+    from rucio_cs3.mover.copy import Copier  # noqa: PLC0415
     from rucio_cs3.mover.serve import serve  # noqa: PLC0415
+    from rucio_cs3.mover.sites import Sites  # noqa: PLC0415
 
     config = load(file)
+    Sites.of(config.sites, str(file)).close()  # a mistake is told before anything is served
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def tell(url: str) -> None:
         console.print(f"Copying for Rucio at [bold]{escape(url)}[/bold]. Stop it with Ctrl-C.")
 
-    serve(config, lambda: _copy(config), tell)
-
-
-def _copy(config: MoverConfig) -> Any:
-    from rucio_cs3.mover.copy import Copier  # noqa: PLC0415
-    from rucio_cs3.mover.sites import Sites  # noqa: PLC0415
-
-    return Copier(Sites.of(config.sites)).copy
+    serve(config, lambda: Copier(Sites.of(config.sites)).copy, tell)
