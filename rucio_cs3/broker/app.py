@@ -12,12 +12,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.broker.audit import Record
-from rucio_cs3.broker.limits import RateLimit
 from rucio_cs3.broker.metrics import CONTENT_TYPE, Metrics
 from rucio_cs3.broker.mint import Mint
-from rucio_cs3.broker.peer import Peer
-from rucio_cs3.broker.refusals import Refused
 from rucio_cs3.broker.rucio import RucioServer
+from rucio_cs3.service.limits import RateLimit
+from rucio_cs3.service.peer import Peer
+from rucio_cs3.service.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

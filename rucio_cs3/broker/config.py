@@ -13,14 +13,11 @@ only = "[a-z]+"
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import ipaddress
 import os
 import re
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rucio_cs3 import tls
@@ -29,18 +26,12 @@ from rucio_cs3.config import Config
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import is_loopback
 from rucio_cs3.private import read_secret, refuse_public
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from rucio_cs3.service.settings import fill, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from rucio_cs3.service.peer import Network
 
 ENV_FILE = "RUCIO_CS3_BROKER_CONFIG"  # one of config.ENV_OTHERS
-T = TypeVar("T")
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 @dataclass(frozen=True)
@@ -124,13 +115,7 @@ def load(file: str | os.PathLike[str] | None = None) -> BrokerConfig:
     place = os.fspath(file) if file else os.environ.get(ENV_FILE)
     if not place:
         raise ConfigError("the broker has no configuration", hint=f"set {ENV_FILE} to its TOML file")
-    try:
-        document = tomllib.loads(Path(place).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {place}: {error.strerror}", hint=f"check --config or {ENV_FILE}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{place} is not TOML: {error}") from None  # the error's context may hold a secret
-    config = _broker(document, place)
+    config = _broker(read_toml(place, hint=f"check --config or {ENV_FILE}"), place)
     if any(site.machine_secret for site in config.sites.values()):
         refuse_public(place, "machine_secret stands in it, so configuration")
     if config.metrics.token:
@@ -152,11 +137,11 @@ def _broker(document: dict[str, Any], place: str) -> BrokerConfig:
         parts["limits"] = _limits(document["limits"], f"{place}: limits")
     if "metrics" in document:
         parts["metrics"] = _metrics(document["metrics"], f"{place}: metrics")
-    return _fill(BrokerConfig, {**document, **parts}, place)
+    return fill(BrokerConfig, {**document, **parts}, place)
 
 
 def _rucio(table: Any, where: str) -> Rucio:
-    rucio = _fill(Rucio, table, where)
+    rucio = fill(Rucio, table, where)
     schemes = {_check_host(name, host, where) for name in ("host", "auth_host") if (host := getattr(rucio, name))}
     if rucio.ca and schemes == {"http"}:
         raise ConfigError(f"{where}: ca means nothing without https", hint="remove it, or use https")
@@ -175,7 +160,7 @@ def _check_host(name: str, host: str, where: str) -> str:
 
 
 def _limits(table: Any, where: str) -> Limits:
-    limits = _fill(Limits, table, where)
+    limits = fill(Limits, table, where)
     for name, value in dataclasses.asdict(limits).items():
         if not value > 0:
             raise ConfigError(f"{where}: {name} must be more than 0")
@@ -183,7 +168,7 @@ def _limits(table: Any, where: str) -> Limits:
 
 
 def _metrics(table: Any, where: str) -> Metrics:
-    metrics = _fill(Metrics, table, where)
+    metrics = fill(Metrics, table, where)
     if metrics.token and metrics.token_file:
         raise ConfigError(f"{where}: token and token_file are both set", hint="keep one of them")
     if metrics.token == "":
@@ -197,7 +182,7 @@ def _metrics(table: Any, where: str) -> Metrics:
 
 
 def _site(gateway: str, table: Any, where: str) -> Site:
-    site = _fill(Site, table, where)
+    site = fill(Site, table, where)
     if bool(site.machine_secret) == bool(site.machine_secret_file):
         raise ConfigError(f"{where}: one of machine_secret_file and machine_secret is wanted")
     site.secret()
@@ -256,50 +241,3 @@ def _check_template(template: str, only: str, where: str) -> None:
         re.compile(only)
     except re.error as error:
         raise ConfigError(f"{where}: only = {only!r} is no regular expression: {error}") from error
-
-
-def _fill(kind: Callable[..., T], table: Any, where: str) -> T:
-    """An object of this dataclass, each value checked against its field; values are never shown, some are secrets."""
-    if not isinstance(table, dict):
-        raise ConfigError(f"{where}: a table of settings is wanted")
-    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for name, value in table.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError(f"{where}: unknown setting {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
-        fits, meaning = _KINDS.get(str(known[name].type), _ANY)
-        if not fits(value):
-            raise ConfigError(f"{where}: {name} is not {meaning}")
-    missing = [f.name for f in known.values() if f.name not in table and _required(f)]
-    if missing:
-        raise ConfigError(f"{where}: no {missing[0]} is given")
-    return kind(**table)
-
-
-def _required(f: dataclasses.Field[Any]) -> bool:
-    return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_text_table(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(text, str) for text in value)
-
-
-_TEXT = (lambda value: isinstance(value, str), "text")
-_ANY = (lambda _: True, "")
-_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "bool": (lambda value: isinstance(value, bool), "true or false"),
-    "int": (lambda value: _is_number(value) and isinstance(value, int), "a whole number"),
-    "float": (_is_number, "a number of seconds"),
-    "str": _TEXT,
-    "str | None": _TEXT,
-    "list[str]": (_is_texts, "a list of texts"),
-    "dict[str, str]": (_is_text_table, "a table of account = user"),
-}

@@ -11,13 +11,13 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from rucio_cs3.broker.refusals import Refused
 from rucio_cs3.config import Config
 from rucio_cs3.credentials import jwt
 from rucio_cs3.credentials.sources import Login, RevaToken
 from rucio_cs3.cs3.auth import Auth
 from rucio_cs3.cs3.channel import Channel
 from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, NotAuthenticated
+from rucio_cs3.service.refusals import Refused
 
 if TYPE_CHECKING:
     from rucio_cs3.broker.config import Site

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from rucio_cs3.broker.accounts import ACCOUNT, BASE_VO, VO
-from rucio_cs3.broker.refusals import Refused
 from rucio_cs3.broker.server import Server
+from rucio_cs3.service.refusals import Refused
 
 if TYPE_CHECKING:
     from rucio_cs3.broker.config import Rucio

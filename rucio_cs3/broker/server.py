@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 from urllib.parse import urlsplit
 
 from rucio_cs3 import tls
-from rucio_cs3.broker.refusals import Refused
 from rucio_cs3.config import Config
+from rucio_cs3.service.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

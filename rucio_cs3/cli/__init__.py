@@ -21,6 +21,7 @@ COMMANDS = {
     "gateway": ("rucio_cs3.cli.gateway", "gateway"),
     "ls": ("rucio_cs3.cli.listing", "ls"),
     "mkdir": ("rucio_cs3.cli.change", "mkdir"),
+    "mover": ("rucio_cs3.cli.mover", "mover"),
     "mv": ("rucio_cs3.cli.change", "mv"),
     "rm": ("rucio_cs3.cli.change", "rm"),
     "stat": ("rucio_cs3.cli.inspect", "stat"),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
-import ssl
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,14 +14,16 @@ from rich.markup import escape
 
 from rucio_cs3.broker.config import load
 from rucio_cs3.errors import ConfigError
-from rucio_cs3.loopback import is_loopback
+from rucio_cs3.service.listen import Names, address, listen, tls_files, url_of
 
 if TYPE_CHECKING:
+    import socket
+
     from rucio_cs3.broker.config import BrokerConfig
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
-HIGHEST_PORT = 65535
-BACKLOG = 512
+SPARE = 5.0  # seconds for a request and its answer, beside what Rucio and the site may take
+NAMES = Names("--bind", "--tls-cert", "--tls-key")
 
 
 @click.command()
@@ -52,61 +52,32 @@ def broker(file: Path, bind: str, **options: Any) -> None:
         raise click.ClickException(f"{missing} is not installed: pip install 'rucio-cs3[broker]'")
     try:
         config = load(file)
-        host, port = _address(bind)
-        settings = _tls(options["tls_cert"], options["tls_key"], host)
-        listening = _listen(host, port)
+        host, port = address(bind, NAMES)
+        settings = tls_files(options["tls_cert"], options["tls_key"], host, NAMES)
+        listening = listen(host, port)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
     _serve(config, listening, {**settings, "workers": options["workers"], "threads": options["threads"]})
 
 
 def _serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, Any]) -> None:
-    from rucio_cs3.broker.serve import serve  # noqa: PLC0415 - its extra has to be there
+    from rucio_cs3.service.serve import serve  # noqa: PLC0415 - its extra has to be there
 
-    host, port = listening.getsockname()[:2]
-    url = f"{'https' if 'certfile' in settings else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    url = url_of(listening, tls="certfile" in settings)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def application() -> Any:
+        from rucio_cs3.broker.app import Broker  # noqa: PLC0415 - so that nothing of gRPC is there before the fork
+
+        return Broker(config)
 
     def tell() -> None:
         sites = ", ".join(config.sites)
         console.print(f"Serving tokens of {escape(sites)} at [bold]{escape(url)}[/bold]. Stop it with Ctrl-C.")
 
     _log_to_streams()
-    serve(config, listening.detach(), settings, tell)
-
-
-def _address(bind: str) -> tuple[str, int]:
-    host, _, port = bind.rpartition(":")
-    if not host or not port.isdigit() or int(port) > HIGHEST_PORT:
-        raise ConfigError(f"--bind {bind} is not HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
-def _tls(cert: Path | None, key: Path | None, host: str) -> dict[str, Any]:
-    if bool(cert) != bool(key):
-        raise ConfigError("TLS needs both --tls-cert and --tls-key")
-    if not cert:
-        if not is_loopback(host):
-            raise ConfigError(
-                f"without TLS, --bind {host} would take tokens in the clear",
-                hint="give --tls-cert and --tls-key, or bind to 127.0.0.1 behind a proxy that speaks TLS",
-            )
-        return {}
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
-    except OSError as error:
-        raise ConfigError(f"{cert} and {key} are not a certificate with its key") from error
-    return {"certfile": str(cert), "keyfile": str(key)}
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bound by us, because gunicorn would try for seconds, and not say which port it found."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(" (")[0]
-        raise ConfigError(f"cannot listen on {host}:{port}: {reason}") from error
+    seconds = 2 * config.limits.timeout + SPARE
+    serve(application, listening.detach(), settings, tell, seconds)
 
 
 def _log_to_streams() -> None:

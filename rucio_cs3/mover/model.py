@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,11 @@ class Failed(Exception):
         self.side = side
         self.reason = reason
         self.again = again  # whether another try may help
+        self.dst_file: dict[str, Any] | None = None
+        """what is at the target already, as FTS3 tells it in file_metadata: file_size, checksum_type, checksum_value"""
 
 
 Copy = Callable[["Wanted", "Callable[[int], None]"], "Done"]
-"""Makes one copy, telling bytes as they come. Raises Failed. Ends early when its `deadline.Stop` is set."""
+"""Makes one copy, telling how many bytes it has so far, fewer when it begins anew. Raises Failed.
+
+Ends early when its `deadline.Stop` is set."""

@@ -11,6 +11,7 @@ from rucio_cs3.checksums import ALGORITHMS
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.local import BLOCK, local_source, local_target
+from rucio_cs3.transfer.reading import Reading, SourceFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -136,11 +137,12 @@ def copy(
         before = source.facts()
         sent = target.client.upload(source.path, target.ref, **options)
     else:
-        with source.client.open_read(source.ref) as file:
-            info: Info = file.raw.info  # type: ignore[attr-defined]
-            before = facts_of(info)
-            told = {name: info.checksums[name] for name in verify.cheapest(info.checksums)}
-            sent = target.client.upload(file, target.ref, checksums=told, **options)
+        with Reading(source) as file:
+            before = facts_of(file.info)
+            try:
+                sent = file.send(target, overwrite=overwrite, progress=progress)
+            except SourceFailed as failed:
+                raise failed.error from failed.error.__cause__
     seen = {} if sent.mtime is None else {"mtime": sent.mtime}
     return Copied(sent.size, sent.checksums, before, {"size": sent.size, **seen, **sent.checksums})
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from rucio_cs3.broker.accounts import Mapping
-from rucio_cs3.broker.limits import RateLimit
+from rucio_cs3.service.limits import RateLimit
 from rucio_cs3.broker.rucio import Remembered
 
 TABLE = {"root": "rucio-svc", "jdoe": "einstein", "post": "mail:marie@example.org", "odd:name": "marie"}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
-from rucio_cs3.broker.refusals import Refused
 from rucio_cs3.loopback import is_loopback
+from rucio_cs3.service.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rucio_cs3.broker.config import Network
-
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 FORWARDING = tuple(  # a proxy was here
     f"HTTP_{name}"
     for name in ("FORWARDED", "VIA", "X_REAL_IP", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO")
@@ -63,7 +62,7 @@ class Peer:
         else:
             if self._environ["wsgi.url_scheme"] == "https" or (is_loopback(self._next) and not self._forwarded):
                 return
-            hint = "use https, or set behind_proxy = true if a proxy in front of the broker does"
+            hint = "use https, or set behind_proxy = true if a proxy in front of this service does"
         raise Refused("plaintext_refused", f"the request came in the clear; {hint}")
 
 

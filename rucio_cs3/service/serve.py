@@ -1,4 +1,4 @@
-"""The broker on gunicorn."""
+"""A service on gunicorn."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ from gunicorn.workers.gthread import ThreadWorker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rucio_cs3.broker.config import BrokerConfig
-
-HEADER_BYTES = 128 << 10  # tokens may have 100,000 characters, and the broker wants to refuse longer ones itself
+HEADER_BYTES = 128 << 10  # tokens may have 100,000 characters, and a service wants to refuse longer ones itself
 HEADERS = 50
-SPARE = 5.0  # seconds for a request and its answer, beside what Rucio and the site may take
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -44,8 +41,8 @@ def _hang_up(conn: Any) -> None:
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    def __init__(self, config: BrokerConfig, settings: dict[str, Any]) -> None:
-        self._config = config
+    def __init__(self, application: Callable[[], Any], settings: dict[str, Any]) -> None:
+        self._application = application
         self._settings = settings
         super().__init__()
 
@@ -55,17 +52,24 @@ class Server(BaseApplication):  # type: ignore[misc]
                 self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """In the worker, so that nothing of gRPC is there before the fork."""
-        from rucio_cs3.broker.app import Broker  # noqa: PLC0415
-
-        return Broker(self._config)
+        """In the worker."""
+        return self._application()
 
 
-def serve(config: BrokerConfig, listening: int, settings: dict[str, Any], tell: Callable[[], None]) -> None:
-    """Serve on this file descriptor until told to stop; `tell` is called once it is ready. Does not return."""
+def serve(
+    application: Callable[[], Any],
+    listening: int,
+    settings: dict[str, Any],
+    tell: Callable[[], None],
+    seconds: float,
+) -> None:
+    """Serve what `application` makes, after the fork, on this file descriptor until told to stop.
+
+    `tell` is called once it is ready; a request and its answer may take `seconds`. Does not return.
+    """
     fixed = {
         "bind": f"fd://{listening}",
-        "worker_class": type("TimedWorker", (Worker,), {"seconds": 2 * config.limits.timeout + SPARE}),
+        "worker_class": type("TimedWorker", (Worker,), {"seconds": seconds}),
         "limit_request_field_size": HEADER_BYTES,
         "limit_request_fields": HEADERS,
         "secure_scheme_headers": {},  # only our own configuration says whether a proxy is believed
@@ -76,13 +80,13 @@ def serve(config: BrokerConfig, listening: int, settings: dict[str, Any], tell: 
         "worker_int": lambda _: os._exit(0),  # Ctrl-C: gunicorn's own way out of its threads hangs now and then
         **_metrics_of_all(settings["workers"]),
     }
-    Server(config, {**fixed, **settings}).run()
+    Server(application, {**fixed, **settings}).run()
 
 
 def _metrics_of_all(workers: int) -> dict[str, Any]:
     """Many processes add up their numbers in a folder, which prometheus-client looks for once, when it is imported."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    made = tempfile.mkdtemp(prefix="rucio-cs3-broker-") if workers > 1 and not folder else None
+    made = tempfile.mkdtemp(prefix="rucio-cs3-metrics-") if workers > 1 and not folder else None
     if made:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = made
     from prometheus_client import multiprocess  # noqa: PLC0415

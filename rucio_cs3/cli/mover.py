@@ -1,0 +1,159 @@
+"""`rucio-cs3 mover`: copy between sites for Rucio, and `rucio-cs3 mover status`: what it is at."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+import requests
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from rucio_cs3.cli.report import printable
+from rucio_cs3.cli.sizes import human
+from rucio_cs3.errors import ConfigError
+from rucio_cs3.loopback import keeps_secrets
+from rucio_cs3.private import read_secret
+
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+SECONDS = 20.0  # for an answer
+USUAL_URL = "http://127.0.0.1:8446"
+
+
+@click.group(invoke_without_command=True)
+@click.option("--config", "file", type=FILE, help="TOML: where it listens, who may ask, which sites.")
+@click.pass_context
+def mover(context: click.Context, file: Path | None) -> None:
+    """Copy files between CS3 sites for Rucio, until Ctrl-C or SIGTERM.
+
+    Set the RSE attribute `fts` of both RSEs to its address. FILE says at least:
+
+    \b
+    listen = "127.0.0.1:8446"
+    [sites.CERNBOX]
+    gateway = "cs3.example.org:443"
+    """  # noqa: D301 - click wants the character
+    if context.invoked_subcommand:
+        return
+    if not file:
+        raise click.UsageError("--config is missing; `rucio-cs3 mover status` asks a mover that runs")
+    missing = next((name for name in ("gunicorn", "prometheus_client") if not find_spec(name)), None)
+    if missing:
+        raise click.ClickException(f"{missing} is not installed: pip install 'rucio-cs3[mover]'")
+    try:
+        _serve(file)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@mover.command()
+@click.option("--url", default=USUAL_URL, show_default=True, envvar="RUCIO_CS3_MOVER", help="Where the mover is.")
+@click.option("--bearer-file", help="Who we are there, if it asks.")
+@click.option("--ca", type=FILE, help="PEM: who signed its certificate, if not one of the system's authorities.")
+@click.option("--every", default=1.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between looks.")
+@click.option("--once", is_flag=True, help="Look once; so it is where there is no terminal.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def status(url: str, bearer_file: str | None, ca: Path | None, every: float, once: bool, as_json: bool) -> None:
+    """Show what a mover has in its queue, what it copies and what failed; live on a terminal."""
+    try:
+        ask = _Asker(url, bearer_file, ca)
+        told = ask()
+        if as_json:
+            click.echo(json.dumps(told))
+        elif once or not sys.stdout.isatty():
+            _console().print(_shown(told))
+        else:
+            _watch(ask, told, every)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+
+
+class _Asker:
+    def __init__(self, url: str, bearer_file: str | None, ca: Path | None) -> None:
+        self._url = url.rstrip("/")
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy of the environment gets to see the token
+        if ca:
+            self._session.verify = str(ca)
+        if bearer_file:
+            if not keeps_secrets(url):
+                raise ConfigError(f"{url} would be told who we are in the clear", hint="use https")
+            self._session.headers["Authorization"] = f"Bearer {read_secret(bearer_file, '--bearer-file')}"
+
+    def __call__(self) -> dict[str, Any]:
+        """Raises ConfigError."""
+        try:
+            answer = self._session.get(f"{self._url}/status.json", timeout=SECONDS, allow_redirects=False)
+            told = answer.json()
+        except requests.exceptions.SSLError:
+            raise ConfigError(f"the certificate of {self._url} is not trusted", hint="check --ca") from None
+        except requests.exceptions.JSONDecodeError:
+            raise ConfigError(f"{self._url} is no mover", hint="check --url") from None
+        except requests.exceptions.RequestException:
+            raise ConfigError(f"no mover answers at {self._url}", hint="check --url, and whether it runs") from None
+        if answer.status_code != requests.codes.ok or "running" not in told:
+            said = told.get("message", answer.status_code) if isinstance(told, dict) else answer.status_code
+            raise ConfigError(f"{self._url}: {printable(str(said))}", hint="check --url and --bearer-file")
+        return dict(told)
+
+
+def _watch(ask: _Asker, told: dict[str, Any], every: float) -> None:
+    with Live(_shown(told), console=_console(), auto_refresh=False) as live:
+        try:
+            while True:
+                time.sleep(every)
+                live.update(_shown(ask()), refresh=True)
+        except KeyboardInterrupt:
+            return
+
+
+def _shown(told: dict[str, Any]) -> Group:
+    files = Table("state", "files", title=escape(printable(f"Mover {told['mover']}")), title_justify="left")
+    for state, count in told["files"].items():
+        files.add_row(state, str(count))
+    running = Table("from", "to", "bytes", "of", "seconds", title="Copies", title_justify="left")
+    for copy in told["running"]:
+        size = "?" if copy["size"] is None else human(copy["size"])
+        running.add_row(
+            *map(_text, (copy["source"], copy["destination"])), human(copy["bytes"]), size, str(copy["seconds"])
+        )
+    links = Table("from", "to", "active", "waiting", title="Links", title_justify="left")
+    for link in told["links"]:
+        links.add_row(*map(_text, (link["source"], link["destination"], link["active"], link["waiting"])))
+    failures = Table("time", "job", "reason", title="Failures", title_justify="left")
+    for failure in told["failures"]:
+        failures.add_row(*map(_text, (failure["time"], failure["job"], failure["reason"])))
+    return Group(files, *(table for table in (running, links, failures) if table.row_count))
+
+
+def _text(value: Any) -> str:
+    return escape(printable(str(value)))
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _serve(file: Path) -> None:
+    from rucio_cs3.mover.config import load  # noqa: PLC0415 - its extra has to be there
+    from rucio_cs3.mover.copy import Copier  # noqa: PLC0415
+    from rucio_cs3.mover.serve import serve  # noqa: PLC0415
+    from rucio_cs3.mover.sites import Sites  # noqa: PLC0415
+
+    config = load(file)
+    Sites.of(config.sites, str(file)).close()  # a mistake is told before anything is served
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def tell(url: str) -> None:
+        console.print(f"Copying for Rucio at [bold]{escape(url)}[/bold]. Stop it with Ctrl-C.")
+
+    serve(config, lambda: Copier(Sites.of(config.sites)).copy, tell)

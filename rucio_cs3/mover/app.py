@@ -1,0 +1,239 @@
+"""FTS3's REST door, as far as Rucio goes through it, and our own addresses beside it. A WSGI application."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+import uuid
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from urllib.parse import parse_qs
+
+from rucio_cs3.mover import fts, jobs
+from rucio_cs3.mover.callers import NOBODY
+from rucio_cs3.mover.queue import Duplicate
+from rucio_cs3.service.peer import Peer
+from rucio_cs3.service.refusals import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rucio_cs3.mover.callers import Known
+    from rucio_cs3.mover.mover import Mover
+
+    Environ = dict[str, Any]
+
+log = logging.getLogger("rucio_cs3.mover")
+
+LARGEST_BODY = 64 << 20
+MOST_IDS = 5000
+JSON = "application/json"
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+VERSION = {"major": 3, "minor": 12, "patch": 0}
+
+
+class Request(NamedTuple):
+    environ: Environ
+    caller: Known
+    ids: tuple[str, ...]
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(self.environ.get("QUERY_STRING", ""))
+
+    def body(self) -> bytes:
+        length = self.environ.get("CONTENT_LENGTH") or "0"
+        if not length.isdigit() or int(length) > LARGEST_BODY:
+            raise Refused("too_large", f"A body of at most {LARGEST_BODY} bytes is taken")
+        return bytes(self.environ["wsgi.input"].read(int(length)))
+
+
+class Answer(NamedTuple):
+    body: Any
+    status: int = 200
+    kind: str = JSON
+
+
+class App:
+    def __init__(self, mover: Mover, *, authenticate: Callable[[Environ], Known]) -> None:
+        self._mover = mover
+        self._queue = mover.queue
+        self._authenticate = authenticate
+        # By method and path, of which `*` is the ids of jobs.
+        self._table: dict[tuple[str, str], Callable[[Request], Answer]] = {
+            ("GET", ""): self._version,
+            ("GET", "whoami"): self._whoami,
+            ("POST", "jobs"): self._submit,
+            ("PUT", "jobs"): self._submit,
+            ("GET", "jobs/*"): self._jobs,
+            ("POST", "jobs/*"): self._modify,
+            ("DELETE", "jobs/*"): self._cancel,
+            ("GET", "jobs/*/files"): self._files,
+            ("GET", "ban/se"): lambda _: Answer({}),
+            ("GET", "config/se"): lambda _: Answer({}),
+            ("GET", "status.json"): lambda _: Answer(mover.status()),
+            ("GET", "metrics"): lambda _: Answer(mover.metrics.text(), kind=METRICS),
+            ("GET", "health"): lambda _: Answer({"status": "ok"}),
+        }
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        headers: dict[str, str] = {}
+        try:
+            answer = self._answer(environ)
+        except Refused as refused:
+            phrase = HTTPStatus(refused.status).phrase
+            message = {"status": f"{refused.status} {phrase}", "message": refused.text}
+            answer, headers = Answer({**message, **refused.more}, refused.status), refused.headers
+        body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
+        fixed = {
+            "Content-Type": answer.kind,
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        }
+        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list({**fixed, **headers}.items()))
+        return [body]
+
+    def _answer(self, environ: Environ) -> Answer:
+        path, ids = _path(environ.get("PATH_INFO", ""))
+        method = environ["REQUEST_METHOD"]
+        if path == "health":
+            return self._table["GET", path](Request(environ, NOBODY, ()))
+        Peer(environ, behind_proxy=False).refuse_plaintext()
+        caller = self._authenticate(environ)
+        allowed = sorted(known for known, place in self._table if place == path)
+        if not allowed:
+            raise Refused("not_found", "The requested URL was not found on the server")
+        if method not in allowed:
+            text = f"/{path} takes {' and '.join(allowed)} only"
+            raise Refused("method_not_allowed", text, headers={"Allow": ", ".join(allowed)})
+        if caller.watch and method != "GET":
+            raise Refused("not_yours", f"{caller.name} may look, and change nothing")
+        try:
+            return self._table[method, path](Request(environ, caller, ids))
+        except Refused:
+            raise
+        except jobs.BadJob as error:
+            raise Refused("bad_request", str(error)) from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            raise _failed(error) from None
+
+    def _version(self, _: Request) -> Answer:
+        told = dict.fromkeys(("api", "core", "schema", "delegation"), VERSION)
+        return Answer({**told, "_links": {"fts:whoami": {"href": "/whoami"}, "fts:joblist": {"href": "/jobs"}}})
+
+    def _whoami(self, request: Request) -> Answer:
+        caller = request.caller
+        vo_id = str(uuid.uuid5(jobs.BASE_ID, caller.vo))
+        return Answer(
+            {
+                "user_dn": caller.name,
+                "dn": [caller.name],
+                "method": caller.method,
+                "delegation_id": str(uuid.uuid5(jobs.BASE_ID, f"{caller.vo} {caller.name}"))[:16].replace("-", ""),
+                "base_id": str(jobs.BASE_ID),
+                "vos": [caller.vo],
+                "vos_id": [vo_id],
+                "voms_cred": [],
+                "roles": [],
+                "level": fts.LEVEL,
+                "is_root": False,
+            }
+        )
+
+    def _submit(self, request: Request) -> Answer:
+        job = jobs.parse(request.body(), self._mover.most_files)
+        try:
+            job_id = self._queue.submit(job, request.caller.vo, request.caller.name)
+        except Duplicate as error:
+            raise Refused("duplicate", str(error)) from None
+        self._mover.tell()
+        return Answer({"job_id": job_id})
+
+    def _jobs(self, request: Request) -> Answer:
+        """With `files`, as Rucio asks, each job has its files with these of their fields."""
+        rows = self._queue.jobs(request.ids)
+        only = [name for text in request.query.get("files", []) for name in text.split(",") if name]
+        files = self._queue.files(list(rows)) if only else {}
+
+        def show(row: Any) -> dict[str, Any]:
+            if not only:
+                return fts.job(row)
+            shown = [entry for file in files[row["id"]] for entry in fts.files(file, row["kind"], only)]
+            return fts.job(row, files=shown)
+
+        return self._each(request, rows, show)
+
+    def _files(self, request: Request) -> Answer:
+        rows = self._mine(request, self._queue.jobs(request.ids))
+        files = self._queue.files(list(rows))
+        shown = [entry for row in rows.values() for file in files[row["id"]] for entry in fts.files(file, row["kind"])]
+        if len(rows) < len(request.ids):
+            raise _unknown(next(job for job in request.ids if job not in rows))
+        return Answer(shown)
+
+    def _cancel(self, request: Request) -> Answer:
+        return self._change(request, lambda ids: self._mover.stop(self._queue.cancel(ids)))
+
+    def _modify(self, request: Request) -> Answer:
+        params = jobs.document_of(request.body()).get("params")
+        if not isinstance(params, dict) or params.get("priority") is None:
+            raise Refused("bad_request", "Missing parameter: priority")
+        wanted = jobs.priority(params)
+        return self._change(request, lambda ids: self._queue.prioritize(ids, wanted))
+
+    def _change(self, request: Request, change: Callable[[Sequence[str]], None]) -> Answer:
+        """Of those jobs that have not come to their end."""
+        before = self._mine(request, self._queue.jobs(request.ids))
+        open_jobs = [job for job, row in before.items() if row["state"] not in fts.FINAL]
+        change(open_jobs)
+        rows = self._queue.jobs(request.ids)
+
+        def show(row: Any) -> dict[str, Any]:
+            if row["id"] in open_jobs:
+                return fts.job(row)
+            return fts.job(row, fts.UNCHANGED, http_message="The job is in a final state")
+
+        return self._each(request, rows, show)
+
+    def _each(self, request: Request, rows: dict[str, Any], show: Callable[[Any], dict[str, Any]]) -> Answer:
+        """One job, or a list: 207 when one of several is not there."""
+        rows = self._mine(request, rows)
+        if len(request.ids) == 1:
+            if not rows:
+                raise _unknown(request.ids[0])
+            return Answer(show(rows[request.ids[0]]))
+        shown = [show(rows[job]) if job in rows else fts.unknown(job) for job in request.ids]
+        return Answer(shown, 200 if len(rows) == len(set(request.ids)) else 207)
+
+    @staticmethod
+    def _mine(request: Request, rows: dict[str, Any]) -> dict[str, Any]:
+        """Whoever is of another VO does not learn which jobs there are."""
+        return {job: row for job, row in rows.items() if row["vo"] == request.caller.vo}
+
+
+def _path(text: str) -> tuple[str, tuple[str, ...]]:
+    """The path as the table knows it, and the ids in it."""
+    parts = [part for part in text.split("/") if part]
+    if len(parts) > 1 and parts[0] == "jobs":
+        ids = tuple(part for part in parts[1].split(",") if part)
+        if len(ids) > MOST_IDS:
+            raise Refused("bad_request", f"At most {MOST_IDS} jobs can be asked for at once")
+        parts[1] = "*" if ids else ""
+        return "/".join(parts), ids
+    return "/".join(parts), ()
+
+
+def _unknown(job_id: str) -> Refused:
+    """With what Rucio looks for, to know that the job is lost; FTS3 says it only of one among several."""
+    said = fts.unknown(job_id)
+    return Refused("not_found", said["http_message"], more=said)
+
+
+def _failed(error: Exception) -> Refused:
+    """Without the error's text, in the log as well: nobody knows what stands in it."""
+    number = uuid.uuid4().hex
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("request %s: %s\n%s", number, type(error).__name__, where)
+    return Refused("internal_error", f"The mover failed; show its operator the request id {number}")

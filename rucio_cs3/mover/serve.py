@@ -1,0 +1,71 @@
+"""The mover on gunicorn: one process, because its copies are threads of it."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from rucio_cs3.mover.app import App
+from rucio_cs3.mover.callers import Callers
+from rucio_cs3.mover.config import NAMES
+from rucio_cs3.mover.mover import Mover, check_database
+from rucio_cs3.service.listen import address, listen, url_of
+from rucio_cs3.service.serve import serve as serve_application
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rucio_cs3.mover.config import MoverConfig
+    from rucio_cs3.mover.model import Copy
+
+REQUEST_SECONDS = 300.0  # for the largest job over a slow line
+KEEP_ALIVE = 30
+PROXY_CERTIFICATES = 0x40  # X509_V_FLAG_ALLOW_PROXY_CERTS, which Python names from 3.10 on
+
+
+def serve(config: MoverConfig, make_copy: Callable[[], Copy], tell: Callable[[str], None]) -> None:
+    """Serve until told to stop; `tell` gets the URL once it is ready. Raises ConfigError, or does not return.
+
+    `make_copy` is called in the process that copies.
+    """
+    movers: list[Mover] = []
+
+    def application() -> App:
+        movers.append(Mover(config, make_copy()))
+        return App(movers[0], authenticate=Callers(config).who)
+
+    def close() -> None:
+        while movers:
+            movers.pop().close()
+
+    def interrupted(_: Any) -> None:
+        close()
+        os._exit(0)  # gunicorn's own way out of its threads hangs now and then
+
+    settings = config.gunicorn()
+    check_database(config.database)
+    listening = listen(*address(config.listen, NAMES))
+    url = url_of(listening, tls="certfile" in settings)
+    ours = {
+        "limit_request_line": 0,  # a thousand ids are 37 KB
+        "keepalive": KEEP_ALIVE,
+        "worker_exit": lambda _server, _worker: close(),
+        "worker_int": interrupted,
+        "ssl_context": _with_clients(settings.pop("ca_certs", None)),
+    }
+    serve_application(application, listening.detach(), {**settings, **ours}, lambda: tell(url), REQUEST_SECONDS)
+
+
+def _with_clients(ca: str | None) -> Callable[[Any, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+    """Certificates of clients are asked for, and checked, but who has none may still show a token."""
+
+    def context(_: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        made = default()
+        if ca:
+            made.load_verify_locations(ca)
+            made.verify_mode = ssl.CERT_OPTIONAL
+            made.verify_flags |= PROXY_CERTIFICATES
+        return made
+
+    return context

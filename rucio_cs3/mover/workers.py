@@ -1,0 +1,197 @@
+"""The threads that copy: each takes what the queue gives it, and lets go of it when it is not ours any more."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Callable
+
+from rucio_cs3.deadline import Stop
+from rucio_cs3.errors import Cs3Error
+from rucio_cs3.mover.model import Failed, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rucio_cs3.mover.claims import Claim, Claims
+    from rucio_cs3.mover.metrics import Metrics
+    from rucio_cs3.mover.model import Copy, Done
+
+log = logging.getLogger("rucio_cs3.mover")
+
+LOOK = 2.0  # seconds until the queue is looked at even if nobody told of something new
+FORGET = 3600.0  # seconds between looks for old jobs
+
+
+@dataclass
+class Running:
+    """A copy that is being made."""
+
+    claim: Claim
+    stop: Stop = field(default_factory=Stop)
+    began: float = field(default_factory=time.monotonic)
+    bytes: int = 0
+
+    def tell(self, so_far: int) -> None:
+        self.bytes = so_far
+
+
+class Workers:
+    """`count` copies at the same time. One thread more claims for them, and tells that they live."""
+
+    def __init__(self, claims: Claims, copy: Copy, count: int, metrics: Metrics, tidy: Callable[[], None]) -> None:
+        self._claims = claims
+        self._copy = copy
+        self._count = count
+        self._metrics = metrics
+        self._tidy = tidy
+        self._running: dict[int, Running] = {}
+        self._threads: set[threading.Thread] = set()
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._seen = time.monotonic()  # when the queue last agreed that what runs is ours
+        self._keepers = [
+            threading.Thread(target=work, name=f"mover-{work.__name__.strip('_')}", daemon=True)
+            for work in (self._hand_out, self._keep)
+        ]
+
+    def start(self) -> None:
+        for keeper in self._keepers:
+            keeper.start()
+
+    def tell(self) -> None:
+        """There may be something to do."""
+        self._news.set()
+
+    def stop(self, files: Iterable[int]) -> None:
+        """These copies are not wanted any more."""
+        with self._lock:
+            unwanted = [self._running[file] for file in files if file in self._running]
+        for running in unwanted:
+            running.stop.now()
+
+    def running(self) -> list[Running]:
+        with self._lock:
+            return list(self._running.values())
+
+    def close(self) -> None:
+        """What was not copied to its end is given back."""
+        self._closing.set()
+        self._news.set()
+        self._keepers[0].join()
+        self.stop([running.claim.id for running in self.running()])
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join()
+        self._keepers[1].join()
+
+    def _hand_out(self) -> None:
+        while not self._closing.is_set():
+            self._news.clear()
+            with self._lock:
+                free = self._count - len(self._running)
+            claimed = self._take(free) if free > 0 else []
+            for claim in claimed:
+                self._begin(claim)
+            if not claimed:
+                self._news.wait(LOOK)
+
+    def _take(self, free: int) -> list[Claim]:
+        with _survived("claiming"):
+            return self._claims.take(free)
+        self._closing.wait(LOOK)
+        return []
+
+    def _begin(self, claim: Claim) -> None:
+        running = Running(claim)
+        thread = threading.Thread(target=self._make, args=(running,), name=f"mover-copy-{claim.id}", daemon=True)
+        with self._lock:
+            self._running[claim.id] = running
+            self._threads.add(thread)
+        thread.start()
+
+    def _make(self, running: Running) -> None:
+        with _survived("telling the queue how a copy ended"):
+            self._end(running)
+        with self._lock:
+            del self._running[running.claim.id]
+            self._threads.discard(threading.current_thread())
+        self._news.set()
+
+    def _end(self, running: Running) -> None:
+        claim = running.claim
+        try:
+            with running.stop.scope():
+                done = self._copy(claim.wanted, running.tell)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the queue has to be told
+            self._failed(running, _failure(error))
+        else:
+            self._finished(running, done)
+
+    def _finished(self, running: Running, done: Done) -> None:
+        if self._claims.finished(running.claim, done):
+            self._metrics.finished(running.claim, done, time.monotonic() - running.began)
+
+    def _failed(self, running: Running, failure: Failed) -> None:
+        claim = running.claim
+        if running.stop.wanted():  # canceled, taken away, or we are told to end
+            self._claims.give_back(claim)
+            return
+        reason = _without_tokens(failure.reason, claim)
+        again = self._claims.failed(claim, reason, failure.dst_file, again=failure.again)
+        self._metrics.failed(claim, failure.side, again=again)
+        log.warning("job %s, file %s: %s%s", claim.job, claim.id, reason, "; to be tried again" if again else "")
+
+    def _keep(self) -> None:
+        """Tells that we live, clears up after those who don't, and ends what is ours no longer."""
+        old = time.monotonic()
+        while not (self._closing.wait(self._claims.lease / 4) and not self.running()):
+            with _survived("keeping the queue"):
+                before = self.running()
+                kept = self._claims.renew()
+                self._seen = time.monotonic()
+                self.stop(running.claim.id for running in before if running.claim.id not in kept)
+                self._claims.sweep()
+                if time.monotonic() - old > FORGET:
+                    old = time.monotonic()
+                    self._tidy()
+            if time.monotonic() - self._seen > self._claims.lease:
+                self.stop([running.claim.id for running in self.running()])
+            if self._closing.is_set():
+                time.sleep(0.05)
+
+
+def _failure(error: Exception) -> Failed:
+    if isinstance(error, Failed):
+        return error
+    if isinstance(error, Cs3Error):
+        return Failed(Side.TRANSFER, f"TRANSFER {error}", again=True)
+    log.error("a copy failed in a way that nobody thought of: %s", _where(error))
+    return Failed(Side.TRANSFER, f"TRANSFER the mover failed: {type(error).__name__}", again=False)
+
+
+@contextlib.contextmanager
+def _survived(what: str) -> Iterator[None]:
+    """The database may be away for a while; the threads are needed when it is back."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - see above
+        log.error("%s failed; it is tried again: %s", what, _where(error))  # noqa: TRY400 - its text is left out
+
+
+def _where(error: Exception) -> str:
+    """Without the error's text: nobody knows what stands in it."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
+
+
+def _without_tokens(reason: str, claim: Claim) -> str:
+    """What the copy says goes to clients and to the log."""
+    for place in (*claim.wanted.sources, claim.wanted.target):
+        reason = reason.replace(place.token, "…") if place.token else reason
+    return reason

@@ -1,0 +1,1 @@
+"""What the web services of this package share: the broker and the mover."""

@@ -1,0 +1,102 @@
+"""A file at one site as what is sent to another one, and its failures told apart from those of where it goes."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Callable
+
+from rucio_cs3.errors import Cs3Error
+from rucio_cs3.transfer import verify
+from rucio_cs3.transfer.local import BLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rucio_cs3.model import Info, Uploaded
+    from rucio_cs3.transfer.ends import Remote
+
+
+class SourceFailed(Exception):
+    """Carries the failure of what is read past the other end, which would take it for its own, and begin anew."""
+
+    def __init__(self, error: Cs3Error) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Reading(io.RawIOBase):
+    """A file at a site that is read to be sent to another one. In memory are its first block and another one."""
+
+    def __init__(self, source: Remote) -> None:
+        """Look at it; its bytes are asked for when they are read."""
+        super().__init__()
+        self._file: Any = source.client.open_read(source.ref).detach()
+        self.info: Info = self._file.info
+        self.name = self.info.path or self.info.name
+        self._position = 0
+        self._first = memoryview(b"")
+
+    def send(
+        self,
+        target: Remote,
+        *,
+        overwrite: bool,
+        checksums: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Uploaded:
+        """Compare with what the source's storage says, and with `checksums`, if given.
+
+        Raises:
+            SourceFailed: it could not be read.
+            WrongContent: it is not what was said of it.
+        """
+        self._read_first()
+        told = {name: self.info.checksums[name] for name in verify.cheapest(self.info.checksums)}
+        expected: Any = {**told, **(checksums or {})}
+        return target.client.upload(
+            self,  # type: ignore[arg-type]
+            target.ref,
+            overwrite=overwrite,
+            root=target.root,
+            checksums=expected,
+            progress=progress,
+        )
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.info.size}[whence]
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        view = memoryview(buffer)
+        here = self._first[self._position : self._position + len(view)]
+        view[: len(here)] = here
+        count = len(here) or self._read(view)
+        self._position += count
+        return count
+
+    def _read(self, view: memoryview) -> int:
+        try:
+            self._file.seek(self._position)
+            count: int = self._file.readinto(view)
+        except Cs3Error as error:
+            raise SourceFailed(error) from error
+        return count
+
+    def _read_first(self) -> None:
+        """What cannot be read must not begin an upload: some servers make a file of its first byte, or of none."""
+        block = memoryview(bytearray(min(BLOCK, self.info.size)))
+        self._first = block[: self._read(block)]

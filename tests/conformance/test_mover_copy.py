@@ -1,0 +1,338 @@
+"""One copy of the mover's, between two sites: of the embedded gateway's behaviours, and of real daemons of both lines."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+import uuid
+import zlib
+from urllib.parse import quote
+
+import pytest
+
+from rucio_cs3 import deadline
+from rucio_cs3.gateway import Fault
+from rucio_cs3.mover.copy import Copier
+from rucio_cs3.mover.model import Compare, Failed, Place, Side, Wanted
+from rucio_cs3.mover.sites import Sites
+from tests.conformance import storages
+
+MIB = 1 << 20
+SMALL, LARGE = os.urandom(12_345), os.urandom(5 * MIB + 17)
+KINDS = (
+    ("reva-local", "opencloud"),
+    ("opencloud", "reva-local"),
+    ("reva-localhome", "reva-ceph"),
+    ("reva-ceph", "opencloud-async"),
+    ("reva-local", "reva-local"),
+    ("opencloud", "opencloud"),
+)
+
+
+def pairs():
+    names = storages.names()
+    both = [pair for prefix in ("", "real-") for pair in ([prefix + name for name in pair] for pair in KINDS)]
+    return [pytest.param(pair, id=">".join(pair)) for pair in both if set(pair) <= set(names)]
+
+
+@pytest.fixture(scope="module")
+def far_fleet(issuer):
+    """Storages that are others than those of the same name."""
+    with storages.Fleet(issuer) as fleet:
+        yield fleet
+
+
+@pytest.fixture(params=pairs())
+def pair(request, fleet, far_fleet):
+    near, far = request.param
+    ends = fleet.get(near), far_fleet.get(far)
+    yield ends
+    for storage in ends:
+        if storage.gateway:
+            storage.gateway.faults.clear()
+        storage.close_wires()
+
+
+class End:
+    """One of the two sites, with a folder of its own, as the test looks at it."""
+
+    def __init__(self, name, storage, **settings):
+        self.name, self.storage = name, storage
+        self.wire = storage.wire()
+        self.folder = self.wire.mkdir(f"{storage.home.rstrip('/')}/test-{uuid.uuid4().hex[:12]}")
+        self.table = {
+            "gateway": storage.address,
+            "tls": False,
+            "username": storage.user,
+            "password": storage.password,
+            "doors": [storage.dav],
+            "cs3_root": storage.home,
+            "retries": 1,
+            "processing_timeout": 30,
+            **settings,
+        }
+
+    def path(self, name):
+        return f"{self.folder}/{name}"
+
+    def url(self, name):
+        return f"{self.storage.dav}/{quote(os.path.relpath(self.folder, self.storage.home))}/{quote(name)}"
+
+    def put(self, name, content):
+        with self.storage.client() as client:
+            client.upload(io.BytesIO(content), self.path(name))
+        return self.url(name)
+
+    def content(self, name):
+        with self.storage.client() as client, client.open_read(self.path(name)) as file:
+            return file.read()
+
+    def names(self, below=""):
+        with self.storage.client() as client:
+            return sorted(entry.name for entry in client.files.list(self.path(below) if below else self.folder))
+
+    def fault(self, **fault):
+        if not self.storage.gateway:
+            pytest.skip("a real storage does not break on request")
+        self.storage.gateway.faults.add(Fault(**fault))
+
+
+@pytest.fixture
+def near(pair):
+    side = End("NEAR", pair[0])
+    yield side
+    side.wire.call("Delete", ref=side.folder)
+
+
+@pytest.fixture
+def far(pair):
+    side = End("FAR", pair[1])
+    yield side
+    side.wire.call("Delete", ref=side.folder)
+
+
+@pytest.fixture
+def sites(near, far):
+    with Sites.of({side.name: side.table for side in (near, far)}) as sites:
+        yield sites
+
+
+@pytest.fixture
+def copy(sites, near, far, quick):
+    """Copies what is at the first URLs to a name at the far site."""
+    copier = Copier(sites)
+
+    def run(*sources, to="new/folder/f", progress=lambda _: None, **wanted):
+        places = tuple(Place(source) for source in sources)
+        return copier.copy(Wanted(places, Place(far.url(to)), **wanted), progress)
+
+    return run
+
+
+def adler(content):
+    return f"ADLER32:{zlib.adler32(content):08x}"
+
+
+def failing(copy, *sources, **wanted):
+    with pytest.raises(Failed) as caught:
+        copy(*sources, **wanted)
+    assert "\n" not in caught.value.reason
+    assert re.match(rf"{caught.value.side.value} \[\d+\] ", caught.value.reason)
+    return caught.value
+
+
+@pytest.mark.parametrize("content", [b"", SMALL, LARGE], ids=["empty", "small", "large"])
+def test_a_file_is_copied_and_verified(near, far, copy, content):
+    told = []
+    url = near.put("a file é#?%", content)
+    done = copy(url, size=len(content), checksum=adler(content), progress=told.append)
+    assert far.content("new/folder/f") == content
+    assert (done.source, done.size, done.how) == (url, len(content), "streamed")
+    assert done.checksums["adler32"] == adler(content)[8:]
+    assert told == sorted(told)
+    assert told[-1:] == ([len(content)] if content else [])
+    assert far.names("new/folder") == ["f"]
+
+
+def test_what_is_there_stays_unless_it_may_be_overwritten(near, far, copy):
+    url = near.put("f", SMALL)
+    far.put("f", b"old")
+    failure = failing(copy, url, to="f")
+    assert (failure.side, failure.again) == (Side.TARGET, False)
+    assert "Destination file exists and overwrite is not enabled" in failure.reason
+    assert failure.dst_file["file_size"] == 3
+    if far.storage.has_checksums:
+        assert (failure.dst_file["checksum_type"], failure.dst_file["checksum_value"]) == ("ADLER32", adler(b"old")[8:])
+    assert far.content("f") == b"old"
+    copy(url, to="f", overwrite=True)
+    assert far.content("f") == SMALL
+    assert far.names() == ["f"]
+
+
+def test_a_folder_is_not_replaced(near, far, copy):
+    url = near.put("f", SMALL)
+    far.wire.mkdir(far.path("d"))
+    far.put("d/inside", b"kept")
+    failure = failing(copy, url, to="d", overwrite=True)
+    assert failure.side is Side.TARGET
+    assert "[21] Is a directory" in failure.reason
+    assert far.content("d/inside") == b"kept"
+
+
+WRONG = {
+    "missing": ({"name": "none"}, Side.SOURCE, "[2] No such file or directory"),
+    "size": ({"size": 1}, Side.SOURCE, "Source and user-defined file size do not match (12345 != 1)"),
+    "checksum": ({"checksum": "adler32:00000001"}, Side.SOURCE, "SOURCE CHECKSUM MISMATCH"),
+    "checksum of the source": ({"checksum": "md5:" + "0" * 32, "compare": Compare.SOURCE}, Side.SOURCE, "MISMATCH"),
+    "checksum of the target": ({"checksum": "md5:" + "0" * 32, "compare": Compare.TARGET}, Side.SOURCE, "MISMATCH"),
+    "unknown checksum": ({"checksum": "crc99:0"}, Side.TRANSFER, "use one of: adler32"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_not_as_wanted_is_not_copied(near, far, copy, case):
+    wanted, side, words = WRONG[case]
+    near.put("f", SMALL)
+    name = wanted.get("name", "f")
+    failure = failing(copy, near.url(name), **{key: wanted[key] for key in wanted if key != "name"})
+    assert (failure.side, failure.again) == (side, False) or "MISMATCH" in words
+    assert words in failure.reason
+    assert near.url(name) in failure.reason or side is Side.TRANSFER
+    assert far.names() in ([], ["new"])
+    assert far.names() == [] or far.names("new/folder") == []
+
+
+def test_a_checksum_that_is_not_to_be_compared_is_not(near, far, copy):
+    copy(near.put("f", SMALL), checksum="adler32:00000001", compare=Compare.NONE)
+    assert far.content("new/folder/f") == SMALL
+
+
+def test_the_next_source_is_taken_when_one_is_bad(near, far, copy):
+    bad, good = near.put("bad", SMALL[::-1]), near.put("good", SMALL)
+    done = copy(near.url("none"), bad, good, checksum=adler(SMALL), size=len(SMALL))
+    assert done.source == good
+    assert far.content("new/folder/f") == SMALL
+    failure = failing(copy, near.url("none"), bad, to="other", checksum=adler(SMALL))
+    assert failure.side is Side.SOURCE
+    assert near.url("none") in failure.reason
+    assert f"{bad}" in failure.reason
+    assert "other" not in far.names()
+
+
+@pytest.mark.parametrize("place", ["davs://elsewhere.example.org/x", "root://host:1094//x", "nonsense", "davs:///x"])
+def test_an_address_of_no_site_names_those_that_are(near, far, copy, place):
+    failure = failing(copy, place)
+    assert (failure.side, failure.again) == (Side.SOURCE, False)
+    assert ("NEAR is" in failure.reason and "FAR is" in failure.reason) or "not of the form" in failure.reason
+    near.put("f", SMALL)
+    assert failing(copy, near.url("f"), to="../../../../../f").side is Side.TARGET
+
+
+def test_gateways_are_addresses_too(near, far, sites):
+    near.put("f", SMALL)
+    there = Place(f"cs3://{far.storage.address}{far.path('g')}")
+    Copier(sites).copy(Wanted((Place(f"cs3://{near.storage.address}{near.path('f')}"),), there), lambda _: None)
+    assert far.content("g") == SMALL
+
+
+def test_tokens_of_the_job_win_and_go_to_their_own_site(near, far, quick):
+    if not (near.storage.issuer and far.storage.issuer):
+        pytest.skip("no issuer of its tokens is known")
+    near.put("f", SMALL)
+    good, bad = (near.storage.issuer.token("einstein", **claims) for claims in ({}, {"exp": 1}))
+    logins = {"username": "nobody", "password": "wrong"}
+    with Sites.of({side.name: {**side.table, **logins} for side in (near, far)}) as sites:
+
+        def copy(one, other):
+            wanted = Wanted((Place(near.url("f"), one),), Place(far.url("f"), other), overwrite=True)
+            return Copier(sites).copy(wanted, lambda _: None)
+
+        assert copy(good, good).size == len(SMALL)
+        for tokens, side in (((bad, good), Side.SOURCE), ((good, bad), Side.TARGET), ((good, None), Side.TARGET)):
+            with pytest.raises(Failed) as caught:
+                copy(*tokens)
+            assert (caught.value.side, caught.value.again) == (side, False)
+            assert "[13] Permission denied" in caught.value.reason
+            assert bad not in caught.value.reason
+    assert far.content("f") == SMALL
+
+
+# What goes wrong, where, how often, and what comes of it: None for a copy that is right all the same.
+FAULTS = [
+    ("near", {"on": "http:GET", "kind": "cut", "after": MIB, "times": 1}, None, ""),
+    ("near", {"on": "http:GET", "kind": "cut", "after": 0}, Side.SOURCE, "[70]"),
+    ("near", {"on": "http:GET", "kind": "reset", "after": 0}, Side.SOURCE, "[70]"),
+    ("near", {"on": "http:GET", "kind": "stall", "after": 0}, Side.SOURCE, "[110]"),
+    ("near", {"on": "http:GET", "kind": "wrong_byte", "after": MIB}, Side.SOURCE, "SOURCE CHECKSUM MISMATCH"),
+    ("near", {"on": "http:GET", "kind": "short", "after": MIB}, Side.SOURCE, ""),
+    ("near", {"on": "http:GET", "kind": "status", "status": "500"}, Side.SOURCE, "[5]"),
+    ("near", {"on": "http:GET", "kind": "token_expired", "times": 1}, None, ""),
+    ("near", {"on": "grpc:Stat", "kind": "token_expired", "times": 1}, None, ""),
+    ("near", {"on": "grpc:Stat", "kind": "storage_down"}, Side.SOURCE, ""),
+    ("far", {"on": "http:*", "kind": "cut", "after": MIB, "times": 1}, None, ""),
+    ("far", {"on": "http:*", "kind": "cut", "after": MIB}, Side.TARGET, "[70]"),
+    ("far", {"on": "http:*", "kind": "reset", "after": 0}, Side.TARGET, "[70]"),
+    ("far", {"on": "http:*", "kind": "stall", "after": MIB}, Side.TARGET, "[110]"),
+    ("far", {"on": "http:PUT", "kind": "wrong_byte", "after": MIB, "times": 1}, None, ""),
+    ("far", {"on": "http:PUT", "kind": "wrong_byte", "after": MIB}, Side.TARGET, "DESTINATION CHECKSUM MISMATCH"),
+    ("far", {"on": "http:PUT", "kind": "full"}, Side.TARGET, "[28] No space left on device"),
+    ("far", {"on": "http:PUT", "kind": "no_answer", "times": 1}, None, ""),
+    ("far", {"on": "http:PUT", "kind": "token_expired", "times": 1}, None, ""),
+    ("far", {"on": "grpc:InitiateFileUpload", "kind": "token_expired", "times": 1}, None, ""),
+    ("far", {"on": "grpc:InitiateFileUpload", "kind": "full"}, Side.TARGET, "[28] No space left on device"),
+    ("far", {"on": "grpc:Move", "kind": "status", "status": "INTERNAL"}, Side.TARGET, "[5]"),
+]
+EMBEDDED = [("reva-local", "opencloud"), ("opencloud", "reva-local"), ("reva-localhome", "reva-localhome")]
+embedded = pytest.mark.parametrize("pair", EMBEDDED, indirect=True, ids=">".join)
+
+
+@embedded
+@pytest.mark.parametrize(("where", "fault", "side", "words"), FAULTS)
+def test_a_fault_ends_in_the_right_file_or_in_nothing(near, far, quick, where, fault, side, words):
+    url = near.put("f", LARGE)
+    far.wire.mkdir(far.path("new"))
+    impatient = {"stall_timeout": 1.0, "verify": "readback"}  # the first line computes no checksum
+    with Sites.of({end.name: {**end.table, **impatient} for end in (near, far)}) as sites:
+        wanted = Wanted((Place(url),), Place(far.url("new/f")), len(LARGE), adler(LARGE))
+        {"near": near, "far": far}[where].fault(**fault)
+        try:
+            Copier(sites).copy(wanted, lambda _: None)
+        except Failed as failure:
+            assert failure.side is side
+            assert words in failure.reason
+            assert failure.again == ("[28]" not in words)
+            assert far.names("new") == []
+        else:
+            assert side is None
+            far.storage.gateway.faults.clear()
+            assert far.content("new/f") == LARGE
+            assert far.names("new") == ["f"]
+
+
+STALLS = [("near", "http:GET"), ("far", "http:PUT"), ("near", "grpc:Stat"), ("far", "grpc:InitiateFileUpload")]
+
+
+@embedded
+@pytest.mark.parametrize(("where", "on"), STALLS)
+def test_a_stop_ends_what_waits_and_leaves_nothing(near, far, copy, where, on):
+    url = near.put("f", LARGE)
+    far.wire.mkdir(far.path("new"))
+    side = {"near": near, "far": far}[where]
+    side.fault(on=on, kind="stall", after=MIB, seconds=3600, path=f"{side.folder}/*")
+    stop, failures = deadline.Stop(), []
+
+    def run():
+        with stop.scope():
+            failures.append(failing(copy, url, to="new/f"))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    side.storage.gateway.calls.wait_for(on) if False else None
+    stop.now()
+    thread.join(20)  # the calls' own timeout is longer
+    assert not thread.is_alive()
+    assert "[125] Transfer canceled" in failures[0].reason
+    side.storage.gateway.faults.clear()
+    assert far.names("new") == []
