@@ -26,19 +26,18 @@ class Mover(Resource):
         super().__init__()
         self.folder = folder
         self.config = folder / "mover.toml"
-        self.database = folder / "mover.db"
         self.sites = sites
         self.settings = settings
         self.url = ""
 
     def start(self) -> None:
         """Write its configuration, start it and wait until it says where it listens."""
+        bind = self.url.partition("//")[2] or "127.0.0.1:0"  # begun again, it is where Rucio knows it
         tables = [site_table(name, gateway) for name, gateway in self.sites.items()]
         self.config.touch(mode=0o600)
-        self.config.write_text("\n".join([f'database = "{self.database}"', self.settings, *tables]))
-        bind = self.url.partition("//")[2] or "127.0.0.1:0"  # begun again, it is where Rucio knows it
+        self.config.write_text("\n".join([f'listen = "{bind}"', self.settings, *tables]))
         child = Child(
-            [str(BIN / "rucio-cs3"), "mover", "--config", str(self.config), "--bind", bind],
+            [str(BIN / "rucio-cs3"), "mover", "--config", str(self.config)],
             log=self.folder / "mover.log",
             env=os.environ,
             stderr=subprocess.PIPE,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 12
 PATIENCE = 90  # seconds for the mover to be done with what it has
+WAITED = ("SUBMITTED", "READY", "ACTIVE")
 OURS = (".rucio-cs3-", ".rucio.upload", ".part")
 
 
@@ -83,7 +84,7 @@ class Orchestra:
 
     def wait(self) -> None:
         """Until the mover has done what it was asked for."""
-        self.until(lambda: not self.mover.ask("/status.json")["open"])
+        self.until(lambda: not any(count for state, count in self.mover.ask("/status.json")["files"].items() if state in WAITED))
 
     def until(self, done: Callable[[], object]) -> None:
         end = time.monotonic() + PATIENCE
