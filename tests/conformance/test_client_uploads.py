@@ -79,6 +79,25 @@ def test_in_the_next_process(tus, folder, source, temporary):
         assert names(client, folder) == ["f"]
 
 
+def test_no_session_stays_of_one_request_that_failed(storage, wire, folder, source, monkeypatch):
+    """It is one of tus, too, and only so can it be ended. The data gateway of the first line does not let us."""
+    if not storage.has_tus:
+        pytest.skip("it offers simple uploads only")
+    opened = []
+    with storage.client(upload_protocol="simple", retries=1) as client:
+        begin = client.files.initiate_upload
+        monkeypatch.setattr(
+            client.files, "initiate_upload", lambda *a, **k: opened.append(begin(*a, **k)) or opened[-1]
+        )
+        with pytest.raises(errors.Interrupted):
+            client.upload(source, f"{folder}/f", progress=Cut(1, 2 * MIB))
+        assert names(client, folder) == []
+    sessions = [endpoint for offered in opened for endpoint in offered if endpoint.protocol == "tus"]
+    assert len(sessions) == 2
+    if storage.data_exposed or storage.facts.has_spaces:
+        assert [wire.request("HEAD", session, Tus_Resumable="1.0.0").status for session in sessions] == [404, 404]
+
+
 def test_over_a_file(tus, folder, source):
     with tus(retries=5) as client:
         client.upload(__file__, f"{folder}/f")
