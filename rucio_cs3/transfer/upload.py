@@ -41,6 +41,7 @@ from rucio_cs3.transfer.local import BLOCK
 from rucio_cs3.transfer.proof import Proof, hashed
 from rucio_cs3.transfer.retry import UPLOAD, again, retry
 from rucio_cs3.transfer.sessions import Sessions, Slot, folder_of
+from rucio_cs3.transfer.traits import Traits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -99,6 +100,7 @@ class Uploads:
         self.tokens = tokens
         self.folders = folders
         self.proof = Proof(config, files, tokens, downloads)
+        self.traits = Traits(files)
         self._sessions = Sessions(folder_of(config.resume), config.gateway)
         self._doubtful: dict[Ref, Info | None] = {}  # names that a cut upload may yet overwrite, and what is there
 
@@ -274,8 +276,7 @@ class _Upload:
                     self._confirm(tally)
                 raise
         else:
-            # an empty PUT is an error on some servers, and TUS makes no file of it on others
-            self._of.files.touch(staging)
+            self._of.traits.make_empty(staging, self._opaque)
         self._confirm(tally)
 
     def _confirm(self, tally: verify.Tally) -> None:
@@ -290,14 +291,26 @@ class _Upload:
             of.compare(ref, written)
         elif self._wish.overwrite:
             of.files.replace(staging, ref, written)
+        elif of.traits.refuses_to_replace(staging, written):
+            self._claim(staging, written)
         else:
             of.files.move(staging, ref)
+
+    def _claim(self, staging: Ref, written: Info | None) -> None:
+        """Take the name if it is free, without a look."""
+        try:
+            self._of.files.rename(staging, self._wish.ref, written)
+        except AlreadyExists:
+            self._of.files.may_write(self._wish.ref, overwrite=False)  # which says by what it is taken
+            raise
 
     def _tidy(self, staging: Ref, tally: verify.Tally, error: BaseException) -> None:
         """Leave nothing of a failed attempt, unless the next one goes on with it."""
         if self._delivery.goes_on_after(error):
             return
         self._delivery.give_up()
+        if isinstance(error, (NotFound, NotStored)) and not self._source.size:
+            self._of.traits.missed()
         self._of.discard(staging, late=tally.size > 0 and not isinstance(error, ANSWERED))
         if staging == self._wish.ref and tally.size:
             self._of.doubt(staging)

@@ -118,10 +118,12 @@ def test_a_checksum_that_the_source_has_not_is_no_upload(storage, folder, source
         assert names(client, folder) == []
 
 
+@pytest.mark.parametrize("size", [0, 5, SIZE])
 @pytest.mark.parametrize("protocol", ["simple", "tus"])
-def test_the_time_of_modification_is_kept_where_the_storage_can(storage, folder, source, protocol):
+def test_the_time_of_modification_is_kept_where_the_storage_can(storage, folder, source, protocol, size):
     if protocol == "tus" and not storage.has_tus:
         pytest.skip("it offers simple uploads only")
+    source.write_bytes(source.read_bytes()[:size])
     os.utime(source, ns=(0, 1_600_000_000_012_345_678))
     with storage.client(upload_protocol=protocol) as client:
         client.upload(source, f"{folder}/f")
@@ -130,9 +132,30 @@ def test_the_time_of_modification_is_kept_where_the_storage_can(storage, folder,
     assert (mtime == pytest.approx(1_600_000_000.012345678, abs=1e-6)) == kept
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_name_that_is_taken_on_the_way_stays_with_who_took_it(storage, client, folder, source, monkeypatch, before):
+    """The first file of a client and the next ones, which may cost a look less."""
+    for number in range(before):
+        client.upload(source, f"{folder}/{number}")
+    begin = client.files.initiate_upload
+
+    def take(*args, **options):
+        with storage.client() as other:
+            other.upload(__file__, f"{folder}/f")
+        return begin(*args, **options)
+
+    monkeypatch.setattr(client.files, "initiate_upload", take)
+    with pytest.raises(errors.AlreadyExists):
+        client.upload(source, f"{folder}/f")
+    assert client.files.stat(f"{folder}/f").size == os.path.getsize(__file__)
+    assert names(client, folder) == sorted(["f", *map(str, range(before))])
+
+
 @pytest.mark.parametrize("verify", ["none", "server", "readback"])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_every_kind_of_verification(storage, folder, source, verify, overwrite):
+@pytest.mark.parametrize("size", [0, SIZE])
+def test_every_kind_of_verification(storage, folder, source, verify, overwrite, size):
+    source.write_bytes(source.read_bytes()[:size])
     with storage.client(verify=verify) as client:
         if overwrite:
             client.upload(__file__, f"{folder}/f")
