@@ -130,17 +130,19 @@ def test_after_the_end_nothing_is_written(file):
 
 
 def test_what_is_done_is_not_held_in_memory(file):
-    facts = {"source": {"name": "x" * 20_000}}
+    def facts(number):
+        return {"source": {"name": f"{number}".zfill(20_000)}}
+
     with Journal(str(file), JOB) as journal:
         tracemalloc.start()
         try:
             for number in range(500):
-                journal.add(str(number), facts)
+                journal.add(str(number), facts(number))
             held, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
         assert held < 1_000_000
-        assert journal.get("123") == facts
+        assert journal.get("123") == facts(123)
     with Journal(str(file), JOB) as journal:
-        assert journal.get("499") == facts
+        assert journal.get("499") == facts(499)
         assert journal.get("500") is None
