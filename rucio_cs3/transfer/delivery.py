@@ -69,6 +69,7 @@ class Delivery:
         self._slot = slot
         self._session: Session | None = None
         self._tus: Tus | None = None  # of a session that can be gone on with
+        self._open: Tus | None = None  # of any that has not ended: who sends by one request can end it by tus only
         self._offset = 0
         self._failed_at: int | None = None
         self._silent = False
@@ -100,8 +101,9 @@ class Delivery:
 
     def begin(self, staging: Ref, opaque: Mapping[str, str]) -> None:
         """Open a new session."""
-        endpoint = self._choose(self._files.initiate_upload(staging, self._source.size, opaque=opaque), staging)
-        self._use(Session(endpoint, staging, self._source.stamp))
+        offered = self._files.initiate_upload(staging, self._source.size, opaque=opaque)
+        self._use(Session(self._choose(offered, staging), staging, self._source.stamp))
+        self._open = self._tus or next((self._tus_at(each) for each in offered if each.protocol == "tus"), None)
         self.inherited = False
         self._offset, self._silent = 0, False
         self._remember()
@@ -127,7 +129,8 @@ class Delivery:
             self._offset = self._found(session)
         except SessionGone as gone:
             log.debug("%s", gone)
-            self._tus, self._offset = None, self._source.size
+            self._ended()
+            self._offset = self._source.size
             return self._is_there(session.staging)
         except Cs3Error as error:
             if not self._is_hopeless(error):
@@ -153,6 +156,7 @@ class Delivery:
         if self._session.endpoint.protocol == "simple":
             size = self._source.size
             self._servers.put(self._session.endpoint, self._counted(tally, 0, size), size, path=self._path)
+            self._ended()
             self._refuse_early(tally, size)
             return
         for _ in self._counted(tally, 0, self._offset):
@@ -164,7 +168,7 @@ class Delivery:
             self._refuse_early(tally, self._offset + count)
             self._offset = self.reached = self._offset + count
             if self._offset == self._source.size:
-                self._tus = None
+                self._ended()
             else:
                 self._remember()
 
@@ -174,24 +178,30 @@ class Delivery:
 
     def done(self) -> None:
         """Nothing is left to go on with."""
-        self._session = self._tus = None
+        self._session = None
+        self._ended()
         self._slot.forget()
+
+    def _ended(self) -> None:
+        self._tus = self._open = None
 
     def give_up(self) -> None:
         """Let the server and the next run forget it."""
-        tus = self._tus
+        session = self._open
         self.done()
-        if tus:
+        if session:
             try:
                 with deadline.apart():
-                    tus.give_up()
+                    session.give_up()
             except Cs3Error as error:
                 log.debug("the data server keeps what it has of an upload that was given up: %s", error)
 
     def _use(self, session: Session) -> None:
         self._session = session
-        tus = Tus(self._servers, session.endpoint, self._source.size, self._path)
-        self._tus = tus if session.endpoint.protocol == "tus" else None
+        self._tus = self._open = self._tus_at(session.endpoint) if session.endpoint.protocol == "tus" else None
+
+    def _tus_at(self, endpoint: Endpoint) -> Tus:
+        return Tus(self._servers, endpoint, self._source.size, self._path)
 
     @property
     def staging(self) -> Ref | None:

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.transfer.local import local_target
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 FORMAT = 1
+PIECE = 4096  # bytes; what is read to find the end of a line
 SYNC = 5.0  # seconds; only a machine that fails loses what was not synced, and it is little
 
 
 class Journal:
     """`job` is whatever names the job, in JSON's types. One process at a time has it open.
+
+    What is kept in memory is where each line begins: there may be millions.
 
     Raises:
         ConfigError: it is another job's, or no journal at all, or in use.
@@ -41,7 +44,7 @@ class Journal:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             with local_target(path):
-                self._done = self._begin()
+                self._lines = self._begin()
         except BaseException:
             os.close(self._file)
             raise
@@ -63,7 +66,13 @@ class Journal:
 
     def get(self, key: str) -> dict[str, Any] | None:
         """What was written of an item that is done."""
-        return self._done.get(key)
+        with self._lock:
+            at = self._lines.get(hash(key))
+            if at is None or self._file < 0:
+                return None
+            with local_target(self.path):
+                entry = _read(self._line_at(at)) or {}
+        return entry if entry.pop("item", None) == key else None
 
     def add(self, key: str, facts: dict[str, Any]) -> None:
         """Write that an item is done. After `close` nothing is written: a thread that was given up may come late."""
@@ -71,10 +80,19 @@ class Journal:
             if self._file < 0:
                 return
             with local_target(self.path):
-                self._write(_line({"item": key, **facts}))
-            self._done[key] = facts
+                self._lines[hash(key)] = self._write(_line({"item": key, **facts}))
 
-    def _write(self, line: bytes) -> None:
+    def _line_at(self, offset: int) -> bytes:
+        line = b""
+        while b"\n" not in line:
+            piece = os.pread(self._file, PIECE, offset + len(line))
+            if not piece:
+                break
+            line += piece
+        return line.partition(b"\n")[0]
+
+    def _write(self, line: bytes) -> int:
+        """Returns where the line begins."""
         size = os.fstat(self._file).st_size
         if os.write(self._file, line) < len(line):
             os.ftruncate(self._file, size)
@@ -82,8 +100,9 @@ class Journal:
         if time.monotonic() - self._synced > SYNC:
             os.fsync(self._file)
             self._synced = time.monotonic()
+        return size
 
-    def _begin(self) -> dict[str, dict[str, Any]]:
+    def _begin(self) -> dict[int, int]:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -92,22 +111,29 @@ class Journal:
             ) from None
         with open(self._file, "rb", closefd=False) as file:
             file.seek(0)
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        if not whole:
-            if not self._header.startswith(content):
-                raise self._foreign("no journal of ours")
-            os.ftruncate(self._file, 0)
-            self._write(self._header)
-            os.fsync(self._file)
-            return {}
-        head, *lines = [line + b"\n" for line in whole.split(b"\n")[:-1]]
-        if head != self._header:
+            head = file.readline()
+            if head == self._header:
+                return self._take_up(file)
+        if head.endswith(b"\n") or not self._header.startswith(head):
             ours = "rucio-cs3-journal" in (_read(head) or {})
             raise self._foreign("the journal of another job" if ours else "no journal of ours")
-        os.ftruncate(self._file, len(whole))
-        entries = filter(None, map(_read, lines))
-        return {entry.pop("item"): entry for entry in entries if isinstance(entry.get("item"), str)}
+        os.ftruncate(self._file, 0)
+        self._write(self._header)
+        os.fsync(self._file)
+        return {}
+
+    def _take_up(self, file: BinaryIO) -> dict[int, int]:
+        """Where each line begins; the last one goes if it is torn."""
+        lines, end = {}, len(self._header)
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            item = (_read(line) or {}).get("item")
+            if isinstance(item, str):
+                lines[hash(item)] = end
+            end += len(line)
+        os.ftruncate(self._file, end)
+        return lines
 
     def _foreign(self, what: str) -> ConfigError:
         return ConfigError(f"{self.path} is {what}", hint="give the job that it was begun with, or another file")

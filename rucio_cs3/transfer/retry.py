@@ -15,6 +15,7 @@ from rucio_cs3.errors import Cs3Error, TokenRejected
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
 
 T = TypeVar("T")
@@ -65,6 +66,7 @@ RULES: dict[type[Cs3Error], Rule] = {
 }
 DOWNLOAD = tuple(kind for kind, rule in RULES.items() if rule.download)
 UPLOAD = tuple(kind for kind, rule in RULES.items() if rule.upload)
+LOOKS = (errors.DeadlineExceeded, errors.Interrupted, errors.ServerError, errors.Unavailable)  # see `again`
 FIRST_PAUSE = 0.2  # seconds, doubled each time
 LONGEST_PAUSE = 30.0
 LONGEST_WISH = 300.0  # seconds that a server may ask us to wait
@@ -101,6 +103,11 @@ def retry(
             deadline.sleep(_pause(error, failures))
             attempt += 1
             failures += 1
+
+
+def again(look: Callable[[int], T], config: Config, tokens: Tokens) -> T:
+    """For calls that are cheap beside the bytes, and safe to repeat: what was sent is not thrown away for them."""
+    return retry(look, LOOKS, times=config.retries, tokens=tokens)
 
 
 def passes(error: BaseException, on: tuple[type[Cs3Error], ...]) -> bool:

@@ -6,22 +6,20 @@ place, and replace a folder by a file. So nothing is written under a name that m
 
 from __future__ import annotations
 
-import io
 import logging
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 from rucio_cs3 import deadline
 from rucio_cs3.checksums import normalise
 from rucio_cs3.credentials import jwt
-from rucio_cs3.cs3.files import FIRST_LOOK, LATER_LOOKS
 from rucio_cs3.errors import (
     AlreadyExists,
     ChecksumMismatch,
     Cs3Error,
-    DeadlineExceeded,
     Interrupted,
     InvalidRequest,
     Locked,
@@ -29,12 +27,10 @@ from rucio_cs3.errors import (
     NotStored,
     PermissionDenied,
     PreconditionFailed,
-    Processing,
     ServerError,
     SizeMismatch,
     StorageFull,
     TokenRejected,
-    TurnedDown,
     Unavailable,
     WrongContent,
 )
@@ -42,11 +38,13 @@ from rucio_cs3.model import Ref, Uploaded
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.delivery import Delivery
 from rucio_cs3.transfer.local import BLOCK
-from rucio_cs3.transfer.retry import UPLOAD, retry
+from rucio_cs3.transfer.proof import Proof, hashed
+from rucio_cs3.transfer.retry import UPLOAD, again, retry
 from rucio_cs3.transfer.sessions import Sessions, Slot, folder_of
+from rucio_cs3.transfer.traits import Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
@@ -60,7 +58,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 PART = re.compile(r"-chunking-\w+-\d+-\d+$")  # to servers such a name is a part of another file, which they overwrite
-LOOKS = (DeadlineExceeded, Interrupted, ServerError, Unavailable)  # what may pass when the storage is asked again
 DOUBTS = 1000  # names to be doubted; a server has committed what it can long before there are so many
 LATE_COMMIT = (0.0, 0.1, 0.3, 1.0)  # seconds; a server notices a cut upload a moment after us, and commits it then
 
@@ -79,18 +76,31 @@ ANSWERED = (
 )
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What the caller wants of one upload."""
+
+    ref: Ref
+    root: Ref | None
+    overwrite: bool
+    temporary: bool
+    checksums: Mapping[str, str]
+    progress: Callable[[int, int], None] | None
+
+
 class Uploads:
     """Uploads of one client."""
 
     def __init__(
         self, config: Config, files: Files, servers: DataServers, tokens: Tokens, folders: Folders, downloads: Downloads
     ) -> None:
-        self._config = config
-        self._files = files
-        self._servers = servers
-        self._tokens = tokens
-        self._folders = folders
-        self._downloads = downloads
+        self.config = config
+        self.files = files
+        self.servers = servers
+        self.tokens = tokens
+        self.folders = folders
+        self.proof = Proof(config, files, tokens, downloads)
+        self.traits = Traits(files)
         self._sessions = Sessions(folder_of(config.resume), config.gateway)
         self._doubtful: dict[Ref, Info | None] = {}  # names that a cut upload may yet overwrite, and what is there
 
@@ -114,66 +124,50 @@ class Uploads:
             IsDirectory: `target` is a folder.
             ChecksumMismatch: `source` is not what `checksums` say; nothing is kept.
         """
-        ref = Ref.of(target)
-        expected = verify.named(checksums or {})
-        self._look(ref, root, overwrite=overwrite)
-        known = expected
+        wish = _Wish(Ref.of(target), root, overwrite, temporary, verify.named(checksums or {}), progress)
+        self._look(wish)
+        known = wish.checksums
         if source.size <= BLOCK:  # then it is hashed before it goes, and the storage can be told what to expect
             source = source.in_memory()
-            known = _hashed(source, {"adler32", *expected})
-            verify.same_checksums(known, expected, source.name, "expected was", WrongContent)
-        opaque = _opaque(source, known)
-        slot = self._slot(source, ref, temporary=temporary)
-        delivery = Delivery(self._config, self._files, self._servers, source, ref, slot)
-
-        def attempt(number: int) -> Uploaded:
-            self._folders.ensure(ref.parent, root)
-            # Not a second time under the same name: the server may yet commit the first, cut one there.
-            direct = temporary and number == 0 and source.size > 0 and not PART.search(ref.name)
-            left = self._left(delivery)
-            staging = left or (ref if direct else ref.parent / f".rucio-cs3-{secrets.token_hex(6)}.part")
-            tally = verify.Tally({"adler32", *expected}, source.size, progress)
-            try:
-                if source.size and left is None:
-                    delivery.begin(staging, opaque)
-                self._send(source, staging, delivery, tally, expected)
-                written = self._check(source, staging, tally, inherited=left is not None and delivery.inherited)
-                if staging != ref:
-                    self._settle(staging, ref, written, overwrite=overwrite)
-            except BaseException as error:
-                self._folders.forget(ref.parent)
-                if not delivery.goes_on_after(error):
-                    delivery.give_up()
-                    self._discard(staging, late=tally.size > 0 and not isinstance(error, ANSWERED))
-                    if staging == ref and tally.size:
-                        self._doubt(ref)
-                raise
-            delivery.done()
-            if ref in self._doubtful:
-                self._doubtful[ref] = written
-            seen = (written.mtime, written.etag) if written else ()
-            return Uploaded(ref, tally.size, tally.checksums, *seen)
-
+            known = hashed(source, {"adler32", *known})
+            verify.same_checksums(known, wish.checksums, source.name, "expected was", WrongContent)
+        slot = self._slot(source, wish)
         try:
-            return retry(
-                attempt, UPLOAD, times=self._config.retries, tokens=self._tokens, reached=lambda: delivery.reached
-            )
-        except BaseException as error:
-            self._end(delivery, source, error)
-            raise
+            return _Upload(self, wish, source, slot, _opaque(source, known)).run()
         finally:
             slot.close()
 
-    def _end(self, delivery: Delivery, source: Source, error: BaseException) -> None:
-        """Say how to go on, or leave nothing behind."""
-        if delivery.resumable:
-            there = delivery.reached or "some"  # the server has not been asked where it stands
-            _tell(error, f"{there} of {source.size} bytes are there: upload it again, and it goes on")
+    def _look(self, wish: _Wish) -> None:
+        """Drivers that know no ids would make a root that is missing, such as one that is not mounted."""
+        ref, root = wish.ref, wish.root
+        there = self.again(lambda _: self.files.may_write(ref, overwrite=wish.overwrite))
+        if there or root is None or root.id:
             return
-        staging = delivery.staging
-        delivery.give_up()
-        if staging:
-            self._discard(staging, late=True)
+        try:
+            self.files.stat(root)
+        except NotFound as error:
+            raise Unavailable("the root folder is not there", path=str(root), status=error.status) from error
+
+    def _slot(self, source: Source, wish: _Wish) -> Slot:
+        """Where it is remembered how far this upload came; a small file is sent again sooner than looked up."""
+        if not source.by_name or source.size <= BLOCK or self.config.upload_protocol == "simple":
+            return Slot(None)
+        user = jwt.claims(self.tokens.get()).get("user")
+        return self._sessions.slot(repr(user), wish.ref, source.name, temporary=wish.temporary)
+
+    def again(self, look: Callable[[int], T]) -> T:
+        return again(look, self.config, self.tokens)
+
+    def doubt(self, ref: Ref) -> None:
+        """What was cut on its way to `ref` may yet be committed there."""
+        self._doubtful[ref] = None
+        if len(self._doubtful) > DOUBTS:
+            del self._doubtful[next(iter(self._doubtful))]
+
+    def written(self, ref: Ref, info: Info | None) -> None:
+        """`ref` is right now, whatever comes."""
+        if ref in self._doubtful:
+            self._doubtful[ref] = info
 
     def moved(self, old: Ref, new: Ref) -> None:
         """See that what was moved is what was verified, where a cut upload could yet be committed over it."""
@@ -181,131 +175,18 @@ class Uploads:
         if known is None:
             return
         try:
-            self._same(new, known)
+            self.compare(new, known)
         except Interrupted:
-            self._discard(new, late=False)
+            self.discard(new, late=False)
             raise
 
-    def _same(self, ref: Ref, known: Info | None) -> None:
+    def compare(self, ref: Ref, known: Info | None) -> None:
         """See that `ref` is what was verified."""
-        there = self._files.stat(ref)
+        there = self.files.stat(ref)
         if known and (there.size, there.mtime, there.etag) != (known.size, known.mtime, known.etag):
             raise Interrupted("an earlier upload, cut on its way, was committed over this one", path=str(ref))
 
-    def _look(self, ref: Ref, root: Ref | None, *, overwrite: bool) -> None:
-        """Drivers that know no ids would make a root that is missing, such as one that is not mounted."""
-        if self._again(lambda _: self._files.may_write(ref, overwrite=overwrite)) or root is None or root.id:
-            return
-        try:
-            self._files.stat(root)
-        except NotFound as error:
-            raise Unavailable("the root folder is not there", path=str(root), status=error.status) from error
-
-    def _settle(self, staging: Ref, final: Ref, written: Info | None, *, overwrite: bool) -> None:
-        """Give the file its name, if that is still free or may be taken."""
-
-        def settle(number: int) -> None:
-            if number and not self._files.exists(staging):  # nobody else knows this name: it went after all
-                self._same(final, written)
-            elif overwrite:
-                self._files.replace(staging, final, written)
-            else:
-                self._files.move(staging, final)
-
-        self._again(settle)
-
-    def _left(self, delivery: Delivery) -> Ref | None:
-        """The name under which an earlier attempt goes on. Nothing stays under one with which it does not."""
-        before = delivery.staging
-        left = delivery.resume()
-        if before and left is None:
-            self._discard(before, late=False)
-        return left
-
-    def _slot(self, source: Source, target: Ref, *, temporary: bool) -> Slot:
-        """Where it is remembered how far this upload came; a small file is sent again sooner than looked up."""
-        if not source.by_name or source.size <= BLOCK or self._config.upload_protocol == "simple":
-            return Slot(None)
-        user = jwt.claims(self._tokens.get()).get("user")
-        return self._sessions.slot(repr(user), target, source.name, temporary=temporary)
-
-    def _doubt(self, ref: Ref) -> None:
-        self._doubtful[ref] = None
-        if len(self._doubtful) > DOUBTS:
-            del self._doubtful[next(iter(self._doubtful))]
-
-    def _again(self, look: Callable[[int], T]) -> T:
-        """For calls that are cheap beside the bytes, and safe to repeat: what was sent is not thrown away for them."""
-        return retry(look, LOOKS, times=self._config.retries, tokens=self._tokens)
-
-    def _send(
-        self, source: Source, staging: Ref, delivery: Delivery, tally: verify.Tally, expected: Mapping[str, str]
-    ) -> None:
-        """Send the bytes, and see that they were those of the file."""
-        if source.size:
-            try:
-                delivery.send(tally)
-            except (ChecksumMismatch, ServerError):  # the storage compares with what it was told to expect
-                if tally.size == source.size:
-                    _as_expected(source, tally, expected)
-                raise
-        else:
-            # an empty PUT is an error on some servers, and TUS makes no file of it on others
-            self._files.touch(staging)
-        _as_expected(source, tally, expected)
-
-    def _check(self, source: Source, staging: Ref, tally: verify.Tally, *, inherited: bool) -> Info | None:
-        """See that the storage has what was sent. None when nobody is to look."""
-        if self._config.verify == "none":
-            return None
-        info = self._stored(staging, tally)
-        if self._config.verify == "readback" or (inherited and not info.checksums):
-            try:
-                self._downloads.to_file(staging, _Void(), checksums=tally.checksums)
-            except WrongContent as error:  # by the storage's own word; but what was sent was right
-                raise ChecksumMismatch(error.message, path=error.path) from error
-        elif info.checksums and not info.checksums.keys() & tally.checksums.keys():
-            # It tells one that we did not compute on the way.
-            ours = _hashed(source, verify.cheapest(info.checksums))
-            source.confirm()
-            verify.same_checksums(ours, info.checksums, str(staging), "the storage computed")
-        return info
-
-    def _stored(self, staging: Ref, tally: verify.Tally) -> Info:
-        """What the storage has, if that is what was sent, and if the storage's own checks are over.
-
-        Raises:
-            NotStored: it is not there, or TurnedDown by those checks.
-            Processing: they take too long.
-        """
-        patience = time.monotonic() + self._config.processing_timeout
-        pause, processed = FIRST_LOOK, False
-        while True:
-            try:
-                info = self._again(lambda _: self._files.stat(staging))
-                if not processed or not info.processing:
-                    verify.stored(tally, info, str(staging))
-            except (NotFound, SizeMismatch, ChecksumMismatch) as error:
-                if processed:
-                    raise TurnedDown(
-                        "the storage took the bytes, and its checks turned them down", path=str(staging)
-                    ) from error
-                if isinstance(error, NotFound):
-                    raise NotStored("the storage took the bytes, but has no such file", path=str(staging)) from error
-                raise
-            if not info.processing:
-                return info
-            processed = True
-            if time.monotonic() > patience:
-                raise Processing(
-                    "the storage is still processing it",
-                    path=str(staging),
-                    hint="raise processing_timeout, or ask the site's operator",
-                )
-            deadline.sleep(pause)
-            pause = min(2 * pause, LATER_LOOKS)
-
-    def _discard(self, staging: Ref, *, late: bool) -> None:
+    def discard(self, staging: Ref, *, late: bool) -> None:
         """Remove what a failed upload left. A second failure must not hide the first."""
         with deadline.apart():
             self._delete(staging, LATE_COMMIT if late else LATE_COMMIT[:1])
@@ -314,7 +195,7 @@ class Uploads:
         for pause in pauses:
             time.sleep(pause)
             try:
-                self._files.discard(staging)
+                self.files.discard(staging)
             except NotFound:
                 continue
             except Cs3Error as error:
@@ -322,18 +203,136 @@ class Uploads:
             return
 
 
+class _Upload:
+    """One file, through all attempts. Each has a name of its own, unless it goes on where the last one was cut."""
+
+    def __init__(self, of: Uploads, wish: _Wish, source: Source, slot: Slot, opaque: Mapping[str, str]) -> None:
+        self._of = of
+        self._wish = wish
+        self._source = source
+        self._opaque = opaque
+        self._delivery = Delivery(of.config, of.files, of.servers, source, wish.ref, slot)
+
+    def run(self) -> Uploaded:
+        of = self._of
+        try:
+            return retry(self._attempt, UPLOAD, times=of.config.retries, tokens=of.tokens, reached=self._reached)
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    def _reached(self) -> int:
+        return self._delivery.reached
+
+    def _attempt(self, number: int) -> Uploaded:
+        wish, of = self._wish, self._of
+        of.folders.ensure(wish.ref.parent, wish.root)
+        left = self._left()
+        staging = left or self._staging(number)
+        tally = verify.Tally({"adler32", *wish.checksums}, self._source.size, wish.progress)
+        try:
+            written = self._store(staging, tally, goes_on=left is not None)
+        except BaseException as error:
+            of.folders.forget(wish.ref.parent)
+            self._tidy(staging, tally, error)
+            raise
+        self._delivery.done()
+        of.written(wish.ref, written)
+        seen = (written.mtime, written.etag) if written else ()
+        return Uploaded(wish.ref, tally.size, tally.checksums, *seen)
+
+    def _left(self) -> Ref | None:
+        """The name under which an earlier attempt goes on. Nothing stays under one with which it does not."""
+        before = self._delivery.staging
+        left = self._delivery.resume()
+        if before and left is None:
+            self._of.discard(before, late=False)
+        return left
+
+    def _staging(self, number: int) -> Ref:
+        """A new name. A temporary one serves itself, but once: the server may yet commit the first, cut one there."""
+        ref = self._wish.ref
+        direct = self._wish.temporary and number == 0 and self._source.size > 0 and not PART.search(ref.name)
+        return ref if direct else ref.parent / f".rucio-cs3-{secrets.token_hex(6)}.part"
+
+    def _store(self, staging: Ref, tally: verify.Tally, *, goes_on: bool) -> Info | None:
+        """Send it, see that it is there, and give it its name."""
+        if self._source.size and not goes_on:
+            self._delivery.begin(staging, self._opaque)
+        self._send(staging, tally)
+        inherited = goes_on and self._delivery.inherited
+        written = self._of.proof.of(self._source, staging, tally, inherited=inherited)
+        if staging != self._wish.ref:
+            self._of.again(lambda number: self._settle(number, staging, written))
+        return written
+
+    def _send(self, staging: Ref, tally: verify.Tally) -> None:
+        """Send the bytes, and see that they were those of the file."""
+        if self._source.size:
+            try:
+                self._delivery.send(tally)
+            except (ChecksumMismatch, ServerError):  # the storage compares with what it was told to expect
+                if tally.size == self._source.size:
+                    self._confirm(tally)
+                raise
+        else:
+            self._of.traits.make_empty(staging, self._opaque)
+        self._confirm(tally)
+
+    def _confirm(self, tally: verify.Tally) -> None:
+        """Raises LocalSourceError for a source that changed on the way, WrongContent for one that is another file."""
+        self._source.confirm()
+        verify.same_checksums(tally.checksums, self._wish.checksums, self._source.name, "expected was", WrongContent)
+
+    def _settle(self, number: int, staging: Ref, written: Info | None) -> None:
+        """Give the file its name, if that is still free or may be taken."""
+        of, ref = self._of, self._wish.ref
+        if number and not of.files.exists(staging):  # nobody else knows this name: it went after all
+            of.compare(ref, written)
+        elif self._wish.overwrite:
+            of.files.replace(staging, ref, written)
+        elif of.traits.refuses_to_replace(staging, written):
+            self._claim(staging, written)
+        else:
+            of.files.move(staging, ref)
+
+    def _claim(self, staging: Ref, written: Info | None) -> None:
+        """Take the name if it is free, without a look."""
+        try:
+            self._of.files.rename(staging, self._wish.ref, written)
+        except AlreadyExists:
+            self._of.files.may_write(self._wish.ref, overwrite=False)  # which says by what it is taken
+            raise
+
+    def _tidy(self, staging: Ref, tally: verify.Tally, error: BaseException) -> None:
+        """Leave nothing of a failed attempt, unless the next one goes on with it."""
+        if self._delivery.goes_on_after(error):
+            return
+        self._delivery.give_up()
+        if isinstance(error, (NotFound, NotStored)) and not self._source.size:
+            self._of.traits.missed()
+        self._of.discard(staging, late=tally.size > 0 and not isinstance(error, ANSWERED))
+        if staging == self._wish.ref and tally.size:
+            self._of.doubt(staging)
+
+    def _end(self, error: BaseException) -> None:
+        """Say how to go on, or leave nothing behind."""
+        delivery = self._delivery
+        if delivery.resumable:
+            there = delivery.reached or "some"  # the server has not been asked where it stands
+            _tell(error, f"{there} of {self._source.size} bytes are there: upload it again, and it goes on")
+            return
+        staging = delivery.staging
+        delivery.give_up()
+        if staging:
+            self._of.discard(staging, late=True)
+
+
 def _tell(error: BaseException, hint: str) -> None:
     if isinstance(error, Cs3Error):
         error.hint = hint
     else:
         log.warning("stopped: %s", hint)
-
-
-def _hashed(source: Source, algorithms: Iterable[str]) -> dict[str, str]:
-    tally = verify.Tally(algorithms, source.size)
-    for block in source.blocks():
-        tally.add(block)
-    return tally.checksums
 
 
 def _opaque(source: Source, known: Mapping[str, str]) -> dict[str, str]:
@@ -345,16 +344,3 @@ def _opaque(source: Source, known: Mapping[str, str]) -> dict[str, str]:
         seconds, nanos = divmod(source.mtime_ns, 10**9)
         opaque["X-OC-Mtime"] = f"{seconds}.{nanos:09}"
     return opaque
-
-
-def _as_expected(source: Source, tally: verify.Tally, expected: Mapping[str, str]) -> None:
-    """Raises LocalSourceError for a source that changed on the way, WrongContent for one that is another file."""
-    source.confirm()
-    verify.same_checksums(tally.checksums, expected, source.name, "expected was", WrongContent)
-
-
-class _Void(io.BytesIO):
-    """Where a file goes that is read only to be compared."""
-
-    def write(self, data: Any) -> int:
-        return len(data)

@@ -79,6 +79,25 @@ def test_in_the_next_process(tus, folder, source, temporary):
         assert names(client, folder) == ["f"]
 
 
+def test_no_session_stays_of_one_request_that_failed(storage, wire, folder, source, monkeypatch):
+    """It is one of tus, too, and only so can it be ended. The data gateway of the first line does not let us."""
+    if not storage.has_tus:
+        pytest.skip("it offers simple uploads only")
+    opened = []
+    with storage.client(upload_protocol="simple", retries=1) as client:
+        begin = client.files.initiate_upload
+        monkeypatch.setattr(
+            client.files, "initiate_upload", lambda *a, **k: opened.append(begin(*a, **k)) or opened[-1]
+        )
+        with pytest.raises(errors.Interrupted):
+            client.upload(source, f"{folder}/f", progress=Cut(1, 2 * MIB))
+        assert names(client, folder) == []
+    sessions = [endpoint for offered in opened for endpoint in offered if endpoint.protocol == "tus"]
+    assert len(sessions) == 2
+    if storage.data_exposed or storage.facts.has_spaces:
+        assert [wire.request("HEAD", session, Tus_Resumable="1.0.0").status for session in sessions] == [404, 404]
+
+
 def test_over_a_file(tus, folder, source):
     with tus(retries=5) as client:
         client.upload(__file__, f"{folder}/f")
@@ -99,10 +118,12 @@ def test_a_checksum_that_the_source_has_not_is_no_upload(storage, folder, source
         assert names(client, folder) == []
 
 
+@pytest.mark.parametrize("size", [0, 5, SIZE])
 @pytest.mark.parametrize("protocol", ["simple", "tus"])
-def test_the_time_of_modification_is_kept_where_the_storage_can(storage, folder, source, protocol):
+def test_the_time_of_modification_is_kept_where_the_storage_can(storage, folder, source, protocol, size):
     if protocol == "tus" and not storage.has_tus:
         pytest.skip("it offers simple uploads only")
+    source.write_bytes(source.read_bytes()[:size])
     os.utime(source, ns=(0, 1_600_000_000_012_345_678))
     with storage.client(upload_protocol=protocol) as client:
         client.upload(source, f"{folder}/f")
@@ -111,9 +132,30 @@ def test_the_time_of_modification_is_kept_where_the_storage_can(storage, folder,
     assert (mtime == pytest.approx(1_600_000_000.012345678, abs=1e-6)) == kept
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_name_that_is_taken_on_the_way_stays_with_who_took_it(storage, client, folder, source, monkeypatch, before):
+    """The first file of a client and the next ones, which may cost a look less."""
+    for number in range(before):
+        client.upload(source, f"{folder}/{number}")
+    begin = client.files.initiate_upload
+
+    def take(*args, **options):
+        with storage.client() as other:
+            other.upload(__file__, f"{folder}/f")
+        return begin(*args, **options)
+
+    monkeypatch.setattr(client.files, "initiate_upload", take)
+    with pytest.raises(errors.AlreadyExists):
+        client.upload(source, f"{folder}/f")
+    assert client.files.stat(f"{folder}/f").size == os.path.getsize(__file__)
+    assert names(client, folder) == sorted(["f", *map(str, range(before))])
+
+
 @pytest.mark.parametrize("verify", ["none", "server", "readback"])
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_every_kind_of_verification(storage, folder, source, verify, overwrite):
+@pytest.mark.parametrize("size", [0, SIZE])
+def test_every_kind_of_verification(storage, folder, source, verify, overwrite, size):
+    source.write_bytes(source.read_bytes()[:size])
     with storage.client(verify=verify) as client:
         if overwrite:
             client.upload(__file__, f"{folder}/f")

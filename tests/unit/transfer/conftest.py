@@ -66,19 +66,25 @@ def no_pause(monkeypatch):
 
 
 @pytest.fixture
-def liar():
-    liar = Liar(CONTENT)
+def secured():
+    """What a data server needs for TLS, and the settings of who trusts it; for tests over TLS."""
+    return None, {}
+
+
+@pytest.fixture
+def liar(secured):
+    liar = Liar(CONTENT, tls=secured[0])
     yield liar
     liar.stop()
 
 
 @pytest.fixture
-def site(liar, no_pause):
+def site(liar, secured, no_pause):
     """With the settings of `site.again(…)` where it matters."""
     sites = []
 
     def make(**settings):
-        sites.append(Site(liar, **settings))
+        sites.append(Site(liar, **{**secured[1], **settings}))
         return sites[-1]
 
     made = make()

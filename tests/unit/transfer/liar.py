@@ -20,9 +20,11 @@ from rucio_cs3.transfer.http import DataServers
 from tests.unit.credentials.given import given
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 MIB = 1 << 20
+HANDSHAKE = 30  # seconds
 REASON = {200: "OK", 206: "Partial Content", 412: "Precondition Failed", 416: "Range Not Satisfiable"}
 
 
@@ -52,9 +54,12 @@ class Request:
 
 
 class Liar:
-    """Each request takes the next of `lies`, a function from the honest reply to another; then it is honest."""
+    """Each request takes the next of `lies`, a function from the honest reply to another; then it is honest.
 
-    def __init__(self, content: bytes, etag='"1"') -> None:
+    With `tls`, a context of the ssl module, it speaks HTTPS.
+    """
+
+    def __init__(self, content: bytes, etag='"1"', tls: ssl.SSLContext | None = None) -> None:
         self.content = content
         self.etag = etag
         self.always: Callable[[Reply], Reply] = lambda reply: reply
@@ -66,7 +71,8 @@ class Liar:
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/data"
+        self.tls = tls
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._listener.getsockname()[1]}/data"
         self._connections: set[socket.socket] = set()
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
@@ -98,6 +104,7 @@ class Liar:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
+            connection = self._secured(connection)
             with connection, connection.makefile("rb") as lines:
                 while request := _read(lines):
                     if not self._answer(connection, request):
@@ -107,6 +114,18 @@ class Liar:
         finally:
             with self._lock:
                 self._connections.discard(connection)
+
+    def _secured(self, plain: socket.socket) -> socket.socket:
+        """Wrapped it is another one, to be known in place of the first."""
+        if self.tls is None:
+            return plain
+        plain.settimeout(HANDSHAKE)
+        secured = self.tls.wrap_socket(plain, server_side=True)
+        secured.settimeout(None)
+        with self._lock:
+            self._connections.discard(plain)
+            self._connections.add(secured)
+        return secured
 
     def _answer(self, connection: socket.socket, request: Request) -> bool:
         with self._lock:
@@ -163,7 +182,7 @@ class Site:
         self.info = described(liar.content)
         self.stats = 0
         tokens = given("t")
-        config = Config("h:1", tls=False, **{"stall_timeout": 5.0, **settings})
+        config = Config("h:1", **{"tls": False, "stall_timeout": 5.0, **settings})
         self.servers = DataServers(config, tokens)
         self.downloads = Downloads(config, self, self.servers, tokens)
 

@@ -396,7 +396,7 @@ def test_another_file_of_the_same_size_is_not_taken_for_the_one_that_was_copied(
 
 
 def test_where_only_the_size_was_noted_the_content_is_compared(client, gateway, folder, journaled):
-    client.config = client._uploads._config = client.config.but(verify="none")
+    client.config = client._uploads.proof._config = client.config.but(verify="none")
     pairs = make(folder, ["a", "b"])
     journaled(pairs)
     (gateway.root / "up" / "a").write_bytes(b"xyz")

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -126,3 +127,22 @@ def test_after_the_end_nothing_is_written(file):
     journal.close()
     journal.add("late", {})
     assert [json.loads(line).keys() for line in file.read_text().splitlines()] == [{"rucio-cs3-journal", "job"}]
+
+
+def test_what_is_done_is_not_held_in_memory(file):
+    def facts(number):
+        return {"source": {"name": f"{number}".zfill(20_000)}}
+
+    with Journal(str(file), JOB) as journal:
+        tracemalloc.start()
+        try:
+            for number in range(500):
+                journal.add(str(number), facts(number))
+            held, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert held < 1_000_000
+        assert journal.get("123") == facts(123)
+    with Journal(str(file), JOB) as journal:
+        assert journal.get("499") == facts(499)
+        assert journal.get("500") is None

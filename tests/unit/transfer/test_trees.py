@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 
 import pytest
 
@@ -105,3 +106,56 @@ def test_a_servers_word_does_not_lead_elsewhere(name):
 
     [entry] = trees.remote(Lying(None), Ref("/top"))
     assert entry.error
+
+
+@pytest.fixture
+def wide(gateway):
+    """A folder of many, with a file in each: their names."""
+    names = [f"d{number:02}" for number in range(3 * trees.AT_ONCE)]
+    for name in names:
+        (gateway.root / "top" / name).mkdir(parents=True)
+        (gateway.root / "top" / name / "f").touch()
+    return names
+
+
+def everything(names):
+    return [below for name in names for below in (name, f"{name}/f")]
+
+
+def test_several_folders_are_asked_for_at_the_same_time(files, wide, monkeypatch):
+    together = threading.Barrier(trees.AT_ONCE)
+    listed = files.list
+
+    def meet(folder):
+        if folder.name != "top":
+            together.wait(60)
+        return listed(folder)
+
+    monkeypatch.setattr(files, "list", meet)
+    assert [entry.below for entry in trees.remote(files, Ref("/top"))] == everything(wide)
+
+
+@pytest.mark.parametrize(("held", "ahead"), [(trees.HELD, trees.AT_ONCE), (0, 0)])
+def test_it_does_not_run_far_ahead(files, gateway, wide, monkeypatch, held, ahead):
+    monkeypatch.setattr(trees, "HELD", held)
+    walk = trees.remote(files, Ref("/top"))
+    found = [next(walk).below for _ in range(2)]  # the first folder, and what is in it
+    listed = [call.path for call in gateway.calls if call.method == "ListContainer"]
+    assert listed[0] == "/top"
+    assert set(listed[1:]) <= {f"/top/{name}" for name in wide[: 1 + ahead]}
+    assert found + [entry.below for entry in walk] == everything(wide)
+
+
+def test_a_mistake_in_a_thread_is_raised_where_the_entry_is_wanted(files, wide, monkeypatch):
+    listed = files.list
+
+    def fail(folder):
+        if folder.name == "d01":
+            raise ZeroDivisionError
+        return listed(folder)
+
+    monkeypatch.setattr(files, "list", fail)
+    walk = trees.remote(files, Ref("/top"))
+    assert [next(walk).below for _ in range(3)] == ["d00", "d00/f", "d01"]
+    with pytest.raises(ZeroDivisionError):
+        next(walk)

@@ -12,8 +12,8 @@ from rucio_cs3 import errors
 from rucio_cs3.cs3 import wire
 from rucio_cs3.gateway import Fault
 from rucio_cs3.gateway.storage import Storage
+from rucio_cs3.transfer import proof, upload
 from rucio_cs3.transfer import retry as retrying
-from rucio_cs3.transfer import upload
 
 MIB = 1 << 20
 
@@ -22,7 +22,7 @@ MIB = 1 << 20
 def quick(monkeypatch):
     monkeypatch.setattr(retrying, "FIRST_PAUSE", 0.001)
     monkeypatch.setattr(upload, "LATE_COMMIT", (0.0, 0.05))
-    monkeypatch.setattr(upload, "FIRST_LOOK", 0.01)
+    monkeypatch.setattr(proof, "FIRST_LOOK", 0.01)
 
 
 @pytest.fixture
