@@ -18,8 +18,7 @@ from rucio_cs3.cli.screen import show_secret
 from rucio_cs3.cli.times import until
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import keeps_secrets
-from rucio_cs3.model import relative
-from rucio_cs3.rse import SAFE
+from rucio_cs3.model import SAFE, relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable

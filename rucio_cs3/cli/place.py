@@ -22,9 +22,8 @@ import click
 from rucio_cs3.cli import site as sites
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.loopback import is_loopback
-from rucio_cs3.model import Ref, relative
+from rucio_cs3.model import SAFE, Label, Ref, relative
 from rucio_cs3.root import Root
-from rucio_cs3.rse import SAFE
 from rucio_cs3.transfer.ends import Local, Remote
 
 if TYPE_CHECKING:
@@ -76,7 +75,10 @@ class Name:
 
 @dataclass(frozen=True)
 class Place:
-    """A name at a site: `path` below `base`. Folders are made up to `root`, which only an RSE has."""
+    """A name at a site: `path` below `base`. Folders are made up to `root`, which only an RSE has.
+
+    The `base` is labelled with `prefix`, so that errors tell names as they would be written.
+    """
 
     client: Cs3Client
     base: Ref
@@ -85,6 +87,9 @@ class Place:
     """how names there begin"""
     folder: bool = False
     root: Ref | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base", self.base.called(self.prefix))
 
     def __str__(self) -> str:
         return self.name()
@@ -95,8 +100,7 @@ class Place:
 
     def name(self, below: str = "") -> str:
         """As it would be written."""
-        path = _joined(self.path, below)
-        return self.prefix + (quote(path, safe=SAFE, errors="surrogatepass") if "://" in self.prefix else path)
+        return Label(self.prefix).name(_joined(self.path, below))
 
     def remote(self, below: str = "") -> Remote:
         return Remote(self.client, self.base, _joined(self.path, below), self.root, self.name(below))
@@ -153,7 +157,7 @@ class Places(contextlib.ExitStack):
             site = sites.of(rse, None)
             client = self._client(site)
             assert site.root, "an RSE has one"
-            self._roots[rse] = client, Root(client, site.root).resolve(), site
+            self._roots[rse] = client, Root(client, site.root).resolve().called(f"{rse}:"), site
         return self._roots[rse]
 
     def _of_door(self, name: Name) -> Place:

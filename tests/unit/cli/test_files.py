@@ -276,6 +276,32 @@ def test_nor_is_one_under_another_name(run, site, gateway, monkeypatch):
     assert tree(gateway.root / "new") == {"e": None}
 
 
+def test_errors_name_what_was_typed(run, site, folder, gateway):
+    (folder / "a").write_bytes(b"a")
+    (gateway.root / "f").write_bytes(b"a")
+    missing, below = f"{site}/no%20file%25", f"{site}/f/below"
+    for arguments, named in (
+        *((["stat", missing], missing), (["rm", missing], missing), (["cp", missing, "x"], missing)),
+        *((["cp", missing, "-"], missing), (["cp", "-r", missing, f"{site}/x"], missing)),
+        *((["mv", missing, f"{site}/x"], missing), (["mkdir", f"{missing}/x"], f"{missing}/x")),
+        *(
+            (["cp", "a", below], f"{site}/f"),
+            (["cp", "-", below], f"{site}/f"),
+            (["cp", "a", f"{below}/"], f"{site}/f"),
+        ),
+        *((["ls", f"{below}/x"], f"{site}/f"), (["mkdir", "-p", below], f"{site}/f"), (["rm", below], f"{site}/f")),
+        *(
+            (["cp", "a", f"{site}/f"], f"{site}/f"),
+            (["cp", f"{site}/f", "a/x"], "a"),
+            (["cp", "no", f"{site}/x"], "no"),
+        ),
+    ):
+        code, out, err = run(*arguments)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert err.startswith(f"Error: {named}"), err
+        assert ("a file stands where a folder is meant" in err) == (below in arguments[-1])
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -325,7 +351,7 @@ def test_ls(run, objects, site, gateway):
     assert set(found) == {"name", "kind", "size", "mtime", "etag", "id", "checksums"}
     code, out, err = run("ls", f"{site}/nowhere", f"{site}/sub/deep")
     assert (code, out) == (1, f"{site}/sub/deep:\nx\n")
-    assert err.startswith("Error: /nowhere: ")
+    assert err.startswith(f"Error: {site}/nowhere: ")
 
 
 def test_a_list_that_is_too_large_says_so(run, site, gateway):
