@@ -59,6 +59,7 @@ def _ask(ctx: click.Context, incomplete: str, found: list[CompletionItem]) -> No
     folder, begun = _split(incomplete)
     try:
         with deadline.within(PATIENCE), Places(ctx.params.get("rse"), ctx.params.get("door")) as places:
+            places.refuse_strangers([*(ctx.params.get("names") or ()), incomplete])
             place = places.at(folder)
             infos = (info for info in place.client.files.list(place.ref) if _name(place, info.name).startswith(begun))
             found += [

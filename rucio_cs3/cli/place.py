@@ -27,11 +27,14 @@ from rucio_cs3.root import Root
 from rucio_cs3.transfer.ends import Local, Remote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rucio_cs3.cli.site import Site
     from rucio_cs3.client import Cs3Client
     from rucio_cs3.config import Config
 
-SCHEMES = ("cs3s", "cs3", "davs")
+AT_GATEWAYS = ("cs3s", "cs3")
+SCHEMES = (*AT_GATEWAYS, "davs")
 LOCAL, STDIO, RSE = "local", "-", "rse"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)
 _RSE = re.compile(r"([A-Za-z0-9][\w.@-]*):(.*)", re.DOTALL | re.ASCII)
@@ -124,6 +127,25 @@ class Places(contextlib.ExitStack):
         self._clients: dict[Config, Cs3Client] = {}
         self._roots: dict[str, tuple[Cs3Client, Ref, Site]] = {}
 
+    def refuse_strangers(self, names: Iterable[str]) -> None:
+        """A login that does not say which gateway it is for is not shown to two. For before anything is asked.
+
+        Raises:
+            ConfigError: `names` lead to several gateways, one of which would get such a login.
+        """
+        found = [name for name in map(_parsed, names) if name]
+        hosts = {name.host for name in found if name.kind in AT_GATEWAYS}
+        login = sites.login_for_any()
+        if login is None or not hosts:
+            return
+        rses = {name.host if name.kind == RSE else self._rse for name in found if name.kind in {RSE, "davs"}}
+        hosts |= {self._of_rse(rse)[2].config.gateway for rse in rses if rse}
+        if len(hosts) > 1:
+            raise ConfigError(
+                f"nothing says which of {' and '.join(sorted(hosts))} the login in {login} is for",
+                hint="set RUCIO_CS3_GATEWAY to that one, and name the other as an RSE with a login of its own",
+            )
+
     def any(self, text: str) -> AnyPlace:
         """What `text` names. A name that makes no sense is a mistake in the use of the command."""
         try:
@@ -184,6 +206,12 @@ class Places(contextlib.ExitStack):
         if site.config not in self._clients:
             self._clients[site.config] = self.enter_context(site.client(**self._settings))
         return self._clients[site.config]
+
+
+def _parsed(text: str) -> Name | None:
+    with contextlib.suppress(InvalidName):  # which is told when it is opened
+        return Name.parse(text)
+    return None
 
 
 def _at_gateway(name: Name) -> Site:

@@ -23,6 +23,14 @@ def site(gateway):
 
 
 @pytest.fixture
+def other(tmp_path):
+    """Another gateway."""
+    (tmp_path / "other").mkdir()
+    with Gateway(tmp_path / "other") as other:
+        yield other
+
+
+@pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Where the user is."""
     (tmp_path / "here").mkdir()
@@ -450,11 +458,10 @@ def test_mv(run, site, gateway):
     assert "a folder does not replace" in run("mv", "--overwrite", f"{site}/sub", f"{site}/empty/x")[2]
 
 
-def test_mv_is_at_one_site(run, site, gateway, tmp_path):
-    (tmp_path / "other").mkdir()
+def test_mv_is_at_one_site(run, site, gateway, other, monkeypatch):
     (gateway.root / "a").write_bytes(b"a")
-    with Gateway(tmp_path / "other") as other:
-        code, _, err = run("mv", f"{site}/a", f"cs3://{other.address}/a")
+    monkeypatch.setenv("RUCIO_CS3_GATEWAY", gateway.address)
+    code, _, err = run("mv", f"{site}/a", f"cs3://{other.address}/a/")
     assert code == 1
     assert "copy it with cp and then remove it" in err
 
@@ -472,3 +479,71 @@ def test_a_wrong_password_is_one_line(run, site, monkeypatch):
     code, out, err = run("ls", site)
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "wrong-word" not in err
+
+
+# whose login
+
+
+@pytest.mark.parametrize("command", [["cp"], ["ls"], ["stat", "--json"], ["rm", "-r"], ["du"], ["mkdir"], ["mv"]])
+def test_a_login_for_no_gateway_in_particular_is_not_shown_to_two(run, site, gateway, other, command):
+    (gateway.root / "f").write_bytes(b"a")
+    code, out, err = run(*command, f"{site}/f", f"cs3://{other.address}/x")
+    assert code == 1
+    assert not [*gateway.calls, *other.calls]
+    both = " and ".join(sorted([gateway.address, other.address]))
+    assert f"nothing says which of {both} the login in RUCIO_CS3_PASSWORD is for; set RUCIO_CS3_GATEWAY to" in out + err
+    assert tree(gateway.root) == {"f": b"a"}
+
+
+def test_it_is_shown_to_one(run, site, gateway, other, monkeypatch):
+    (gateway.root / "f").write_bytes(b"a")
+    assert run("cp", f"{site}/f", f"{site}/g")[0] == 0
+    monkeypatch.setenv("RUCIO_CS3_GATEWAY", gateway.address)
+    code, out, err = run("ls", site, f"cs3://{other.address}")
+    assert (code, out) == (1, f"{site}/:\nf\ng\n")
+    assert err.count("Error: ") == 1
+    assert not list(other.calls)
+
+
+def test_where_the_login_is_for_another_gateway_that_is_said(run, site, gateway, other, monkeypatch):
+    monkeypatch.setenv("RUCIO_CS3_GATEWAY", other.address)
+    for command in (["ls", site], ["mkdir", f"{site}/d"], ["token", "show", "--gateway", gateway.address]):
+        code, _, err = run(*command)
+        assert (code, err.count("\n")) == (1, 1)
+        assert f"the login in the environment is for {other.address}, and goes only to the host it was made" in err
+        assert f"if that is {gateway.address}, set RUCIO_CS3_GATEWAY to it; " in err
+    assert not [*gateway.calls, *other.calls]
+    said = run("token", "explain", "--gateway", gateway.address)[1]
+    assert f"the login in the environment is for {other.address}" in said
+
+
+@pytest.fixture
+def rucio_cfg(tmp_path, monkeypatch, run):
+    """Writes section [cs3], and takes the login out of the environment."""
+    pytest.importorskip("rucio.common.config", reason="pip install rucio-cs3[rucio]")
+
+    def write(**settings):
+        for name in ("USERNAME", "PASSWORD"):
+            monkeypatch.delenv(f"RUCIO_CS3_{name}")
+        lines = [f"{name} = {value}\n" for name, value in settings.items()]
+        (tmp_path / "rucio.cfg").write_text("".join(["[cs3]\n", *lines]))
+        monkeypatch.setenv("RUCIO_CONFIG", str(tmp_path / "rucio.cfg"))
+
+    return write
+
+
+def test_the_section_of_rucio_cfg_counts_where_it_names_the_gateway(run, site, gateway, rucio_cfg):
+    (gateway.root / "f").write_bytes(b"a")
+    rucio_cfg(gateway=gateway.address, username="einstein", password="relativity")
+    assert run("ls", site) == (0, "f\n", "")
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [({}, "names no gateway"), ({"gateway": "other:1"}, "is for other:1")], ids=["none", "another"]
+)
+def test_and_else_it_is_said_why_it_does_not(run, site, gateway, rucio_cfg, named, said):
+    rucio_cfg(username="einstein", password="relativity", **named)
+    code, _, err = run("ls", site)
+    assert (code, list(gateway.calls)) == (1, [])
+    assert f"the login in section [cs3] of rucio.cfg {said}, and goes only" in err
+    assert f"if that is {gateway.address}, set gateway there to it; " in err

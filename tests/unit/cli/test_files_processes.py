@@ -90,6 +90,19 @@ def test_a_stream_that_is_full_or_closed_is_one_line(gateway, tmp_path, command)
     assert CLOSED_AND_FULL[command] in ran.stderr
 
 
+@pytest.mark.parametrize("command", ["cp {site}/f -", "cp {site}/d/small -", "ls {site}/d", "find --json {site}"])
+def test_who_has_read_enough_is_told_nothing(gateway, command):
+    (gateway.root / "f").write_bytes(b"a" * SIZE)
+    (gateway.root / "d").mkdir()
+    for number in range(300):
+        (gateway.root / "d" / f"{number:0200}").write_bytes(b"")
+    (gateway.root / "d" / "small").write_bytes(b"a")
+    words = command.format(site=f"cs3://{gateway.address}")
+    argv = ["bash", "-c", f"{shlex.join(COMMAND)} {words} | true; exit ${{PIPESTATUS[0]}}"]
+    ran = subprocess.run(argv, env=environment(LOGIN), capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (ran.returncode, ran.stderr) == (141, "")
+
+
 def test_rm_without_stdin(gateway, tmp_path):
     (gateway.root / "d").mkdir()
     argv = ["bash", "-c", f"{shlex.join(COMMAND)} rm -r cs3://{gateway.address}/d <&-"]
@@ -251,6 +264,7 @@ def test_bash_completes_names_at_a_site(gateway, path):
 
     assert completed("ls", f"{site}/fo") == [f"{site}/folder/", f"{site}/for%20you%25"]
     assert completed("cp", "a", f"{site}/oth") == [f"{site}/other/"]
+    assert completed("cp", "cs3://127.0.0.1:1/a", f"{site}/oth") == [""]  # a login is shown to one gateway only
     assert completed("ls", "cs3://127.0.0.1:1/a") == [""]  # nobody there: nothing, and soon
     assert "mkdir" in completed("mk")
 
