@@ -18,7 +18,7 @@ from rucio_cs3.cli.plan import Plan, refuse_local, refuse_twins
 from rucio_cs3.cli.report import Tally, on_places, told
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.config import VERIFY_MODES
-from rucio_cs3.errors import LocalFileError, NotAuthenticated, StorageFull, Unavailable
+from rucio_cs3.errors import Cs3Error, LocalFileError, NotAuthenticated, StorageFull, Unavailable
 from rucio_cs3.transfer import bulk, trees
 from rucio_cs3.transfer.crew import DONE, FAILED, NOT_BEGUN, SKIPPED, STOPPED
 from rucio_cs3.transfer.ends import Copied
@@ -118,6 +118,9 @@ def _follow(report: Report, run: Run, plan: Plan, *, quiet: bool, resumable: boo
         for result in stopped:
             if result.note != NOT_BEGUN:
                 take(result)
+        if plan.one:
+            _summarise(report, tally, began, left=0)
+            return _about_one(plan.one, stopped)
         left, known = plan.left()
         left += sum(result.note == NOT_BEGUN and result.item.kind != trees.FOLDER for result in stopped)
         _summarise(report, tally, began, left=left)
@@ -142,6 +145,14 @@ def _summarise(report: Report, tally: Tally, began: float, **more: int) -> None:
     if report.as_json:
         seconds = round(time.monotonic() - began, 3)
         report.say("", outcome="summary", **tally.counts, bytes=tally.bytes, seconds=seconds, **more)
+
+
+def _about_one(item: Copy, stopped: list[Result]) -> str:
+    """What has become of the only file, which nobody needs a journal for."""
+    if any(result.outcome == DONE for result in stopped):
+        return f"{item.target} is there, and whole"
+    hint = next((result.error.hint for result in stopped if isinstance(result.error, Cs3Error)), "")
+    return f"{item.target} is as it was before; {hint or 'run it again'}: {_again(resumable=True)}"
 
 
 def _again(*, resumable: bool) -> str:

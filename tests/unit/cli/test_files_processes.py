@@ -38,10 +38,10 @@ def contents(folder):
 
 
 @contextlib.contextmanager
-def running(*arguments):
+def running(*arguments, **settings):
     argv = [*COMMAND, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(argv, env=environment(LOGIN), **pipes) as process:
+    with subprocess.Popen(argv, env=environment({**LOGIN, **settings}), **pipes) as process:
         try:
             yield process
         finally:
@@ -152,6 +152,38 @@ def test_interrupted_it_leaves_nothing_half_and_says_how_to_go_on(gateway, sourc
     ran = run(*again, **LOGIN)
     assert ran.returncode == 0, ran.stderr
     assert contents(target) == contents(source)
+
+
+@pytest.mark.parametrize(
+    ("way", "method", "hint"),
+    [
+        ("up", "PUT", "run it again"),
+        ("up", "PATCH", r"(\d+|some) of 3000000 bytes are there: upload it again, and it goes on"),
+        ("down", "GET", "run it again"),
+    ],
+)
+def test_of_one_file_it_says_what_became_of_it(gateway, tmp_path, way, method, hint):
+    site, content = f"cs3://{gateway.address}", os.urandom(SIZE)
+    (tmp_path / "f").write_bytes(content)
+    (gateway.root / "f").write_bytes(content)
+    (tmp_path / "new").mkdir()
+    target = {"up": f"{site}/new/f", "down": str(tmp_path / "new" / "f")}[way]
+    job = ["cp", tmp_path / "f" if way == "up" else f"{site}/f", target]
+    settings = {"upload_protocol": "tus" if method == "PATCH" else "auto"}
+    gateway.faults.add(Fault(f"http:{method}", "stall", after=SIZE // 2, seconds=600))
+    with running(*job, **settings) as process:
+        until(lambda: seen(gateway, method))
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=SECONDS)
+    again = shlex.join(["rucio-cs3", *map(str, job)])
+    told = rf"Interrupted: {re.escape(target)} is as it was before; {hint}: {re.escape(again)}\n"
+    assert (process.returncode, bool(re.fullmatch(told, said))) == (130, True), said
+    assert not [*(gateway.root / "new").glob("*"), *(tmp_path / "new").glob("*")]
+    gateway.faults.clear()
+    ran = run(*job, **LOGIN, **settings)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    there = gateway.root if way == "up" else tmp_path
+    assert (there / "new" / "f").read_bytes() == content
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
