@@ -170,6 +170,7 @@ def _say(report: Report, result: Result, *, quiet: bool) -> None:
     }
     if result.outcome == FAILED and result.error:
         report.failed += 1
+        report.hint(result.error)
         report.say("", **keys, **told(result.error))
         report.aside(f"Error: {result.error}")
     elif result.outcome == SKIPPED:

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote, urlsplit
 import click
 
 from rucio_cs3.cli import site as sites
-from rucio_cs3.errors import ConfigError, InvalidName
+from rucio_cs3.errors import ConfigError, Cs3Error, InvalidName, NotFound
 from rucio_cs3.loopback import is_loopback
 from rucio_cs3.model import SAFE, Label, Ref, relative
 from rucio_cs3.root import Root
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 AT_GATEWAYS = ("cs3s", "cs3")
 SCHEMES = (*AT_GATEWAYS, "davs")
+NO_SPACE = "could not find space"  # so says the line of oCIS and OpenCloud of what is in none
 LOCAL, STDIO, RSE = "local", "-", "rse"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)
 _RSE = re.compile(r"([A-Za-z0-9][\w.@-]*):(.*)", re.DOTALL | re.ASCII)
@@ -145,6 +146,17 @@ class Places(contextlib.ExitStack):
                 f"nothing says which of {' and '.join(sorted(hosts))} the login in {login} is for",
                 hint="set RUCIO_CS3_GATEWAY to that one, and name the other as an RSE with a login of its own",
             )
+
+    def hint(self, error: Exception) -> None:
+        """Where storages have spaces and nothing above them, say where the user's own is."""
+        if not (isinstance(error, NotFound) and NO_SPACE in error.message) or error.hint:
+            return
+        with contextlib.suppress(Cs3Error):
+            name = Name.parse(error.path)
+            if name.kind in AT_GATEWAYS:
+                place = self._at_site(name)
+                home = Place(place.client, Ref("/"), relative(place.client.files.home()), place.prefix)
+                error.hint = f"this storage has spaces, and yours is {home}"
 
     def any(self, text: str) -> AnyPlace:
         """What `text` names. A name that makes no sense is a mistake in the use of the command."""

@@ -329,6 +329,10 @@ class Files:
         request = provider.UnsetArbitraryMetadataRequest(ref=wire.reference(ref), arbitrary_metadata_keys=list(keys))
         self._channel.call("UnsetArbitraryMetadata", request, path=str(ref))
 
+    def home(self) -> str:
+        """The path of the user's own place."""
+        return str(self._channel.call("GetHome", provider.GetHomeRequest()).path)
+
     def quota(self, target: Target) -> Quota:
         ref = Ref.of(target)
         reply = self._channel.call("GetQuota", gateway.GetQuotaRequest(ref=wire.reference(ref)), path=str(ref))

@@ -235,3 +235,7 @@ def test_quota(files, folder):
     quota = files.quota(folder)
     assert quota.used >= 0
     assert quota.total >= 0
+
+
+def test_home(files, storage):
+    assert files.home() == storage.home

@@ -547,3 +547,22 @@ def test_and_else_it_is_said_why_it_does_not(run, site, gateway, rucio_cfg, name
     assert (code, list(gateway.calls)) == (1, [])
     assert f"the login in section [cs3] of rucio.cfg {said}, and goes only" in err
     assert f"if that is {gateway.address}, set gateway there to it; " in err
+
+
+# spaces
+
+
+def test_of_what_is_in_no_space_it_is_said_where_the_users_own_is(run, tmp_path, folder):
+    (folder / "a").write_bytes(b"a")
+    (tmp_path / "spaces").mkdir()
+    with Gateway(tmp_path / "spaces", "opencloud") as gateway:
+        site = f"cs3://{gateway.address}"
+        [home] = {re.search(r"; this storage has spaces, and yours is (\S+)\n", run("ls", site)[2])[1]}
+        assert run("cp", "a", f"{home}/a")[0] == 0
+        for command in (
+            *(["cp", "a", f"{site}/x"], ["cp", "-", f"{site}/x"], ["cp", f"{site}/x", "-"], ["mkdir", f"{site}/x"]),
+            *(["stat", f"{site}/users"], ["rm", f"{site}/x"], ["du", site], ["mv", f"{home}/a", f"{site}/x"]),
+        ):
+            code, _, err = run(*command)
+            assert (code, err.count("\n"), err.endswith(f"yours is {home}\n")) == (1, 1, True), err
+        assert "spaces" not in run("ls", f"{home}/missing")[2]
