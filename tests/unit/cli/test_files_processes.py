@@ -226,16 +226,19 @@ class Terminal:
                 self.shown += block
 
     @contextlib.contextmanager
-    def running(self, *arguments):
-        argv = [*COMMAND, *map(str, arguments)]
+    def running(self, *arguments, program=COMMAND, **variables):
+        argv = [*program, *map(str, arguments)]
         ends = {"stdin": self.end, "stdout": self.end, "stderr": self.end}
-        environ = {**environment(LOGIN), "TERM": "xterm", "COLUMNS": "120"}
+        environ = {**environment(LOGIN), "TERM": "xterm", "COLUMNS": "120", **variables}
         with subprocess.Popen(argv, env=environ, start_new_session=True, **ends) as process:
             os.close(self.end)
             reader = threading.Thread(target=self.read)
             reader.start()
-            yield process
-            process.wait(SECONDS)
+            try:
+                yield process
+                process.wait(SECONDS)
+            finally:
+                process.kill()
             reader.join(SECONDS)
         os.close(self.controller)
 
@@ -283,6 +286,7 @@ def test_bash_completes_names_at_a_site(gateway, path):
     def completed(*words):
         code = """
             eval "$(rucio-cs3 completion bash)"
+            compopt() { :; }  # which is for a shell with a user
             COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
             _rucio_cs3_completion rucio-cs3
             [[ $COMP_WORDBREAKS == *:* ]] && echo BREAKS
@@ -299,6 +303,34 @@ def test_bash_completes_names_at_a_site(gateway, path):
     assert completed("cp", "cs3://127.0.0.1:1/a", f"{site}/oth") == [""]  # a login is shown to one gateway only
     assert completed("ls", "cs3://127.0.0.1:1/a") == [""]  # nobody there: nothing, and soon
     assert "mkdir" in completed("mk")
+
+
+SHELLS = {
+    "bash": (["--norc", "-i"], 'eval "$(rucio-cs3 completion bash)"'),
+    "zsh": (["-f", "-i"], 'autoload -Uz compinit && compinit -u -D; eval "$(rucio-cs3 completion zsh)"'),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_after_a_folder_one_goes_on(gateway, path, shell):
+    """By keys, in a shell that has a terminal: after a blank the second word would not be completed, nor listed."""
+    program = shutil.which(shell) or pytest.skip(f"{shell} is not installed")
+    (gateway.root / "folder" / "inner").mkdir(parents=True)
+    (gateway.root / "folder" / "inner" / "found").write_bytes(b"")
+    options, setup = SHELLS[shell]
+    terminal = Terminal()
+    with terminal.running(program=[program, *options], PATH=path, PS1="ready> ") as process:
+        until(lambda: b"ready> " in terminal.shown)
+        os.write(terminal.controller, f"{setup}; echo set''up\n".encode())
+        until(lambda: b"setup" in terminal.shown)
+        os.write(terminal.controller, f"rucio-cs3 ls cs3://{gateway.address}/fo\t".encode())
+        until(lambda: b"lder/" in terminal.shown)
+        os.write(terminal.controller, b"in\t")
+        until(lambda: b"ner/" in terminal.shown)
+        os.write(terminal.controller, b"\n")
+        until(lambda: b"found" in terminal.shown)
+        os.write(terminal.controller, b"exit\n")
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(("shell", "word"), [("zsh", "#compdef rucio-cs3"), ("fish", "function _rucio_cs3_completion")])
