@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import sys
 import time
@@ -25,6 +26,8 @@ from rucio_cs3.transfer.ends import Copied
 from rucio_cs3.transfer.journal import Journal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rucio_cs3.cli.place import AnyPlace, Places
     from rucio_cs3.cli.report import Report
     from rucio_cs3.transfer.bulk import Copy
@@ -80,6 +83,8 @@ def cp(
             _say_planned(report, item)
         return
     with contextlib.ExitStack() as stack:
+        if not report.as_json:
+            stack.enter_context(_heard(report))
         journal = stack.enter_context(_journal(journal_file, tops, target)) if journal_file else None
         progress = stack.enter_context(bar(wanted=not report.as_json))
         run = stack.enter_context(
@@ -93,6 +98,22 @@ def cp(
             )
         )
         _follow(report, run, plan, quiet=progress is not None, resumable=bool(journal_file))
+
+
+@contextlib.contextmanager
+def _heard(report: Report) -> Iterator[None]:
+    """Let people hear what transfers have to tell, such as that one goes on where it was cut."""
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: report.aside(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("rucio_cs3.transfer")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _journal(file: str, sources: list[Any], target: Any) -> Journal:

@@ -58,6 +58,8 @@ class Name:
         url, rse = _URL.fullmatch(text), _RSE.fullmatch(text)
         if url:
             return cls._of_url(*url.groups())
+        if rse and rse[1] in SCHEMES:
+            raise InvalidName(f"{text} is no address", hint=f"write {rse[1]}://host:port/path, with two slashes")
         if rse:
             return cls(RSE, rse[1], relative(rse[2]), not rse[2] or rse[2].endswith("/"))
         if not text:

@@ -164,6 +164,19 @@ def test_failures_are_told_and_the_rest_is_done(objects, site, gateway, folder):
     assert set(done) == {"source", "target", "kind", "outcome", "seconds", "size", "checksums"}
 
 
+def test_one_failure_among_many_is_in_the_last_line(run, site, gateway, folder):
+    (folder / "src").mkdir()
+    for number in range(50):
+        (folder / "src" / f"f{number}").write_bytes(b"a")
+    gateway.faults.add(Fault("grpc:InitiateFileUpload", "status", path="/up/.rucio*", status="LOCKED", times=1))
+    code, _, err = run("cp", "-r", "src", f"{site}/up")
+    assert (code, err.count("Error: ")) == (1, 1)
+    assert err.splitlines()[-1].startswith("49 done, 1 failed: 49B in ")
+    code, _, err = run("rm", *[f"{site}/up/f{number}" for number in range(50)])
+    assert (code, err.count("Error: ")) == (1, 1)
+    assert err.splitlines()[-1] == "49 deleted, 1 failed"
+
+
 def test_a_source_that_cannot_be_listed_does_not_stop_the_next(run, site, gateway, folder):
     for name in ("a", "b"):
         (gateway.root / name).mkdir()
@@ -323,6 +336,7 @@ def test_errors_name_what_was_typed(run, site, folder, gateway):
         ["cp", "{site}/a/f", "{site}/b/f", "d/"],
         ["cp", "-r", "a/f", "b/f/", "{site}/d"],
         ["ls", "a"],
+        ["ls", "cs3:/127.0.0.1:1/a"],
         ["mv", "{site}/a"],
         ["find", "--size", "big", "{site}/"],
         ["find", "--newer", "then", "{site}/"],
@@ -418,6 +432,10 @@ def test_checksum(run, site, gateway, folder):
     assert code == 1
     assert "--read" in err
     assert run("checksum", "--read", f"{site}/a")[1] == f"adler32 {CHECKSUM}  {site}/a\n"
+    for options in ([], ["--read"]):
+        code, _, err = run("checksum", *options, f"{site}/sub")
+        assert (code, err.startswith(f"Error: {site}/sub: it is a ")) == (1, True)
+        assert err.endswith("; for all files below it, give -r\n")
     code, out, _ = run("checksum", "--read", "--algorithm", "md5", "-r", f"{site}/sub")
     assert (code, len(out.splitlines())) == (0, 2)
     (folder / "a").write_bytes(b"a")
@@ -526,7 +544,7 @@ def rucio_cfg(tmp_path, monkeypatch, run):
         for name in ("USERNAME", "PASSWORD"):
             monkeypatch.delenv(f"RUCIO_CS3_{name}")
         lines = [f"{name} = {value}\n" for name, value in settings.items()]
-        (tmp_path / "rucio.cfg").write_text("".join(["[cs3]\n", *lines]))
+        (tmp_path / "rucio.cfg").write_text("".join(["[client]\n[cs3]\n", *lines]))
         monkeypatch.setenv("RUCIO_CONFIG", str(tmp_path / "rucio.cfg"))
 
     return write

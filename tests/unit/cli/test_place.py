@@ -48,7 +48,17 @@ def test_names(text, expected):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "s3://b/k", "https://h/x", "CS3S://h:1/x", "cs3s://h:1/%ff", "cs3s://h:1/a%00b"),
+        *(
+            "",
+            "cs3:/h:1/x",
+            "cs3s:h:1/x",
+            "davs:/h/x",
+            "s3://b/k",
+            "https://h/x",
+            "CS3S://h:1/x",
+            "cs3s://h:1/%ff",
+            "cs3s://h:1/a%00b",
+        ),
         *("cs3s://h:1/../x", "RSE:../x", "cs3s://h:1/%2e%2e/x", "cs3s://user:word@h:1/x"),
     ],
 )
