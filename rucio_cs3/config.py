@@ -26,7 +26,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 log = logging.getLogger(__name__)
 ENV_PREFIX = "RUCIO_CS3_"
@@ -238,6 +238,20 @@ def beside(weaker: Mapping[str, Any], stronger: Mapping[str, Any]) -> dict[str, 
     elsewhere = theirs is not None and stronger.get("gateway", theirs) != theirs
     usable = not elsewhere and not has_login(stronger)
     return {key: value for key, value in weaker.items() if usable or key not in CREDENTIALS}
+
+
+def login_elsewhere(layers: Iterable[Layer], gateway: str) -> str:
+    """What keeps a login that is set from being used for this gateway; empty where none is."""
+    for layer in layers:
+        theirs = layer.settings.get("gateway")
+        if has_login(layer.settings) and theirs != gateway:
+            whose = f"is for {theirs}" if theirs else "names no gateway"
+            setting = ENV_NAMES["gateway"] if layer.origin == ENVIRONMENT else "gateway there"
+            return (
+                f"the login in {layer.origin} {whose}, and goes only to the host it was made for:"
+                f" if that is {gateway}, set {setting} to it"
+            )
+    return ""
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

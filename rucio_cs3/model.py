@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Union
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple, Union
+from urllib.parse import quote
 
 from rucio_cs3.errors import InvalidName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+SAFE = "/!$&'()*+,;=:@~"  # may stand in the path of a URL as they are
 LONGEST_NAME = 255  # bytes; every driver seen fails beyond, each in its own way
 
 
@@ -39,14 +41,30 @@ class ResourceId:
         return bool(self.space_id) and self.opaque_id == self.space_id
 
 
+class Label(NamedTuple):
+    """What people write before the names of what is in a folder: `RSE:`, a URL, or another path."""
+
+    text: str
+    top: str = ""
+    """the folder's path, as in its Ref"""
+
+    def name(self, below: str) -> str:
+        return self.text + (quote(below, safe=SAFE, errors="surrogatepass") if "://" in self.text else below)
+
+    def name_of(self, path: str) -> str | None:
+        """None for what is not in the folder."""
+        top, path = self.top.strip("/"), path.strip("/")
+        inside = f"{path}/".startswith(f"{top}/".lstrip("/"))
+        return self.name(path[len(top) :].lstrip("/")) if inside else None
+
+
 @dataclass(frozen=True)
 class Ref:
     """Where a resource is: an absolute path, a resource id, or an id and a path below it."""
 
     path: str = ""
     id: ResourceId | None = None
-    label: str = field(default="", compare=False, repr=False)
-    """what people know the id as"""
+    label: Label | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.id is None and not self.path.startswith("/"):
@@ -90,10 +108,15 @@ class Ref:
         """True when nothing lies above it that this reference could name."""
         return self.path in {"", "/"}
 
+    def called(self, text: str) -> Ref:
+        """The same folder, in which names begin with `text` when people are told of them."""
+        return replace(self, label=Label(text, self.path))
+
     def __str__(self) -> str:
-        if self.id is None:
-            return self.path
-        return f"{self.label or self.id}/{self.path}".rstrip("/")
+        known = self.label and self.label.name_of(self.path)
+        if known is not None:
+            return known.rstrip("/") or "/"
+        return self.path if self.id is None else f"{self.id}/{self.path}".rstrip("/")
 
 
 def relative(path: str) -> str:

@@ -210,7 +210,12 @@ def rse_of(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Rse:
     """A protocol entry of an RSE, with what rucio.cfg, rse-accounts.cfg and the environment say of it here."""
     name = settings["rse"]
     special = [_layer(f"cs3:{name}"), Layer(RSE_ACCOUNTS, _rse_account(settings["id"]))]
-    return Rse.of(name, entry, special, [Layer(ENVIRONMENT, from_environment(os.environ)), _layer("cs3")])
+    return Rse.of(name, entry, special, [Layer(ENVIRONMENT, from_environment(os.environ)), general_layer()])
+
+
+def general_layer() -> Layer:
+    """What rucio.cfg says of all sites."""
+    return _layer("cs3")
 
 
 def rucio_login() -> RucioLogin:
@@ -220,6 +225,8 @@ def rucio_login() -> RucioLogin:
     try:
         client = AccountClient(timeout=RUCIO_SECONDS)
         account = client.account or client.whoami()["account"]
+    except exception.ConfigNotFound as error:  # which names all places where Rucio has looked
+        raise errors.NoLogin("nobody is logged in to Rucio here: there is no rucio.cfg") from error
     except (exception.RucioException, OSError) as error:  # requests' own are among the latter
         raise errors.NoLogin(f"nobody is logged in to Rucio here: {_one_line(error)}") from error
 

@@ -24,7 +24,7 @@ from rucio_cs3.errors import (
     Unsupported,
 )
 from rucio_cs3.flight import Flight
-from rucio_cs3.model import Ref
+from rucio_cs3.model import Label, Ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class Root:
 
     def _resolve(self) -> Ref:
         """The id, which says more when something is wrong; the path where a driver cannot look up ids."""
-        ref = Ref(id=self._look(self.place).id, label=str(self.place).rstrip("/"))
+        ref = Ref(id=self._look(self.place).id, label=Label(f"{self.place}/".replace("//", "/")))
         try:
             usable = self.client.files.stat(ref).is_directory
         except (NotFound, InvalidRequest, Unsupported, PermissionDenied, TokenRejected):

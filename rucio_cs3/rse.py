@@ -14,13 +14,12 @@ from urllib.parse import quote, unquote
 from rucio_cs3.config import FOR_ISSUER, LOCAL, SECRETS, Config, Found, Layer
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.loopback import is_loopback
-from rucio_cs3.model import Ref, ResourceId, relative
+from rucio_cs3.model import SAFE, Ref, ResourceId, relative
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 PLACE = ("webdav_root", "cs3_root", "space")
-SAFE = "/!$&'()*+,;=:@~"  # may stand in the path of a URL as they are
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,10 @@ def rm(places: Places, report: Report, names: tuple[str, ...], recursive: bool, 
     def show(result: Result) -> None:
         report.say(f"deleted {result.item}", name=str(result.item), outcome=result.outcome)
 
-    report.take(Run(items, work, jobs=jobs), str, show)
+    run = Run(items, work, jobs=jobs)
+    report.take(run, str, show)
+    if run.totals.failed and len(items) > 1:
+        report.aside(f"{run.totals.done} deleted, {run.totals.failed} failed")
 
 
 @click.command()

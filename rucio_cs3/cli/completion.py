@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 PATIENCE = 2.0  # seconds; nobody waits longer for a key
 MOST = 200  # names
 VARIABLE = "_RUCIO_CS3_COMPLETE"
+# What has to be otherwise than click has it: no blank after a folder, in which one wants to go on. fish puts none.
+INSTEAD = {
+    "bash": (
+        "    return 0\n",
+        "    if [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == */ ]]; then compopt -o nospace; fi\n    return 0\n",
+    ),
+    "zsh": (
+        "compadd -U -V unsorted -a completions\n",
+        "compadd -U -V unsorted -S '' -- ${(M)completions:#*/}\n        compadd -U -V unsorted -- ${completions:#*/}\n",
+    ),
+    "fish": ("", ""),
+}
 # bash takes a colon for the end of a word
 AFTER = {"bash": "COMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n"}
 
@@ -37,7 +49,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     complete = get_completion_class(shell)
     assert complete, "click knows them all"
     script = complete(ctx.find_root().command, {}, "rucio-cs3", VARIABLE).source()
-    click.echo(script + AFTER.get(shell, ""), nl=False)
+    click.echo(script.replace(*INSTEAD[shell]) + AFTER.get(shell, ""), nl=False)
 
 
 def remote_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -59,6 +71,7 @@ def _ask(ctx: click.Context, incomplete: str, found: list[CompletionItem]) -> No
     folder, begun = _split(incomplete)
     try:
         with deadline.within(PATIENCE), Places(ctx.params.get("rse"), ctx.params.get("door")) as places:
+            places.refuse_strangers([*(ctx.params.get("names") or ()), incomplete])
             place = places.at(folder)
             infos = (info for info in place.client.files.list(place.ref) if _name(place, info.name).startswith(begun))
             found += [

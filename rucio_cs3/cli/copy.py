@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import sys
 import time
@@ -18,13 +19,15 @@ from rucio_cs3.cli.plan import Plan, refuse_local, refuse_twins
 from rucio_cs3.cli.report import Tally, on_places, told
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.config import VERIFY_MODES
-from rucio_cs3.errors import LocalFileError, NotAuthenticated, StorageFull, Unavailable
+from rucio_cs3.errors import Cs3Error, LocalFileError, NotAuthenticated, StorageFull, Unavailable
 from rucio_cs3.transfer import bulk, trees
 from rucio_cs3.transfer.crew import DONE, FAILED, NOT_BEGUN, SKIPPED, STOPPED
 from rucio_cs3.transfer.ends import Copied
 from rucio_cs3.transfer.journal import Journal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rucio_cs3.cli.place import AnyPlace, Places
     from rucio_cs3.cli.report import Report
     from rucio_cs3.transfer.bulk import Copy
@@ -80,6 +83,8 @@ def cp(
             _say_planned(report, item)
         return
     with contextlib.ExitStack() as stack:
+        if not report.as_json:
+            stack.enter_context(_heard(report))
         journal = stack.enter_context(_journal(journal_file, tops, target)) if journal_file else None
         progress = stack.enter_context(bar(wanted=not report.as_json))
         run = stack.enter_context(
@@ -93,6 +98,22 @@ def cp(
             )
         )
         _follow(report, run, plan, quiet=progress is not None, resumable=bool(journal_file))
+
+
+@contextlib.contextmanager
+def _heard(report: Report) -> Iterator[None]:
+    """Let people hear what transfers have to tell, such as that one goes on where it was cut."""
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: report.aside(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("rucio_cs3.transfer")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _journal(file: str, sources: list[Any], target: Any) -> Journal:
@@ -118,6 +139,9 @@ def _follow(report: Report, run: Run, plan: Plan, *, quiet: bool, resumable: boo
         for result in stopped:
             if result.note != NOT_BEGUN:
                 take(result)
+        if plan.one:
+            _summarise(report, tally, began, left=0)
+            return _about_one(plan.one, stopped)
         left, known = plan.left()
         left += sum(result.note == NOT_BEGUN and result.item.kind != trees.FOLDER for result in stopped)
         _summarise(report, tally, began, left=left)
@@ -144,6 +168,14 @@ def _summarise(report: Report, tally: Tally, began: float, **more: int) -> None:
         report.say("", outcome="summary", **tally.counts, bytes=tally.bytes, seconds=seconds, **more)
 
 
+def _about_one(item: Copy, stopped: list[Result]) -> str:
+    """What has become of the only file, which nobody needs a journal for."""
+    if any(result.outcome == DONE for result in stopped):
+        return f"{item.target} is there, and whole"
+    hint = next((result.error.hint for result in stopped if isinstance(result.error, Cs3Error)), "")
+    return f"{item.target} is as it was before; {hint or 'run it again'}: {_again(resumable=True)}"
+
+
 def _again(*, resumable: bool) -> str:
     return shlex.join(["rucio-cs3", *sys.argv[1:], *([] if resumable else ["--journal", "FILE"])])
 
@@ -159,6 +191,7 @@ def _say(report: Report, result: Result, *, quiet: bool) -> None:
     }
     if result.outcome == FAILED and result.error:
         report.failed += 1
+        report.hint(result.error)
         report.say("", **keys, **told(result.error))
         report.aside(f"Error: {result.error}")
     elif result.outcome == SKIPPED:

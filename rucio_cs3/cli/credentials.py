@@ -18,8 +18,7 @@ from rucio_cs3.cli.screen import show_secret
 from rucio_cs3.cli.times import until
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import keeps_secrets
-from rucio_cs3.model import relative
-from rucio_cs3.rse import SAFE
+from rucio_cs3.model import SAFE, relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 
 HEADER = "X-Access-Token"  # every Reva takes its tokens there; as Bearer only where it was told to
 PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what no shell and no parser takes for anything else
+
+
+GIVE_IT = "give it with --webdav-url, such as https://cernbox.example.org/remote.php/webdav"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Grant:
         if self.url is None:
             raise ConfigError(
                 f"{self.site} does not tell the address of {self.path or 'its files'} for WebDAV",
-                hint="give it with --webdav-url",
+                hint=GIVE_IT,
             )
         if not keeps_secrets(self.url):
             raise ConfigError(f"{self.url} would have the token sent in the clear", hint="give an https:// address")
@@ -162,7 +164,10 @@ def credentials(names: tuple[str, ...], gateway: str | None, form: str, webdav_u
     grant = Grant(site.name, site.config.gateway, place, url, found.username, expires, ca, token=token)
     if form not in {"json", "mc-style-config", "env"} and not PLAIN.fullmatch(grant.token):
         raise ConfigError(f"the token holds characters that --format {form} cannot", hint="use --format json")
-    show_secret(FORMATS[form](grant))
+    told = FORMATS[form](grant)
+    if url is None:
+        click.echo(f"No WebDAV address is known, so none is in it: {GIVE_IT}", err=True)
+    show_secret(told)
 
 
 def _rse_and_path(names: tuple[str, ...], gateway: str | None) -> tuple[str | None, str]:

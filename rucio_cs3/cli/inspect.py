@@ -10,7 +10,7 @@ from rucio_cs3.checksums import ALGORITHMS
 from rucio_cs3.cli.listing import NAMES, described, walk
 from rucio_cs3.cli.report import on_places
 from rucio_cs3.cli.times import clock
-from rucio_cs3.errors import Cs3Error, WrongContent
+from rucio_cs3.errors import Cs3Error, IsDirectory, WrongContent
 from rucio_cs3.transfer import bulk, trees
 from rucio_cs3.transfer.crew import JOBS, Run
 from rucio_cs3.transfer.ends import Local
@@ -70,7 +70,11 @@ def checksum(
         raise click.UsageError("--against compares one file with one")
 
     def work(remote: Remote, _: Callable[[int, int], None]) -> dict[str, str]:
-        found = bulk.checksum_of(remote, algorithm, read=read)
+        try:
+            found = bulk.checksum_of(remote, algorithm, read=read)
+        except IsDirectory as error:
+            error.hint = "for all files below it, give -r"
+            raise
         if against:
             ours = Local(against).checksums(found)
             if ours != found:

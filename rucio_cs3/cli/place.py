@@ -20,19 +20,22 @@ from urllib.parse import quote, unquote, urlsplit
 import click
 
 from rucio_cs3.cli import site as sites
-from rucio_cs3.errors import ConfigError, InvalidName
+from rucio_cs3.errors import ConfigError, Cs3Error, InvalidName, NotFound
 from rucio_cs3.loopback import is_loopback
-from rucio_cs3.model import Ref, relative
+from rucio_cs3.model import SAFE, Label, Ref, relative
 from rucio_cs3.root import Root
-from rucio_cs3.rse import SAFE
 from rucio_cs3.transfer.ends import Local, Remote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rucio_cs3.cli.site import Site
     from rucio_cs3.client import Cs3Client
     from rucio_cs3.config import Config
 
-SCHEMES = ("cs3s", "cs3", "davs")
+AT_GATEWAYS = ("cs3s", "cs3")
+SCHEMES = (*AT_GATEWAYS, "davs")
+NO_SPACE = "could not find space"  # so says the line of oCIS and OpenCloud of what is in none
 LOCAL, STDIO, RSE = "local", "-", "rse"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)
 _RSE = re.compile(r"([A-Za-z0-9][\w.@-]*):(.*)", re.DOTALL | re.ASCII)
@@ -55,6 +58,8 @@ class Name:
         url, rse = _URL.fullmatch(text), _RSE.fullmatch(text)
         if url:
             return cls._of_url(*url.groups())
+        if rse and rse[1] in SCHEMES:
+            raise InvalidName(f"{text} is no address", hint=f"write {rse[1]}://host:port/path, with two slashes")
         if rse:
             return cls(RSE, rse[1], relative(rse[2]), not rse[2] or rse[2].endswith("/"))
         if not text:
@@ -76,7 +81,10 @@ class Name:
 
 @dataclass(frozen=True)
 class Place:
-    """A name at a site: `path` below `base`. Folders are made up to `root`, which only an RSE has."""
+    """A name at a site: `path` below `base`. Folders are made up to `root`, which only an RSE has.
+
+    The `base` is labelled with `prefix`, so that errors tell names as they would be written.
+    """
 
     client: Cs3Client
     base: Ref
@@ -85,6 +93,9 @@ class Place:
     """how names there begin"""
     folder: bool = False
     root: Ref | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base", self.base.called(self.prefix))
 
     def __str__(self) -> str:
         return self.name()
@@ -95,8 +106,7 @@ class Place:
 
     def name(self, below: str = "") -> str:
         """As it would be written."""
-        path = _joined(self.path, below)
-        return self.prefix + (quote(path, safe=SAFE, errors="surrogatepass") if "://" in self.prefix else path)
+        return Label(self.prefix).name(_joined(self.path, below))
 
     def remote(self, below: str = "") -> Remote:
         return Remote(self.client, self.base, _joined(self.path, below), self.root, self.name(below))
@@ -119,6 +129,36 @@ class Places(contextlib.ExitStack):
         self._settings = {"verify": verify}
         self._clients: dict[Config, Cs3Client] = {}
         self._roots: dict[str, tuple[Cs3Client, Ref, Site]] = {}
+
+    def refuse_strangers(self, names: Iterable[str]) -> None:
+        """A login that does not say which gateway it is for is not shown to two. For before anything is asked.
+
+        Raises:
+            ConfigError: `names` lead to several gateways, one of which would get such a login.
+        """
+        found = [name for name in map(_parsed, names) if name]
+        hosts = {name.host for name in found if name.kind in AT_GATEWAYS}
+        login = sites.login_for_any()
+        if login is None or not hosts:
+            return
+        rses = {name.host if name.kind == RSE else self._rse for name in found if name.kind in {RSE, "davs"}}
+        hosts |= {self._of_rse(rse)[2].config.gateway for rse in rses if rse}
+        if len(hosts) > 1:
+            raise ConfigError(
+                f"nothing says which of {' and '.join(sorted(hosts))} the login in {login} is for",
+                hint="set RUCIO_CS3_GATEWAY to that one, and name the other as an RSE with a login of its own",
+            )
+
+    def hint(self, error: Exception) -> None:
+        """Where storages have spaces and nothing above them, say where the user's own is."""
+        if not (isinstance(error, NotFound) and NO_SPACE in error.message) or error.hint:
+            return
+        with contextlib.suppress(Cs3Error):
+            name = Name.parse(error.path)
+            if name.kind in AT_GATEWAYS:
+                place = self._at_site(name)
+                home = Place(place.client, Ref("/"), relative(place.client.files.home()), place.prefix)
+                error.hint = f"this storage has spaces, and yours is {home}"
 
     def any(self, text: str) -> AnyPlace:
         """What `text` names. A name that makes no sense is a mistake in the use of the command."""
@@ -153,7 +193,7 @@ class Places(contextlib.ExitStack):
             site = sites.of(rse, None)
             client = self._client(site)
             assert site.root, "an RSE has one"
-            self._roots[rse] = client, Root(client, site.root).resolve(), site
+            self._roots[rse] = client, Root(client, site.root).resolve().called(f"{rse}:"), site
         return self._roots[rse]
 
     def _of_door(self, name: Name) -> Place:
@@ -180,6 +220,12 @@ class Places(contextlib.ExitStack):
         if site.config not in self._clients:
             self._clients[site.config] = self.enter_context(site.client(**self._settings))
         return self._clients[site.config]
+
+
+def _parsed(text: str) -> Name | None:
+    with contextlib.suppress(InvalidName):  # which is told when it is opened
+        return Name.parse(text)
+    return None
 
 
 def _at_gateway(name: Name) -> Site:

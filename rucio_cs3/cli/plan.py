@@ -39,6 +39,8 @@ class Plan(Iterator[Copy]):
         self._follow = follow
         self._journal = journal and Local(journal).place
         self._complete = False
+        self.one: Copy | None = None
+        """what is all there is to do, where one file was named"""
         self._items = self._find(sources, target)
 
     def __next__(self) -> Copy:
@@ -60,7 +62,9 @@ class Plan(Iterator[Copy]):
             except Cs3Error as error:
                 yield Copy(_end(source), _end(target), error=error)
                 continue
-            yield Copy(_end(source), _end(top.target), top.kind, top.size)
+            found = Copy(_end(source), _end(top.target), top.kind, top.size)
+            self.one = found if len(sources) == 1 and top.kind == trees.FILE else None
+            yield found
             if top.kind == trees.FOLDER:
                 for entry in self._walk(source):
                     here, there = _end(source, entry.below), _end(top.target, entry.below)

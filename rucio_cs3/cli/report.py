@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import json
 import os
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.crew import Result, Run, Totals
 
 INTERRUPTED = 130
+UNREAD = 141  # as a shell has it: whoever reads the output has enough, and nobody is told
 SHOWN = 10  # names of what remains
 LOOK = 1.0  # seconds for finding out what that is
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -36,6 +36,8 @@ class Report:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.failed = 0
+        self.hint: Callable[[Exception], None] = lambda _: None
+        """adds what only the command can know to an error"""
 
     def say(self, text: str, **keys: Any) -> None:
         """One thing: `text` for people, `keys` for programs."""
@@ -46,6 +48,7 @@ class Report:
 
     def failure(self, name: str, error: Exception, **keys: Any) -> None:
         self.failed += 1
+        self.hint(error)
         if self.as_json:
             self.say("", name=name, outcome=FAILED, **told(error), **keys)
         else:
@@ -129,34 +132,45 @@ def on_places(command: Command) -> Command:
     @functools.wraps(command)
     def wrapper(as_json: bool, rse: str | None, door: str | None, **options: Any) -> None:
         report = Report(as_json=as_json)
-        with _terminated_is_interrupted():
-            try:
-                with Places(rse, door, options.pop("verify", None)) as places:
-                    command(places, report, **options)
-            except Cs3Error as error:
-                report.failure(error.path, error)
-            except OSError as error:
-                if error.errno == errno.EPIPE:  # whoever reads it has enough
-                    raise
-                _output_failed(report, error)
-            except KeyboardInterrupt as interrupt:
-                report.aside(str(interrupt) or "Interrupted.")
-                sys.exit(INTERRUPTED)
         try:
+            with (
+                _terminated_is_interrupted(),
+                Places(rse, door, options.pop("verify", None)) as places,
+                _telling(report),
+            ):
+                report.hint = places.hint
+                places.refuse_strangers(options["names"])
+                command(places, report, **options)
+        except KeyboardInterrupt as interrupt:
+            report.aside(str(interrupt) or "Interrupted.")
+            sys.exit(INTERRUPTED)
+        with _telling(report):
             if sys.stdout:
                 sys.stdout.flush()
-        except OSError as error:
-            _output_failed(report, error)
         sys.exit(1 if report.failed else 0)
 
     return wrapper  # type: ignore[return-value]
 
 
-def _output_failed(report: Report, error: OSError) -> None:
-    """Said once, on stderr, and not again by Python when it ends with what it could not write."""
-    if not report.failed:
-        click.echo(f"Error: {LocalTargetError.of(error, error.filename or 'the output')}", err=True)
-    report.failed += 1
+@contextlib.contextmanager
+def _telling(report: Report) -> Iterator[None]:
+    """Failures of the output are said once, on stderr, and not again by Python when it ends with what is unwritten."""
+    try:
+        yield
+    except (Cs3Error, OSError) as error:
+        if isinstance(error.__cause__ if isinstance(error, LocalTargetError) else error, BrokenPipeError):
+            _drop_output()
+            sys.exit(UNREAD)
+        if isinstance(error, Cs3Error):
+            report.failure(error.path, error)
+            return
+        if not report.failed:
+            click.echo(f"Error: {LocalTargetError.of(error, error.filename or 'the output')}", err=True)
+        report.failed += 1
+        _drop_output()
+
+
+def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

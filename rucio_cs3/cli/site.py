@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 import click
 
 from rucio_cs3.client import Cs3Client
-from rucio_cs3.config import Config, Found, Layer, surroundings
+from rucio_cs3.config import LOGINS, Config, Found, Layer, has_login, login_elsewhere, surroundings
 from rucio_cs3.credentials.caller import caller
 from rucio_cs3.credentials.sources import Sources
 from rucio_cs3.credentials.store import kept_in
@@ -42,7 +42,13 @@ class Site:
     door: str | None = None
 
     def client(self, **settings: Any) -> Cs3Client:
-        return Cs3Client(self.config, caller=self.caller, **settings)
+        client = Cs3Client(self.config, caller=self.caller, **settings)
+        client.tokens.remedy = self.remedy
+        return client
+
+    def remedy(self) -> str:
+        """What is to be done where no login is found, if one is set that is not for this site."""
+        return login_elsewhere([*surroundings(), *_rucio_layers()], self.config.gateway)
 
     @contextlib.contextmanager
     def sources(self) -> Iterator[Sources]:
@@ -90,14 +96,33 @@ def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
     found.add(*surroundings())
     if not found.settings.get("gateway"):
         raise ConfigError("no site is named", hint="name an RSE, give --gateway host:port, or set RUCIO_CS3_GATEWAY")
+    if not has_login(found.settings):
+        found.add(*(each for each in _rucio_layers() if each.settings.get("gateway") == found.settings["gateway"]))
     config = Config.of(found.settings, "configuration")
     return Site(config.gateway, config, caller(None, _rucio_login), found.origins)
+
+
+def _rucio_layers() -> list[Layer]:
+    """Of rucio.cfg, what is for all sites."""
+    try:
+        from rucio_cs3.protocol import general_layer  # noqa: PLC0415 - Rucio may be missing
+    except ImportError:
+        return []
+    return [general_layer()]
 
 
 def is_plaintext(gateway: str) -> bool:
     """Whether the configuration says so of this very gateway."""
     given = Found(*surroundings()).settings
     return given.get("gateway") == gateway and given.get("tls") is False
+
+
+def login_for_any() -> str | None:
+    """Where a login stands that would go to each gateway that is named, if there is one."""
+    found = Found(*surroundings())
+    if "gateway" in found.settings or not has_login(found.settings):
+        return None
+    return next(found.origins[name] for name in found.settings if name in LOGINS)
 
 
 def caches() -> set[Path]:

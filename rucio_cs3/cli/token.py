@@ -122,6 +122,7 @@ def _explain_to_human(site: Site, tried: Sequence[Tried], found: Who | None) -> 
         screen.print(_sentence(site, found))
     else:
         screen.print(f"[red]Nobody[/red] at {escape(_place(site))}: no source let you in")
+        screen.print(escape(site.remedy()))
     settings = Table("setting", "value", "where it stands")
     for setting in _in_force(site):
         value = "[dim]not shown[/dim]" if setting["secret"] else escape(str(setting["value"]))

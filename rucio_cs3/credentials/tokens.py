@@ -67,6 +67,8 @@ class Tokens:
         """how many tokens were obtained so far"""
         self.tried: list[Tried] = []
         """what became of each source at the last login"""
+        self.remedy: Callable[[], str] = lambda: ""
+        """what else is to be said where there is no login"""
 
     def __repr__(self) -> str:
         return f"<Tokens for {self._gateway}>"
@@ -156,7 +158,7 @@ class Tokens:
             raise type(failure)(f"no login for {self._gateway} works: {reasons}", hint=EXPLAIN)
         raise NoLogin(
             f"no credentials are set for {self._gateway}, and none are found: {reasons}",
-            hint=f"set username and password, or another login; {EXPLAIN}",
+            hint=f"{self.remedy() or 'set username and password, or another login'}; {EXPLAIN}",
         )
 
     def _from(self, source: Source) -> tuple[Kept, bool]:

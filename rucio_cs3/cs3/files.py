@@ -24,6 +24,7 @@ from rucio_cs3.errors import (
     PermissionDenied,
     PreconditionFailed,
     Processing,
+    ServerError,
 )
 from rucio_cs3.model import Quota, Ref
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ROOT_STAYS = "refusing to delete what may be the root of a storage"  # the second line would lose the whole space
+A_FILE = "a file stands where a folder is meant"
 FIRST_LOOK, LATER_LOOKS = 0.1, 2.0  # seconds between looks at what is being processed: doubled up to the last
 WAY_BACK = (0.0, 0.2, 1.0, 3.0)  # seconds between attempts to undo
 
@@ -60,11 +62,32 @@ class Files:
 
         Raises:
             NotFound: also, on some servers, when the token is bad or the storage is down: see rucio_cs3.root.
+            NotDirectory: what should be a folder above it is a file. Other servers say NotFound to that.
         """
         ref = Ref.of(target)
+        try:
+            return self._stat(ref, metadata)
+        except ServerError as error:
+            self._refuse_below_a_file(ref.ancestors(), error)
+            raise
+
+    def _stat(self, ref: Ref, metadata: Iterable[str] = ()) -> Info:
         keys = [*metadata, "*"] if metadata else []  # without the star the second line leaves the checksums out
         request = provider.StatRequest(ref=wire.reference(ref), arbitrary_metadata_keys=keys)
         return wire.info(self._channel.call("Stat", request, path=str(ref)).info)
+
+    def _refuse_below_a_file(self, places: Iterable[Ref], error: ServerError) -> None:
+        """Below a file some servers only say that they failed, so we look what is above, the lowest first."""
+        for place in places if error.status == "INTERNAL" else ():
+            try:
+                info = self._stat(place)
+            except (NotFound, ServerError):  # it is below the file, too
+                continue
+            except Cs3Error:
+                return
+            if info.is_file:
+                raise NotDirectory(A_FILE, path=str(place)) from error
+            return
 
     def exists(self, target: Target) -> bool:
         """False for every NotFound, also one that hides a lost permission: rucio_cs3.root knows when to believe it."""
@@ -105,7 +128,7 @@ class Files:
             if not exist_ok:
                 raise
             if not self.stat(ref).is_directory:
-                raise NotDirectory("a file stands where a folder is meant", path=str(ref)) from None
+                raise NotDirectory(A_FILE, path=str(ref)) from None
         except NotFound:
             if not parents or ref.is_root:
                 raise
@@ -121,6 +144,9 @@ class Files:
         except (PermissionDenied, InvalidRequest) as error:  # what nobody may make can be there, as the top of a space
             if self._is_folder(ref):
                 raise AlreadyExists("it is there already", path=str(ref), status=error.status) from error
+            raise
+        except ServerError as error:
+            self._refuse_below_a_file((ref, *ref.ancestors()), error)
             raise
 
     def _is_folder(self, ref: Ref) -> bool:
@@ -302,6 +328,10 @@ class Files:
         ref = Ref.of(target)
         request = provider.UnsetArbitraryMetadataRequest(ref=wire.reference(ref), arbitrary_metadata_keys=list(keys))
         self._channel.call("UnsetArbitraryMetadata", request, path=str(ref))
+
+    def home(self) -> str:
+        """The path of the user's own place."""
+        return str(self._channel.call("GetHome", provider.GetHomeRequest()).path)
 
     def quota(self, target: Target) -> Quota:
         ref = Ref.of(target)

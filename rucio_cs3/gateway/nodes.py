@@ -112,6 +112,8 @@ class Nodes(Storage):
     def make_folder(self, place: Place) -> None:
         if place.is_root:
             raise Refused("INVALID_ARGUMENT", "create container:error: bad request: Invalid path: .")
+        if not place.local.parent.exists():  # also below a file, where the disk has another error
+            raise Refused(self._behaviour.make_without_parent, "path not found when creating container")
         with self._trees.changing(place.key):
             super().make_folder(place)
 

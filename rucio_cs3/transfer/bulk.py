@@ -13,7 +13,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rucio_cs3.errors import AlreadyExists, InvalidName, InvalidRequest, LocalSourceMissing, NotFound, Unsupported
+from rucio_cs3.errors import (
+    AlreadyExists,
+    InvalidName,
+    InvalidRequest,
+    IsDirectory,
+    LocalSourceMissing,
+    NotFound,
+    Unsupported,
+)
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import ends, verify
 from rucio_cs3.transfer.crew import JOBS, Run, Skip
@@ -169,6 +177,7 @@ def checksum_of(end: Remote, algorithm: str | None = None, *, read: bool = False
     """Of one file.
 
     Raises:
+        IsDirectory: it is a folder.
         Unsupported: the storage does not tell it.
     """
     wanted = verify.named({algorithm: ""} if algorithm else {})
@@ -176,6 +185,8 @@ def checksum_of(end: Remote, algorithm: str | None = None, *, read: bool = False
         return end.checksums(wanted or ["adler32"])
     told = end.client.files.stat(end.ref)
     found = {name: value for name, value in told.checksums.items() if not wanted or name in wanted}
+    if not found and told.is_directory:
+        raise IsDirectory("it is a folder, not a file", path=str(end))
     if not found:
         raise Unsupported(
             f"the storage tells no {algorithm or 'checksum'} of it",

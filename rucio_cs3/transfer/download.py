@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from rucio_cs3.transfer.http import DataServers
     from rucio_cs3.transfer.part import NoPart
 
+log = logging.getLogger(__name__)
 PROTOCOLS = ("simple", "spaces")  # two names of one plain GET
 STEP = 8 << 20  # bytes; a transfer that gets so much further between its failures is not given up
 
@@ -161,6 +163,7 @@ class _Download:
         found = self._part.take(info, verifiable=bool(info.checksums or self._wanted))
         content = Content(self._ref, info, self._of, self._of.servers, found)
         if found:
+            log.info("going on with the download of %s at byte %d", self._ref, found.reached)
             self._landing.take_up(found.reached)
         return content
 

@@ -89,9 +89,39 @@ def test_mkdir_without_parents(files, folder, storage):
 
 def test_mkdir_over_a_file(files, folder):
     files.touch(f"{folder}/f")
-    with pytest.raises((errors.NotDirectory, errors.ServerError)):
+    with pytest.raises(errors.NotDirectory):
         files.mkdir(f"{folder}/f", exist_ok=True)
     assert files.stat(f"{folder}/f").is_file
+
+
+@pytest.mark.parametrize("below", ["f/x", "f/x/y"])
+def test_below_a_file_it_is_said_which_one_stands_in_the_way(client, files, folder, storage, below):
+    files.touch(f"{folder}/f")
+    path = f"{folder}/{below}"
+    for ask in (
+        lambda: files.stat(path),
+        lambda: files.mkdir(path),
+        lambda: files.mkdir(path, parents=True),
+        lambda: client.upload(io.BytesIO(b"a"), path),
+    ):
+        with pytest.raises((errors.NotDirectory, errors.NotFound)) as caught:
+            ask()
+        if isinstance(caught.value, errors.NotFound):  # which is true as well
+            assert storage.facts.has_spaces
+        else:
+            assert caught.value.path == f"{folder}/f"
+    assert isinstance(caught.value, errors.NotDirectory)
+    assert files.stat(f"{folder}/f").is_file
+
+
+def test_a_missing_name_costs_one_call(files, folder, storage):
+    if not storage.gateway:
+        pytest.skip("its calls are not counted")
+    files.stat(folder)
+    storage.gateway.calls.clear()
+    with pytest.raises(errors.NotFound):
+        files.stat(f"{folder}/missing")
+    assert [call.method for call in storage.gateway.calls] == ["Stat"]
 
 
 def test_list_in_pages(files, folder):
@@ -207,7 +237,5 @@ def test_quota(files, folder):
     assert quota.total >= 0
 
 
-def test_a_path_below_a_file(files, folder):
-    files.touch(f"{folder}/f")
-    with pytest.raises((errors.NotFound, errors.ServerError)):
-        files.stat(f"{folder}/f/below")
+def test_home(files, storage):
+    assert files.home() == storage.home

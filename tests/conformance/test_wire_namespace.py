@@ -30,6 +30,7 @@ CASES = [
     ("CreateContainer", {"ref": "d"}, "ALREADY_EXISTS", "OK", "ALREADY_EXISTS"),
     ("CreateContainer", {"ref": "f"}, "ALREADY_EXISTS", "INTERNAL", "ALREADY_EXISTS"),
     ("CreateContainer", {"ref": "f/new"}, "INTERNAL", "INTERNAL", "INTERNAL"),
+    ("CreateContainer", {"ref": "f/missing/new"}, "INTERNAL", "INTERNAL", "FAILED_PRECONDITION"),
     ("CreateContainer", {"ref": "n" * 256}, "INTERNAL", "INTERNAL", "INTERNAL"),
     ("TouchFile", {"ref": "new"}, "OK", "OK", "OK"),
     ("TouchFile", {"ref": "f"}, "ALREADY_EXISTS", "OK", "ALREADY_EXISTS"),

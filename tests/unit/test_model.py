@@ -78,11 +78,26 @@ def test_everything_that_names_a_resource_is_taken():
     assert Ref.of(Ref("/a")) == Ref("/a")
 
 
-def test_a_label_is_what_people_see():
-    ref = Ref(id=SPACE, label="/eos/project") / "a"
-    assert str(ref) == "/eos/project/a"
-    assert ref == Ref("a", SPACE)
+@pytest.mark.parametrize(
+    ("folder", "text", "below", "told"),
+    [
+        (Ref(id=SPACE), "/eos/project/", "a b%", "/eos/project/a b%"),
+        (Ref(id=SPACE), "RSE:", "a/b", "RSE:a/b"),
+        (Ref("d", SPACE), "RSE:", "a", "RSE:a"),
+        (Ref("/"), "cs3s://h:1/", "a b%/c", "cs3s://h:1/a%20b%25/c"),
+        (Ref("/eos/project"), "davs://h/dav/", "a b", "davs://h/dav/a%20b"),
+    ],
+)
+def test_a_label_is_what_people_see(folder, text, below, told):
+    ref = folder.called(text) / below
+    assert str(ref) == told
+    assert str(ref.parent / "c") == str(folder.called(text) / below.rpartition("/")[0] / "c")
+    assert ref == folder / below
+
+
+def test_what_is_not_in_the_labelled_folder_goes_by_its_path():
     assert str(Ref("a", SPACE)) == "storage$space!opaque/a"
+    assert [str(above) for above in (Ref("/eos/x").called("RSE:") / "a").ancestors()] == ["RSE:", "/eos", "/"]
 
 
 def test_resource_id_is_read_as_written():

@@ -99,6 +99,7 @@ def test_gfal2_sends_it_to_this_host_only(printed):
 @pytest.mark.parametrize("form", ["curl", "rclone", "gfal2", "mc-style-config"])
 def test_without_an_address_it_says_so(site, form):
     assert "give it with --webdav-url" in refused("credentials", "--format", form, **site)
+    assert "give it with --webdav-url" in run("credentials", "--format", "json", **site).stderr
 
 
 def test_a_path_cannot_leave_the_folder(site, url):

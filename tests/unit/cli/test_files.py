@@ -23,6 +23,14 @@ def site(gateway):
 
 
 @pytest.fixture
+def other(tmp_path):
+    """Another gateway."""
+    (tmp_path / "other").mkdir()
+    with Gateway(tmp_path / "other") as other:
+        yield other
+
+
+@pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Where the user is."""
     (tmp_path / "here").mkdir()
@@ -156,6 +164,19 @@ def test_failures_are_told_and_the_rest_is_done(objects, site, gateway, folder):
     assert set(done) == {"source", "target", "kind", "outcome", "seconds", "size", "checksums"}
 
 
+def test_one_failure_among_many_is_in_the_last_line(run, site, gateway, folder):
+    (folder / "src").mkdir()
+    for number in range(50):
+        (folder / "src" / f"f{number}").write_bytes(b"a")
+    gateway.faults.add(Fault("grpc:InitiateFileUpload", "status", path="/up/.rucio*", status="LOCKED", times=1))
+    code, _, err = run("cp", "-r", "src", f"{site}/up")
+    assert (code, err.count("Error: ")) == (1, 1)
+    assert err.splitlines()[-1].startswith("49 done, 1 failed: 49B in ")
+    code, _, err = run("rm", *[f"{site}/up/f{number}" for number in range(50)])
+    assert (code, err.count("Error: ")) == (1, 1)
+    assert err.splitlines()[-1] == "49 deleted, 1 failed"
+
+
 def test_a_source_that_cannot_be_listed_does_not_stop_the_next(run, site, gateway, folder):
     for name in ("a", "b"):
         (gateway.root / name).mkdir()
@@ -276,6 +297,32 @@ def test_nor_is_one_under_another_name(run, site, gateway, monkeypatch):
     assert tree(gateway.root / "new") == {"e": None}
 
 
+def test_errors_name_what_was_typed(run, site, folder, gateway):
+    (folder / "a").write_bytes(b"a")
+    (gateway.root / "f").write_bytes(b"a")
+    missing, below = f"{site}/no%20file%25", f"{site}/f/below"
+    for arguments, named in (
+        *((["stat", missing], missing), (["rm", missing], missing), (["cp", missing, "x"], missing)),
+        *((["cp", missing, "-"], missing), (["cp", "-r", missing, f"{site}/x"], missing)),
+        *((["mv", missing, f"{site}/x"], missing), (["mkdir", f"{missing}/x"], f"{missing}/x")),
+        *(
+            (["cp", "a", below], f"{site}/f"),
+            (["cp", "-", below], f"{site}/f"),
+            (["cp", "a", f"{below}/"], f"{site}/f"),
+        ),
+        *((["ls", f"{below}/x"], f"{site}/f"), (["mkdir", "-p", below], f"{site}/f"), (["rm", below], f"{site}/f")),
+        *(
+            (["cp", "a", f"{site}/f"], f"{site}/f"),
+            (["cp", f"{site}/f", "a/x"], "a"),
+            (["cp", "no", f"{site}/x"], "no"),
+        ),
+    ):
+        code, out, err = run(*arguments)
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert err.startswith(f"Error: {named}"), err
+        assert ("a file stands where a folder is meant" in err) == (below in arguments[-1])
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -289,6 +336,7 @@ def test_nor_is_one_under_another_name(run, site, gateway, monkeypatch):
         ["cp", "{site}/a/f", "{site}/b/f", "d/"],
         ["cp", "-r", "a/f", "b/f/", "{site}/d"],
         ["ls", "a"],
+        ["ls", "cs3:/127.0.0.1:1/a"],
         ["mv", "{site}/a"],
         ["find", "--size", "big", "{site}/"],
         ["find", "--newer", "then", "{site}/"],
@@ -325,7 +373,7 @@ def test_ls(run, objects, site, gateway):
     assert set(found) == {"name", "kind", "size", "mtime", "etag", "id", "checksums"}
     code, out, err = run("ls", f"{site}/nowhere", f"{site}/sub/deep")
     assert (code, out) == (1, f"{site}/sub/deep:\nx\n")
-    assert err.startswith("Error: /nowhere: ")
+    assert err.startswith(f"Error: {site}/nowhere: ")
 
 
 def test_a_list_that_is_too_large_says_so(run, site, gateway):
@@ -384,6 +432,10 @@ def test_checksum(run, site, gateway, folder):
     assert code == 1
     assert "--read" in err
     assert run("checksum", "--read", f"{site}/a")[1] == f"adler32 {CHECKSUM}  {site}/a\n"
+    for options in ([], ["--read"]):
+        code, _, err = run("checksum", *options, f"{site}/sub")
+        assert (code, err.startswith(f"Error: {site}/sub: it is a ")) == (1, True)
+        assert err.endswith("; for all files below it, give -r\n")
     code, out, _ = run("checksum", "--read", "--algorithm", "md5", "-r", f"{site}/sub")
     assert (code, len(out.splitlines())) == (0, 2)
     (folder / "a").write_bytes(b"a")
@@ -424,11 +476,10 @@ def test_mv(run, site, gateway):
     assert "a folder does not replace" in run("mv", "--overwrite", f"{site}/sub", f"{site}/empty/x")[2]
 
 
-def test_mv_is_at_one_site(run, site, gateway, tmp_path):
-    (tmp_path / "other").mkdir()
+def test_mv_is_at_one_site(run, site, gateway, other, monkeypatch):
     (gateway.root / "a").write_bytes(b"a")
-    with Gateway(tmp_path / "other") as other:
-        code, _, err = run("mv", f"{site}/a", f"cs3://{other.address}/a")
+    monkeypatch.setenv("RUCIO_CS3_GATEWAY", gateway.address)
+    code, _, err = run("mv", f"{site}/a", f"cs3://{other.address}/a/")
     assert code == 1
     assert "copy it with cp and then remove it" in err
 
@@ -446,3 +497,90 @@ def test_a_wrong_password_is_one_line(run, site, monkeypatch):
     code, out, err = run("ls", site)
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "wrong-word" not in err
+
+
+# whose login
+
+
+@pytest.mark.parametrize("command", [["cp"], ["ls"], ["stat", "--json"], ["rm", "-r"], ["du"], ["mkdir"], ["mv"]])
+def test_a_login_for_no_gateway_in_particular_is_not_shown_to_two(run, site, gateway, other, command):
+    (gateway.root / "f").write_bytes(b"a")
+    code, out, err = run(*command, f"{site}/f", f"cs3://{other.address}/x")
+    assert code == 1
+    assert not [*gateway.calls, *other.calls]
+    both = " and ".join(sorted([gateway.address, other.address]))
+    assert f"nothing says which of {both} the login in RUCIO_CS3_PASSWORD is for; set RUCIO_CS3_GATEWAY to" in out + err
+    assert tree(gateway.root) == {"f": b"a"}
+
+
+def test_it_is_shown_to_one(run, site, gateway, other, monkeypatch):
+    (gateway.root / "f").write_bytes(b"a")
+    assert run("cp", f"{site}/f", f"{site}/g")[0] == 0
+    monkeypatch.setenv("RUCIO_CS3_GATEWAY", gateway.address)
+    code, out, err = run("ls", site, f"cs3://{other.address}")
+    assert (code, out) == (1, f"{site}/:\nf\ng\n")
+    assert err.count("Error: ") == 1
+    assert not list(other.calls)
+
+
+def test_where_the_login_is_for_another_gateway_that_is_said(run, site, gateway, other, monkeypatch):
+    monkeypatch.setenv("RUCIO_CS3_GATEWAY", other.address)
+    for command in (["ls", site], ["mkdir", f"{site}/d"], ["token", "show", "--gateway", gateway.address]):
+        code, _, err = run(*command)
+        assert (code, err.count("\n")) == (1, 1)
+        assert f"the login in the environment is for {other.address}, and goes only to the host it was made" in err
+        assert f"if that is {gateway.address}, set RUCIO_CS3_GATEWAY to it; " in err
+    assert not [*gateway.calls, *other.calls]
+    said = run("token", "explain", "--gateway", gateway.address)[1]
+    assert f"the login in the environment is for {other.address}" in said
+
+
+@pytest.fixture
+def rucio_cfg(tmp_path, monkeypatch, run):
+    """Writes section [cs3], and takes the login out of the environment."""
+    pytest.importorskip("rucio.common.config", reason="pip install rucio-cs3[rucio]")
+
+    def write(**settings):
+        for name in ("USERNAME", "PASSWORD"):
+            monkeypatch.delenv(f"RUCIO_CS3_{name}")
+        lines = [f"{name} = {value}\n" for name, value in settings.items()]
+        (tmp_path / "rucio.cfg").write_text("".join(["[client]\n[cs3]\n", *lines]))
+        monkeypatch.setenv("RUCIO_CONFIG", str(tmp_path / "rucio.cfg"))
+
+    return write
+
+
+def test_the_section_of_rucio_cfg_counts_where_it_names_the_gateway(run, site, gateway, rucio_cfg):
+    (gateway.root / "f").write_bytes(b"a")
+    rucio_cfg(gateway=gateway.address, username="einstein", password="relativity")
+    assert run("ls", site) == (0, "f\n", "")
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [({}, "names no gateway"), ({"gateway": "other:1"}, "is for other:1")], ids=["none", "another"]
+)
+def test_and_else_it_is_said_why_it_does_not(run, site, gateway, rucio_cfg, named, said):
+    rucio_cfg(username="einstein", password="relativity", **named)
+    code, _, err = run("ls", site)
+    assert (code, list(gateway.calls)) == (1, [])
+    assert f"the login in section [cs3] of rucio.cfg {said}, and goes only" in err
+    assert f"if that is {gateway.address}, set gateway there to it; " in err
+
+
+# spaces
+
+
+def test_of_what_is_in_no_space_it_is_said_where_the_users_own_is(run, tmp_path, folder):
+    (folder / "a").write_bytes(b"a")
+    (tmp_path / "spaces").mkdir()
+    with Gateway(tmp_path / "spaces", "opencloud") as gateway:
+        site = f"cs3://{gateway.address}"
+        [home] = {re.search(r"; this storage has spaces, and yours is (\S+)\n", run("ls", site)[2])[1]}
+        assert run("cp", "a", f"{home}/a")[0] == 0
+        for command in (
+            *(["cp", "a", f"{site}/x"], ["cp", "-", f"{site}/x"], ["cp", f"{site}/x", "-"], ["mkdir", f"{site}/x"]),
+            *(["stat", f"{site}/users"], ["rm", f"{site}/x"], ["du", site], ["mv", f"{home}/a", f"{site}/x"]),
+        ):
+            code, _, err = run(*command)
+            assert (code, err.count("\n"), err.endswith(f"yours is {home}\n")) == (1, 1, True), err
+        assert "spaces" not in run("ls", f"{home}/missing")[2]

@@ -38,10 +38,10 @@ def contents(folder):
 
 
 @contextlib.contextmanager
-def running(*arguments):
+def running(*arguments, **settings):
     argv = [*COMMAND, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(argv, env=environment(LOGIN), **pipes) as process:
+    with subprocess.Popen(argv, env=environment({**LOGIN, **settings}), **pipes) as process:
         try:
             yield process
         finally:
@@ -88,6 +88,19 @@ def test_a_stream_that_is_full_or_closed_is_one_line(gateway, tmp_path, command)
     )
     assert (ran.returncode, ran.stderr.count("\n")) == (1, 1), ran.stderr
     assert CLOSED_AND_FULL[command] in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["cp {site}/f -", "cp {site}/d/small -", "ls {site}/d", "find --json {site}"])
+def test_who_has_read_enough_is_told_nothing(gateway, command):
+    (gateway.root / "f").write_bytes(b"a" * SIZE)
+    (gateway.root / "d").mkdir()
+    for number in range(300):
+        (gateway.root / "d" / f"{number:0200}").write_bytes(b"")
+    (gateway.root / "d" / "small").write_bytes(b"a")
+    words = command.format(site=f"cs3://{gateway.address}")
+    argv = ["bash", "-c", f"{shlex.join(COMMAND)} {words} | true; exit ${{PIPESTATUS[0]}}"]
+    ran = subprocess.run(argv, env=environment(LOGIN), capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (ran.returncode, ran.stderr) == (141, "")
 
 
 def test_rm_without_stdin(gateway, tmp_path):
@@ -141,6 +154,41 @@ def test_interrupted_it_leaves_nothing_half_and_says_how_to_go_on(gateway, sourc
     assert contents(target) == contents(source)
 
 
+@pytest.mark.parametrize(
+    ("way", "method", "hint"),
+    [
+        ("up", "PUT", "run it again"),
+        ("up", "PATCH", r"(\d+|some) of 3000000 bytes are there: upload it again, and it goes on"),
+        ("down", "GET", "run it again"),
+    ],
+)
+def test_of_one_file_it_says_what_became_of_it(gateway, tmp_path, way, method, hint):
+    site, content = f"cs3://{gateway.address}", os.urandom(SIZE)
+    (tmp_path / "f").write_bytes(content)
+    (gateway.root / "f").write_bytes(content)
+    (tmp_path / "new").mkdir()
+    target = {"up": f"{site}/new/f", "down": str(tmp_path / "new" / "f")}[way]
+    job = ["cp", tmp_path / "f" if way == "up" else f"{site}/f", target]
+    settings = {"upload_protocol": "tus" if method == "PATCH" else "auto"}
+    gateway.faults.add(Fault(f"http:{method}", "stall", after=SIZE // 2, seconds=600))
+    with running(*job, **settings) as process:
+        until(lambda: seen(gateway, method))
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=SECONDS)
+    again = shlex.join(["rucio-cs3", *map(str, job)])
+    told = rf"Interrupted: {re.escape(target)} is as it was before; {hint}: {re.escape(again)}\n"
+    assert (process.returncode, bool(re.fullmatch(told, said))) == (130, True), said
+    assert not [*(gateway.root / "new").glob("*"), *(tmp_path / "new").glob("*")]
+    gateway.faults.clear()
+    ran = run(*job, **LOGIN, **settings)
+    goes_on = (
+        rf"going on with the upload of {re.escape(str(tmp_path / 'f'))} at byte \d+\n" if method == "PATCH" else ""
+    )
+    assert (ran.returncode, bool(re.fullmatch(goes_on, ran.stderr))) == (0, True), ran.stderr
+    there = gateway.root if way == "up" else tmp_path
+    assert (there / "new" / "f").read_bytes() == content
+
+
 @pytest.mark.parametrize("way", ["up", "down"])
 @pytest.mark.parametrize("moment", [1, 4, 9])
 def test_killed_and_begun_again(gateway, source, way, moment):
@@ -181,16 +229,19 @@ class Terminal:
                 self.shown += block
 
     @contextlib.contextmanager
-    def running(self, *arguments):
-        argv = [*COMMAND, *map(str, arguments)]
+    def running(self, *arguments, program=COMMAND, **variables):
+        argv = [*program, *map(str, arguments)]
         ends = {"stdin": self.end, "stdout": self.end, "stderr": self.end}
-        environ = {**environment(LOGIN), "TERM": "xterm", "COLUMNS": "120"}
+        environ = {**environment(LOGIN), "TERM": "xterm", "COLUMNS": "120", **variables}
         with subprocess.Popen(argv, env=environ, start_new_session=True, **ends) as process:
             os.close(self.end)
             reader = threading.Thread(target=self.read)
             reader.start()
-            yield process
-            process.wait(SECONDS)
+            try:
+                yield process
+                process.wait(SECONDS)
+            finally:
+                process.kill()
             reader.join(SECONDS)
         os.close(self.controller)
 
@@ -238,6 +289,7 @@ def test_bash_completes_names_at_a_site(gateway, path):
     def completed(*words):
         code = """
             eval "$(rucio-cs3 completion bash)"
+            compopt() { :; }  # which is for a shell with a user
             COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
             _rucio_cs3_completion rucio-cs3
             [[ $COMP_WORDBREAKS == *:* ]] && echo BREAKS
@@ -251,8 +303,37 @@ def test_bash_completes_names_at_a_site(gateway, path):
 
     assert completed("ls", f"{site}/fo") == [f"{site}/folder/", f"{site}/for%20you%25"]
     assert completed("cp", "a", f"{site}/oth") == [f"{site}/other/"]
+    assert completed("cp", "cs3://127.0.0.1:1/a", f"{site}/oth") == [""]  # a login is shown to one gateway only
     assert completed("ls", "cs3://127.0.0.1:1/a") == [""]  # nobody there: nothing, and soon
     assert "mkdir" in completed("mk")
+
+
+SHELLS = {
+    "bash": (["--norc", "-i"], 'eval "$(rucio-cs3 completion bash)"'),
+    "zsh": (["-f", "-i"], 'autoload -Uz compinit && compinit -u -D; eval "$(rucio-cs3 completion zsh)"'),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_after_a_folder_one_goes_on(gateway, path, shell):
+    """By keys, in a shell that has a terminal: after a blank the second word would not be completed, nor listed."""
+    program = shutil.which(shell) or pytest.skip(f"{shell} is not installed")
+    (gateway.root / "folder" / "inner").mkdir(parents=True)
+    (gateway.root / "folder" / "inner" / "found").write_bytes(b"")
+    options, setup = SHELLS[shell]
+    terminal = Terminal()
+    with terminal.running(program=[program, *options], PATH=path, PS1="ready> ") as process:
+        until(lambda: b"ready> " in terminal.shown)
+        os.write(terminal.controller, f"{setup}; echo set''up\n".encode())
+        until(lambda: b"setup" in terminal.shown)
+        os.write(terminal.controller, f"rucio-cs3 ls cs3://{gateway.address}/fo\t".encode())
+        until(lambda: b"lder/" in terminal.shown)
+        os.write(terminal.controller, b"in\t")
+        until(lambda: b"ner/" in terminal.shown)
+        os.write(terminal.controller, b"\n")
+        until(lambda: b"found" in terminal.shown)
+        os.write(terminal.controller, b"exit\n")
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(("shell", "word"), [("zsh", "#compdef rucio-cs3"), ("fish", "function _rucio_cs3_completion")])

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rucio_cs3.cli.place import LOCAL, RSE, STDIO, Name, Place, Places
+from rucio_cs3.cli.site import Site
+from rucio_cs3.credentials.caller import NOBODY
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.model import Ref, relative
 
@@ -46,7 +48,17 @@ def test_names(text, expected):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "s3://b/k", "https://h/x", "CS3S://h:1/x", "cs3s://h:1/%ff", "cs3s://h:1/a%00b"),
+        *(
+            "",
+            "cs3:/h:1/x",
+            "cs3s:h:1/x",
+            "davs:/h/x",
+            "s3://b/k",
+            "https://h/x",
+            "CS3S://h:1/x",
+            "cs3s://h:1/%ff",
+            "cs3s://h:1/a%00b",
+        ),
         *("cs3s://h:1/../x", "RSE:../x", "cs3s://h:1/%2e%2e/x", "cs3s://user:word@h:1/x"),
     ],
 )
@@ -137,3 +149,20 @@ def test_one_client_for_a_site(monkeypatch):
         assert places.at("cs3s://h:2/a").client is not places.at("cs3s://h:1/b").client
         with pytest.raises(click.UsageError, match="no name at a site"):
             places.at("local")
+
+
+@pytest.mark.parametrize("rse", [None, "X"])
+def test_nor_is_a_login_shown_to_an_rse_and_an_address(monkeypatch, rse):
+    for name, value in LOGIN.items():
+        monkeypatch.setenv(name, value)
+    with Places(rse) as places:
+        config = places.at("cs3s://rse:1/").client.config
+        places._roots["X"] = places.at("cs3s://rse:1/").client, Ref("/"), Site("X", config, NOBODY, {})
+        of_rse = "davs://h/a" if rse else "X:a"
+        for names in ([of_rse, "cs3s://rse:1/b"], [of_rse, "X:b", "c", "-"], ["cs3s://h:1/a", "local", "cs3s://h:1/b"]):
+            places.refuse_strangers(names)
+        for names in ([of_rse, "cs3s://h:1/b"], ["cs3s://h:1/b", "c", "cs3s://h:2/b"]):
+            with pytest.raises(ConfigError, match="the login in RUCIO_CS3_PASSWORD is for"):
+                places.refuse_strangers(names)
+        monkeypatch.setenv("RUCIO_CS3_GATEWAY", "h:1")
+        places.refuse_strangers([of_rse, "cs3s://h:1/b", "cs3s://h:2/b"])
