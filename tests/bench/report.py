@@ -29,7 +29,8 @@ compared with the source, and a program that moved other bytes has no figures.
 
 Figures are medians of the rounds. Seconds and CPU of a library are those of the work, without its start and login; of a
 program, those of the whole process. Memory is the peak of the whole process. *time / ours* is what a program takes for
-each second of ours: above 1 it is slower than we are. Client and server share one machine: ratios say more than figures.
+each second of ours: above 1 it is slower than we are. Client and server share one machine, so that ratios
+say more than figures.
 """
 REFERENCE = {"rucio upload": "rucio+plugin"}  # else it is our client
 
