@@ -12,7 +12,7 @@ import ssl
 import struct
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 import urllib3
@@ -26,6 +26,7 @@ from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from rucio_cs3.config import Config
 
@@ -261,22 +262,36 @@ class _Timed:
             raise BrokenPipeError(errno.EPIPE, "closed while we were sending") from error
 
 
-@contextlib.contextmanager
-def failures(who: str, *, patience: str, path: str = "") -> Iterator[None]:
+def failures(who: str, *, patience: str, path: str = "") -> AbstractContextManager[None]:
     """The one place where urllib3's and the socket's errors become ours. `patience` is the setting that bounds them."""
-    try:
-        yield
-    except Cs3Error:
-        raise
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+    return _Failures(who, patience, path)
+
+
+class _Failures:
+    """A class, as each block of a transfer passes one, and a generator costs four times as much."""
+
+    def __init__(self, who: str, patience: str, path: str) -> None:
+        self._who = who
+        self._patience = patience
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        foreign = isinstance(error, (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError))
+        if foreign and not isinstance(error, Cs3Error):
+            self._translate(cast("Exception", error))
+
+    def _translate(self, error: Exception) -> NoReturn:
         for ours in error.args:
             if isinstance(ours, Cs3Error):  # raised by the body while it was sent, and wrapped by urllib3
                 raise ours from ours.__cause__
         deadline.check()
         kind, words, hint = _meaning(error)
         why = error.args[-1] if error.args else error
-        known = {"who": who, "error": error, "why": why, "patience": patience}
-        raise kind(words.format(**known), path=path, hint=hint.format(**known)) from error
+        known = {"who": self._who, "error": error, "why": why, "patience": self._patience}
+        raise kind(words.format(**known), path=self._path, hint=hint.format(**known)) from error
 
 
 def _meaning(error: Exception) -> tuple[type[Cs3Error], str, str]:
