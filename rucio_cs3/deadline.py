@@ -70,11 +70,11 @@ _stop: ContextVar[Stop | None] = ContextVar("rucio_cs3_stop", default=None)
 _end: ContextVar[float] = ContextVar("rucio_cs3_deadline", default=math.inf)  # on the monotonic clock
 
 
-@contextlib.contextmanager
-def within(seconds: float | None) -> Iterator[None]:
+def within(seconds: float | None) -> AbstractContextManager[None]:
     """At most so long, and never longer than an outer block allows. None adds no limit."""
-    with _until(_end.get() if seconds is None else min(_end.get(), time.monotonic() + seconds)):
-        yield
+    if seconds is None:
+        return contextlib.nullcontext()
+    return _until(min(_end.get(), time.monotonic() + seconds))
 
 
 @contextlib.contextmanager

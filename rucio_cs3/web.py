@@ -10,8 +10,9 @@ import logging
 import socket
 import ssl
 import struct
+import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 from urllib.parse import urlsplit
 
 import urllib3
@@ -25,6 +26,7 @@ from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from rucio_cs3.config import Config
 
@@ -63,6 +65,8 @@ FAILURES: tuple[tuple[tuple[type[Exception], ...], type[Cs3Error], str, str], ..
     ),
     ((Exception,), Interrupted, "the connection to {who} broke", ""),
 )
+BUFFERED = 8 << 10  # bytes that http.client reads ahead, of headers mostly
+LOOK_AGAIN = 0.1  # seconds after which what is left of a deadline is looked at again
 PIECE = 128 << 10  # bytes that have to go out within the stall timeout
 POOLED = 32  # connections kept per server
 AT_ONCE = struct.pack("ii", 1, 0)  # for SO_LINGER: throw away what was not sent yet
@@ -130,11 +134,12 @@ class _Waiting(io.RawIOBase):
         self._raw: Any = sock.makefile("rb", buffering=0)
         self._patience = self._in_force = sock.gettimeout() or 0.0
         self._holds = False
+        self._got = 0
         self._failure: OSError | None = None
 
     def makefile(self, _: str) -> io.BufferedReader:
         """What http.client does with a socket."""
-        return io.BufferedReader(self)
+        return io.BufferedReader(self, BUFFERED)
 
     def readable(self) -> bool:
         return True
@@ -142,23 +147,40 @@ class _Waiting(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int | None:
         if self._failure:
             return 0
+        self._got = 0
         try:
-            return self._receive(buffer)
+            with deadline.breaks_off(self._socket), memoryview(buffer) as view:
+                self._receive(view)
         except OSError as error:
             if not self._holds:
                 raise
             self._failure = error
-            return 0
+        return self._got
 
-    def _receive(self, buffer: Any) -> int:
-        patience = deadline.at_most(self._patience)
-        if patience != self._in_force:  # each change is a system call
-            self._socket.settimeout(patience)
-            self._in_force = patience
-        with deadline.breaks_off(self._socket):
-            if isinstance(self._socket, ssl.SSLSocket):  # 16 KiB at a time, so every layer less is felt
-                return cast("int", self._socket.read(len(buffer), buffer))
-            return self._socket.recv_into(buffer)
+    def _receive(self, view: memoryview) -> None:
+        """What there is. In `fill`, a buffer larger than the reader's own is the caller's, and all of that is due."""
+        sock = self._socket
+        size = len(view)
+        wanted = size if self._holds and size > BUFFERED else 1
+        look_again = 0.0
+        while self._got < wanted:  # TLS gives 16 KiB at a time, so every call in here is felt
+            now = time.monotonic()
+            if now >= look_again:
+                self._wait_at_most(deadline.at_most(self._patience))
+                look_again = now + LOOK_AGAIN
+            rest = view[self._got :] if self._got else view
+            if isinstance(sock, ssl.SSLSocket):
+                count = cast("int", sock.read(size - self._got, rest))
+            else:
+                count = sock.recv_into(rest)
+            if not count:
+                return
+            self._got += count
+
+    def _wait_at_most(self, seconds: float) -> None:
+        if seconds != self._in_force:  # each change is a system call
+            self._socket.settimeout(seconds)
+            self._in_force = seconds
 
     def hold_failure(self) -> None:
         """From now on a failure is an end: what came before it counts."""
@@ -229,32 +251,47 @@ class _Timed:
         if self.sock is None or not isinstance(data, (bytes, bytearray, memoryview)):
             super().send(data)  # type: ignore[misc]
             return
-        for start in range(0, len(data), PIECE):
-            self.sock.settimeout(deadline.at_most(self.stall))
+        view = memoryview(data)
+        try:
             with deadline.breaks_off(self.sock):
-                try:
-                    super().send(memoryview(data)[start : start + PIECE])  # type: ignore[misc]
-                except (ssl.SSLEOFError, ConnectionResetError) as error:
-                    # After a broken pipe, and nothing else, urllib3 reads what the server said before it hung up.
-                    raise BrokenPipeError(errno.EPIPE, "closed while we were sending") from error
+                for start in range(0, len(view), PIECE):
+                    self.sock.settimeout(deadline.at_most(self.stall))
+                    self.sock.sendall(view[start : start + PIECE])
+        except (ssl.SSLEOFError, ConnectionResetError) as error:
+            # After a broken pipe, and nothing else, urllib3 reads what the server said before it hung up.
+            raise BrokenPipeError(errno.EPIPE, "closed while we were sending") from error
 
 
-@contextlib.contextmanager
-def failures(who: str, *, patience: str, path: str = "") -> Iterator[None]:
+def failures(who: str, *, patience: str, path: str = "") -> AbstractContextManager[None]:
     """The one place where urllib3's and the socket's errors become ours. `patience` is the setting that bounds them."""
-    try:
-        yield
-    except Cs3Error:
-        raise
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError) as error:
+    return _Failures(who, patience, path)
+
+
+class _Failures:
+    """A class, as each block of a transfer passes one, and a generator costs four times as much."""
+
+    def __init__(self, who: str, patience: str, path: str) -> None:
+        self._who = who
+        self._patience = patience
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        foreign = isinstance(error, (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError))
+        if foreign and not isinstance(error, Cs3Error):
+            self._translate(cast("Exception", error))
+
+    def _translate(self, error: Exception) -> NoReturn:
         for ours in error.args:
             if isinstance(ours, Cs3Error):  # raised by the body while it was sent, and wrapped by urllib3
                 raise ours from ours.__cause__
         deadline.check()
         kind, words, hint = _meaning(error)
         why = error.args[-1] if error.args else error
-        known = {"who": who, "error": error, "why": why, "patience": patience}
-        raise kind(words.format(**known), path=path, hint=hint.format(**known)) from error
+        known = {"who": self._who, "error": error, "why": why, "patience": self._patience}
+        raise kind(words.format(**known), path=self._path, hint=hint.format(**known)) from error
 
 
 def _meaning(error: Exception) -> tuple[type[Cs3Error], str, str]:

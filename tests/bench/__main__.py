@@ -17,10 +17,12 @@ from pathlib import Path
 from tests.bench import plot, report, rucio_upload
 from tests.bench.cases import MIB, table
 from tests.bench.peers import PEERS
-from tests.bench.run import Run
+from tests.bench.run import REVA, Run
 
 TMPFS = Path("/dev/shm")
 GIB = 1 << 30
+LINES = ("reva-localhome", "reva-local", "opencloud")
+BEHAVE = f"what a real Reva, named in {REVA}, is started as: {', '.join(LINES)} (default: the first)"
 COPIES = 3  # the source, what is stored, what came back
 QUICK = {
     "big": 256 * MIB,
@@ -54,6 +56,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--uploads", type=int, metavar="COUNT", help="of files for rucio upload; 0 leaves it out")
     parser.add_argument("--only", metavar="WORD", action="append", help="cases whose name begins with this")
     parser.add_argument("--peers", metavar="NAME", nargs="+", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--behave", metavar="NAME", choices=LINES, default="reva-localhome", help=BEHAVE)
     parser.add_argument("--folder", type=Path, help="for the files; else tmpfs, where it has room")
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
     return parser.parse_args()
@@ -72,7 +75,7 @@ def main() -> int:
     place, kind = _place(told.folder, needed)
     with contextlib.ExitStack() as stack:  # what runs ends before its folder goes
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="rucio-cs3-bench-", dir=place))
-        run = stack.enter_context(Run(Path(folder), sizes["rounds"], told.peers))
+        run = stack.enter_context(Run(Path(folder), sizes["rounds"], told.peers, told.behave))
         begun = os.getloadavg()
         try:
             for case in cases:

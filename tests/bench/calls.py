@@ -8,18 +8,20 @@ import tempfile
 from pathlib import Path
 
 from rucio_cs3.client import Cs3Client
-from rucio_cs3.gateway import Gateway
+from rucio_cs3.gateway import BEHAVIOURS, DEMO_USERS, Gateway
+from tests.conformance.storages import home_of
 
 
-def recorded() -> dict[str, list[str]]:
-    with tempfile.TemporaryDirectory() as folder, Gateway(folder, "reva-localhome") as gateway:
+def recorded(behaviour: str) -> dict[str, list[str]]:
+    home = home_of(BEHAVIOURS[behaviour], DEMO_USERS[0]).rstrip("/")
+    with tempfile.TemporaryDirectory() as folder, Gateway(folder, behaviour) as gateway:
         client = Cs3Client(gateway=gateway.address, tls=False, username="einstein", password="relativity", cache="off")
         with client:
             source = Path(folder, "source")
             source.write_bytes(b"x")
-            client.files.mkdir("/home/f")
+            client.files.mkdir(f"{home}/f")
             for name in ("cold", "warm"):
-                path = f"/home/f/{name}"
+                path = f"{home}/f/{name}"
                 acts = {
                     "up": lambda path=path: client.upload(source, path),
                     "stat": lambda path=path: client.files.stat(path),
@@ -37,4 +39,4 @@ def _during(gateway: Gateway, act) -> list[str]:
 
 
 if __name__ == "__main__":
-    json.dump(recorded(), sys.stdout)
+    json.dump(recorded(sys.argv[1]), sys.stdout)

@@ -51,10 +51,13 @@ class Files:
 
     def wrong(self, folder: Path) -> str | None:
         """How the files there differ from these; None when they do not."""
-        there = {path.name for path in folder.iterdir()}
-        if there != set(self.adler32):
+        return self.differ({path.name: adler32(path) for path in folder.iterdir()})
+
+    def differ(self, there: dict[str, str]) -> str | None:
+        """The same of files of which size and checksum are known."""
+        if there.keys() != self.adler32.keys():
             return f"{len(there)} files instead of {len(self.adler32)}, or other names"
-        bad = [name for name, value in self.adler32.items() if adler32(folder / name) != value]
+        bad = [name for name, value in self.adler32.items() if there[name] != value]
         return f"{len(bad)} of {len(there)} files have other content" if bad else None
 
     def clear(self) -> None:

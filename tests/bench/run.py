@@ -9,18 +9,23 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demo.process import Child
 from tests.bench import longlink, nginx
 from tests.bench.measure import Failed, Files, clean, measured
 from tests.bench.peers import PEERS, Missing
+from tests.bench.stores import store_of
+from tests.conformance.storages import line_of, programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.bench.cases import Case
+    from tests.bench.stores import OnDisk, OverWire
+
+    Store = OnDisk | OverWire
 
 REVA = "RUCIO_CS3_TEST_REVA"
 
@@ -32,10 +37,11 @@ class NotRun(Exception):
 class Run(contextlib.ExitStack):
     """One run of the benchmark; `results` are there as they come, `left_out` says what was not measured, and why."""
 
-    def __init__(self, folder: Path, rounds: int, peers: list[str]) -> None:
+    def __init__(self, folder: Path, rounds: int, peers: list[str], behaviour: str) -> None:
         super().__init__()
         self.folder = folder
         self.rounds = rounds
+        self.behaviour = behaviour
         self.results: list[dict] = []
         self.left_out: dict[str, str] = {}
         self.versions: dict[str, str] = {}
@@ -57,13 +63,12 @@ class Run(contextlib.ExitStack):
             return
         files = Files(self.folder / "source", case.size, case.count)
         peers = [name for name in case.peers if name in self.versions]
-        stored = Path(site["local"], "stored")
-        with _folder(stored):
-            for name in files.names:
-                os.link(files.folder / name, stored / name)
+        store = store_of(site)
+        with _kept(store, "stored"):
+            store.fill("stored", files)
             for number in range(case.rounds or self.rounds):
                 for peer in peers[:: 1 if number % 2 == 0 else -1]:
-                    self._peer(case, peer, number, files, site, before)
+                    self._peer(case, peer, number, files, (site, store, before))
         files.clear()
 
     def site(self, kind: str) -> tuple[dict, list[str]]:
@@ -96,7 +101,8 @@ class Run(contextlib.ExitStack):
             near, far, host = link.near, link.far, longlink.FAR
         folder = self.folder / kind
         folder.mkdir()
-        options = ["--tls"] if kind == "tls" else ["--reva", reva] if reva else []
+        options = ["--tls"] if kind == "tls" else []
+        options += ["--reva", self._program(reva), "--behave", self.behaviour] if reva else []
         serve = [sys.executable, "-m", "tests.bench.serve", "--folder", str(folder), "--host", host, *options]
         server = Child([*far, *serve], log=folder / "serve.log", env=clean(), stdout=subprocess.PIPE)
         self.callback(server.process.stdout.close)
@@ -108,10 +114,19 @@ class Run(contextlib.ExitStack):
         self.servers[kind] = site["server"]
         return site, near
 
-    def _peer(self, case: Case, peer: str, number: int, files: Files, site: dict, before: list[str]) -> None:
+    def _program(self, told: str) -> str:
+        """Of those that are told, the daemon of the line that has this behaviour."""
+        found = programs(told)
+        line = line_of(self.behaviour)
+        if line not in found:
+            raise NotRun(f"{self.behaviour} needs a daemon of the {line} line in {REVA}")
+        return str(found[line])
+
+    def _peer(self, case: Case, peer: str, number: int, files: Files, place: tuple[dict, Store, list[str]]) -> None:
+        site, store, before = place
         ours = f"{peer}-{number}"
-        remote, back = Path(site["local"], ours), self.folder / "back"
-        with _folder(remote), _folder(back):
+        back = self.folder / "back"
+        with _kept(store, ours), _folder(back):
             for verb in case.verbs:
                 if verb not in PEERS[peer].verbs:
                     continue
@@ -128,9 +143,8 @@ class Run(contextlib.ExitStack):
                     "calls": self._recorded() if peer == "bare" else None,
                 }
                 self._measure(case, verb, peer, number, job, before)
-                wrong = {"up": lambda: files.wrong(remote), "down": lambda: files.wrong(back)}.get(verb)
-                left = f"{len(os.listdir(remote))} files are left" if verb == "delete" and os.listdir(remote) else None
-                self.results[-1]["wrong"] = wrong() if wrong else left
+                if "failed" not in self.results[-1]:
+                    self.results[-1]["wrong"] = _wrong(verb, files, back, store, ours)
 
     def _measure(self, case: Case, verb: str, peer: str, number: int, job: dict, before: list[str]) -> None:
         known = {"case": case.name, "group": case.group, "verb": verb, "peer": peer, "round": number}
@@ -145,10 +159,28 @@ class Run(contextlib.ExitStack):
 
     def _recorded(self) -> dict[str, list[str]]:
         if self._calls is None:
-            command = [sys.executable, "-m", "tests.bench.calls"]
+            command = [sys.executable, "-m", "tests.bench.calls", self.behaviour]
             said = subprocess.run(command, env=clean(), capture_output=True, text=True, check=True)
             self._calls = json.loads(said.stdout)
         return self._calls
+
+
+def _wrong(verb: str, files: Files, back: Path, store: Store, name: str) -> str | None:
+    if verb == "down":
+        return files.wrong(back)
+    if verb == "up":
+        return store.wrong(name, files)
+    left = store.left(name) if verb == "delete" else 0
+    return f"{left} files are left" if left else None
+
+
+@contextlib.contextmanager
+def _kept(store: Store, name: str) -> Iterator[None]:
+    store.make(name)
+    try:
+        yield
+    finally:
+        store.remove(name)
 
 
 @contextlib.contextmanager

@@ -16,14 +16,15 @@ from pathlib import Path
 
 import trustme
 
-from rucio_cs3.gateway import BEHAVIOURS, Gateway, Tls
+from rucio_cs3.gateway import BEHAVIOURS, DEMO_USERS, Gateway, Tls
 from tests.bench import nginx
 from tests.conformance import daemons
 from tests.conformance.daemons import DAV, free_ports
+from tests.conformance.storages import home_of
 from tests.conformance.wire import Wire
 
 FOLDER = "bench"
-USER, PASSWORD = "einstein", "relativity"
+USER, PASSWORD = DEMO_USERS[0].username, DEMO_USERS[0].password
 NO_ISSUER = "http://127.0.0.1:9"
 CAVEAT = "The gateway is Python and limits small files; WebDAV goes past it: set those side by side on a real Reva."
 STOP = {signal.SIGINT, signal.SIGTERM}
@@ -70,11 +71,11 @@ def real(folder: Path, host: str, program: Path, behaviour: str):
         yield {
             "grpc": address,
             "dav": dav,
-            "home": BEHAVIOURS[behaviour].mount.rstrip("/"),
+            "home": home_of(BEHAVIOURS[behaviour], DEMO_USERS[0]).rstrip("/"),
             "ca": None,
-            "ranges": False,
+            "ranges": BEHAVIOURS[behaviour].serves_ranges,
             "server": f"a real Reva as {behaviour}, its WebDAV door {DAV}",
-            "root": str(folder / "data"),
+            "root": None if BEHAVIOURS[behaviour].has_spaces else str(folder / "data"),
         }
 
 
@@ -90,12 +91,12 @@ def certificates(folder: Path, host: str) -> dict[str, Path]:
 
 
 def opened(site: dict) -> dict:
-    """With a folder to work in, which is looked for on the disk as well, and a token for the WebDAV door."""
+    """With a folder to work in, on the disk as well where that is as it looks, and a token for the WebDAV door."""
     wire = Wire(site["grpc"], ca=site["ca"]).login(USER, PASSWORD)
     wire.mkdir(f"{site['home']}/{FOLDER}")
-    [local] = [found for found in Path(site["root"]).rglob(FOLDER) if found.is_dir()]
+    [local] = [str(found) for found in Path(site["root"]).rglob(FOLDER) if found.is_dir()] if site["root"] else [None]
     wire.close()
-    return {**site, "local": str(local), "user": USER, "password": PASSWORD, "token": wire.token}
+    return {**site, "local": local, "user": USER, "password": PASSWORD, "token": wire.token}
 
 
 def main() -> None:

@@ -22,6 +22,8 @@ def main(job: dict) -> dict:
     before, begun = _cpu(), time.perf_counter()
     if job["threads"] == 1:
         _work(drivers[0], job["verb"], names, [])
+    elif hasattr(found, "together"):  # it has a way of its own
+        drivers[0].together(job["verb"], names, job["threads"])
     else:
         _together(drivers, job["verb"], names)
     return {"seconds": time.perf_counter() - begun, "cpu": _cpu() - before}

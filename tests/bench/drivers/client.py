@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rucio_cs3.client import Cs3Client
+from rucio_cs3.transfer import bulk
 
 
 class Driver:
@@ -28,3 +29,14 @@ class Driver:
 
     def delete(self, name):
         self.client.files.delete(f"{self.remote}/{name}")
+
+    def together(self, verb, names, threads):
+        """As users do it with many files."""
+        there = [f"{self.remote}/{name}" for name in names]
+        here = [f"{self.local}/{name}" for name in names]
+        items = {"up": zip(here, there), "down": zip(there, here)}.get(verb, there)
+        act = {"up": bulk.upload, "down": bulk.download, "stat": bulk.stat, "delete": bulk.delete}[verb]
+        with act(self.client, items, jobs=threads) as run:
+            failed = [result.error for result in run if result.error]
+        if failed:
+            raise failed[0]

@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from rucio_cs3.gateway import DEMO_USERS, Gateway
 from tests.bench import nginx
+from tests.bench.cases import Case
 from tests.bench.longlink import DELAY, FAR, LongLink, NoLongLink
 from tests.bench.measure import Failed, Files, timed
+from tests.bench.run import Run
+from tests.bench.stores import store_of
+from tests.conformance.storages import home_of, line_of, programs
+from tests.conformance.wire import Wire
 
 ROOT = Path(__file__).parents[3]
 MIB = 1 << 20
@@ -111,3 +117,40 @@ def test_the_long_link_is_long():
     with link:
         said = subprocess.run([*link.near, sys.executable, "-c", ROUND_TRIP, FAR], check=True, capture_output=True)
     assert float(said.stdout) >= 2 * DELAY
+
+
+@pytest.mark.slow
+def test_each_line_of_the_real_daemons_can_be_had(tmp_path):
+    found = programs(os.environ.get("RUCIO_CS3_TEST_REVA", ""))
+    if not found:
+        pytest.skip("RUCIO_CS3_TEST_REVA names no daemons")
+    for behaviour in ("reva-localhome", "opencloud"):
+        if line_of(behaviour) not in found:
+            continue
+        (tmp_path / behaviour).mkdir()
+        with Run(tmp_path / behaviour, 1, ["client", "bare"], behaviour) as run:
+            run.case(Case("small, 16 threads", 4096, 5, threads=16, verbs=("up", "stat", "down", "delete")))
+        assert [row for row in run.results if row.get("failed") or row.get("wrong")] == []
+        assert {row["verb"] for row in run.results} == {"up", "stat", "down", "delete"}
+
+
+def test_a_storage_of_another_form_is_looked_at_over_the_wire(tmp_path):
+    files = Files(tmp_path / "source", 5000, 3)
+    (tmp_path / "root").mkdir()
+    with Gateway(tmp_path / "root", "opencloud") as gateway:
+        home = home_of(gateway.behaviour, DEMO_USERS[0])
+        user, password = DEMO_USERS[0].username, DEMO_USERS[0].password
+        wire = Wire(gateway.address).login(user, password)
+        wire.mkdir(f"{home}/bench")
+        site = {"grpc": gateway.address, "home": home, "ca": None, "user": user, "password": password, "local": None}
+        store = store_of({**site, "token": wire.token})
+        store.make("f")
+        store.fill("f", files)
+        assert (store.wrong("f", files), store.left("f")) == (None, 3)
+        other = Files(tmp_path / "other", 5000, 3)
+        assert "other content" in store.wrong("f", other)
+        wire.ok("Delete", ref=f"{home}/bench/f/{files.names[0]}")
+        assert "2 files instead of 3" in store.wrong("f", files)
+        store.remove("f")
+        assert not wire.exists(f"{home}/bench/f")
+        wire.close()
