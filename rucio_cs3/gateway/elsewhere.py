@@ -35,9 +35,10 @@ class Elsewhere:
         """An answer whose body is still to come, to be closed. Raises Unreachable, as the others do."""
         return self._ask("GET", url, headers, retries=FOLLOWED)
 
-    def put(self, url: str, headers: Mapping[str, str], body: Iterator[bytes], length: int) -> int:
-        """The code of the answer. Raises what `body` raises, too."""
-        with self._ask("PUT", url, {**headers, "Content-Length": str(length)}, body=body, retries=False) as answer:
+    def put(self, url: str, headers: Mapping[str, str], body: Iterator[bytes], length: int | None) -> int:
+        """The code of the answer; without a length it goes in chunks. Raises what `body` raises, too."""
+        told = {} if length is None else {"Content-Length": str(length)}
+        with self._ask("PUT", url, {**headers, **told}, body=body, retries=False) as answer:
             return int(answer.status)
 
     def head(self, url: str, headers: Mapping[str, str]) -> tuple[int, int | None]:

@@ -84,9 +84,10 @@ class ThirdParty(Moves):
         token = urlsplit(url).netloc.rpartition("@")[0]
         told = {"Authorization": f"Bearer {token}" if token else self._headers.get(f"{TRANSFER}Authorization", "")}
         progress, said = Progress(self._handler), CREATED
+        length = info.size or None  # !! Go takes 0 for unknown
         with self._opened(self._path) as file:
             try:
-                self._site.elsewhere.put(url, told, progress.watched(self._disturbed(_blocks_of(file))), info.size)
+                self._site.elsewhere.put(url, told, progress.watched(self._disturbed(_blocks_of(file))), length)
             except Unreachable:
                 said = ""
         self._told(progress, said)
@@ -134,6 +135,8 @@ class ThirdParty(Moves):
             place = self._handler.receive(what, self._user, _whole(blocks, length), length)
         except Refused as refused:
             self._undo(what)
+            if isinstance(refused.__cause__, Dropped):
+                raise refused.__cause__ from None
             return f"failure: {refused.message}"
         return CREATED if place and self._stat(self._path).size == length else "failure: it is not what was sent"
 
@@ -203,8 +206,6 @@ def _whole(blocks: Iterator[bytes], length: int) -> Iterator[bytes]:
         for block in blocks:
             came += len(block)
             yield block
-    except Dropped:
-        raise
     except BodyCut as error:
         raise Refused("INTERNAL", f"the source broke off after {came} of {length} bytes") from error
     if came != length:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BLOCK = bytes(64 << 10)
 TOLD, SENT = 1_000_000, 300_000
-PACE = 0.05  # seconds between the blocks of what is endless
+PACE = 0.02  # seconds between the blocks of what is endless
+SOME = 100  # of them, after which a copy is well under way
 
 
 class OtherSide:
-    """Serves until stopped. `/short` breaks off, `/endless` goes on until `enough` is set, `/<code>` is answered by it.
+    """Serves until stopped. `/short` breaks off, and `/<code>` is answered by it.
 
+    `/endless` goes on until `enough` is set; it says when it is `under_way`, and when whoever asked has `given_up`.
     `asked` has the requests: method, path, headers, and the bytes that came.
     """
 
     def __init__(self):
         self.asked = []
-        self.enough, self.given_up = threading.Event(), threading.Event()
+        self.enough, self.under_way, self.given_up = (threading.Event() for _ in range(3))
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, self))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -63,7 +66,11 @@ class Pages(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         try:
-            while not self.side.enough.wait(PACE):
+            for number in itertools.count():
+                if self.side.enough.wait(PACE):
+                    break
+                if number == SOME:
+                    self.side.under_way.set()
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(BLOCK), BLOCK))
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
