@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SECONDS = 5  # between markers
 TYPE = {"Content-Type": "text/plain; charset=utf-8"}
-GONE = getattr(select, "POLLRDHUP", 0x2000) | select.POLLHUP | select.POLLERR
+GONE = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 class Progress:

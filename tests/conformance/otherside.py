@@ -14,9 +14,10 @@ SOME = 100  # of them, after which a copy is well under way
 
 
 class OtherSide:
-    """Serves until stopped. `/short` breaks off, and `/<code>` is answered by it.
+    """Serves until stopped. `/short` breaks off, `/moved` leads to `/short`, and `/<code>` is answered by it.
 
-    `/endless` goes on until `enough` is set; it says when it is `under_way`, and when whoever asked has `given_up`.
+    `/endless` goes on until `enough` is set, and so does what is slowly put there; it says when a copy is `under_way`,
+    and when whoever asked has `given_up`.
     `asked` has the requests: method, path, headers, and the bytes that came.
     """
 
@@ -42,12 +43,32 @@ class Pages(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.side.asked.append((self.command, self.path, dict(self.headers), 0))
-        {"/short": self.short, "/endless": self.endless}.get(self.path, self.code)()
+        {"/short": self.short, "/endless": self.endless, "/moved": self.moved}.get(self.path, self.code)()
 
     def do_PUT(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        told = int(self.headers.get("Content-Length", 0))
+        if self.path == "/endless":
+            self.take_slowly(told)
+            return
+        body = self.rfile.read(told)
         self.side.asked.append((self.command, self.path, dict(self.headers), len(body)))
         self.code()
+
+    def take_slowly(self, left):
+        self.side.under_way.set()
+        while left and not self.side.enough.wait(PACE):
+            block = self.rfile.read1(min(left, len(BLOCK)))
+            left -= len(block)
+            if not block:
+                self.side.given_up.set()
+                break
+        self.close_connection = True
+
+    def moved(self):
+        self.send_response(302)
+        self.send_header("Location", "/short")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def code(self):
         self.send_response(int(self.path[1:]))

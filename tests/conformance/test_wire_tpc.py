@@ -122,6 +122,21 @@ def test_a_token_in_the_address(here, dav, other_side):
     assert other_side.asked[0][2]["Authorization"] == "Bearer in-it"
 
 
+@pytest.mark.breaks_storage
+def test_a_source_that_has_moved(here, other_side):
+    """It is looked for, with the token if it is on the same host."""
+    here.code("COPY", "/g", Source=f"{other_side.url}/moved", **{TRANSFER: "Bearer x"})
+    assert [asked[1] for asked in other_side.asked] == ["/moved", "/short"]
+    assert other_side.asked[1][2]["Authorization"] == "Bearer x"
+
+
+@FIRST
+def test_a_pull_from_the_site_itself(here):
+    here.put("/f", NEW)
+    assert copy(here, "/g", Source=here.url("/f"), **{TRANSFER: f"Bearer {here.wire.token}"}) == DONE
+    assert here.content("/g") == NEW
+
+
 def test_who_may(here, dav, login):
     dav.put("/f")
     for headers in ({}, {"X-Access-Token": "garbage"}):
@@ -342,3 +357,14 @@ def test_a_client_that_goes_away(here, other_side):
             break
         threading.Event().wait(0.02)
     assert size_of(here, "/g")
+
+
+@FIRST
+def test_a_client_that_goes_away_from_a_push(here, other_side):
+    """The copy is given up. !! What has been sent is at the other end, as after any PUT that is cut."""
+    here.put("/f", bytes(32 << 20))
+    destination = f"{other_side.url}/endless"
+    connection = here.wire.open_request("COPY", Endpoint("", here.url("/f"), ""), 0, Destination=destination)
+    assert other_side.under_way.wait(30)
+    connection.close()
+    assert other_side.given_up.wait(30)
