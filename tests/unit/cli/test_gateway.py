@@ -65,6 +65,18 @@ def test_every_option(tmp_path):
         wire.close()
 
 
+def test_third_party_copies(tmp_path):
+    """An honest one says that it failed; without the option there are none."""
+    (tmp_path / "root").mkdir()
+    for options, code, said in (((), 400, b""), (("--tpc", "honest", "--ca", tmp_path), 202, b"failure: the source")):
+        with running("--root", tmp_path / "root", *options) as (_, ready):
+            wire = Wire(ready["grpc"]).login()
+            headers = {"X-Access-Token": wire.token, "Source": "http://127.0.0.1:1/f"}
+            reply = wire.http.request("COPY", f"{ready['http']}/remote.php/webdav/f", headers=headers)
+            assert (reply.status, reply.data[: len(said)]) == (code, said)
+            wire.close()
+
+
 def test_tokens_of_two_seconds(tmp_path):
     with running("--root", tmp_path, "--token-ttl", 2) as (_, ready):
         wire = Wire(ready["grpc"]).login()
