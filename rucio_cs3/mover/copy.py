@@ -12,6 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
+from rucio_cs3 import deadline
 from rucio_cs3.checksums import ALGORITHMS, normalise
 from rucio_cs3.errors import AlreadyExists, Cs3Error, LocalSourceError, WrongContent
 from rucio_cs3.mover.model import Compare, Done, Failed, Side
@@ -39,6 +40,7 @@ class Copier:
 
     def copy(self, wanted: Wanted, progress: Progress) -> Done:
         """Raises Failed: nothing is left then, and at the target is what was there."""
+        deadline.end_calls()
         failures: list[Failed] = []
         with at(Side.TARGET, wanted.target.url), self._sites.open(wanted.target) as target:
             checksum = _checksum(wanted)
