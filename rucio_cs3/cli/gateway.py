@@ -17,6 +17,7 @@ from rucio_cs3.gateway import (
     DEFAULT,
     DEMO_USERS,
     FAULT_KINDS,
+    TPC,
     BadUsers,
     CannotServe,
     Gateway,
@@ -65,6 +66,18 @@ EPILOG = "\b\nKinds of faults that --faults lets be set, by PUT of a list of the
     metavar="SECONDS",
     help="How long uploads are processed, where they are.",
 )
+@click.option(
+    "--tpc",
+    type=click.Choice(TPC),
+    default=TPC[0],
+    show_default=True,
+    help="Third-party copies by WebDAV: none, with the lies of the real ones, or without.",
+)
+@click.option(
+    "--ca",
+    type=click.Path(path_type=Path, exists=True),
+    help="PEM file or folder: who vouches for the other sites of copies; else the system's.",
+)
 @click.option("--faults", is_flag=True, help="Let anybody on this machine break things, at /.faults on the HTTP port.")
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens in one line of JSON.")
 def gateway(**options: Any) -> None:
@@ -96,6 +109,8 @@ def _start(options: dict[str, Any]) -> Gateway:
             offer_faults=options["faults"],
             webdav_namespace=options["webdav_namespace"],
             processing=options["processing"],
+            tpc=options["tpc"],
+            ca=options["ca"],
         )
     except (CannotServe, BadUsers) as error:
         raise click.ClickException(str(error)) from error

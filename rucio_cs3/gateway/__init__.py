@@ -5,7 +5,7 @@ It is the peer of the client, and shares no code with it.
 
 from __future__ import annotations
 
-from rucio_cs3.gateway.behaviours import BEHAVIOURS, DEFAULT, Behaviour
+from rucio_cs3.gateway.behaviours import BEHAVIOURS, DEFAULT, TPC, Behaviour
 from rucio_cs3.gateway.calls import Call
 from rucio_cs3.gateway.faults import KINDS as FAULT_KINDS
 from rucio_cs3.gateway.faults import BadFault, Fault
@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULT",
     "DEMO_USERS",
     "FAULT_KINDS",
+    "TPC",
     "BadFault",
     "BadUsers",
     "Behaviour",

@@ -146,3 +146,6 @@ BEHAVIOURS = {
     )
 }
 DEFAULT = "reva-local"
+# Third-party copies are a choice of the site's, and off by default. They are as bad as they were seen on the storages
+# above; `honest` is for what has been seen on none of them yet: a door that does what it says.
+TPC = ("off", "as-seen", "honest")

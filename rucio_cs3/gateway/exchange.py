@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
 import struct
 from http.server import BaseHTTPRequestHandler
@@ -85,6 +86,25 @@ class Exchange(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def begin_saying(self, code: int, headers: dict[str, str]) -> None:
+        """Begin an answer that comes bit by bit, by `say`."""
+        self._drain()
+        self.send_response(code)
+        for name, value in {**self.always, **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def say(self, bit: bytes, *, last: bool = False) -> None:
+        if bit or last:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(bit), bit))
+
+    def polled(self, events: int) -> bool:
+        """Whether any of these has come over the connection."""
+        poll = select.poll()
+        poll.register(self.connection, events)
+        return bool(poll.poll(0))
 
     def send_file(
         self,

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from rucio_cs3.gateway.apps import AppPasswords
-from rucio_cs3.gateway.behaviours import BEHAVIOURS, DEFAULT
+from rucio_cs3.gateway.behaviours import BEHAVIOURS, DEFAULT, TPC
 from rucio_cs3.gateway.calls import Calls
 from rucio_cs3.gateway.data import DataHandler
+from rucio_cs3.gateway.elsewhere import Elsewhere
 from rucio_cs3.gateway.endpoints import Endpoints
 from rucio_cs3.gateway.faults import Faults
 from rucio_cs3.gateway.locks import Locks, StrictLocks
@@ -99,7 +100,8 @@ class Gateway:
     `webdav_namespace`, as the sites of Reva set it; by default on the place where the storage is mounted. Where there
     are spaces, it opens on the user's own, and below `/dav/spaces` on each. Where uploads are processed, that takes
     `processing` seconds. `data_url` is told to clients instead of our own data server, where another one serves the
-    same folder.
+    same folder. With `tpc` the door makes third-party copies, `as-seen` on the real ones or `honest`; the other sites
+    have to show certificates of the authorities in `ca`, a PEM file or a folder, by default the system's.
 
     Raises:
         CannotServe: the root, an address or a certificate cannot be used.
@@ -123,6 +125,8 @@ class Gateway:
         webdav_namespace: str | None = None,
         processing: float = 1.0,
         data_url: str | None = None,
+        tpc: str = TPC[0],
+        ca: Path | None = None,
     ) -> None:
         self.behaviour = BEHAVIOURS[behave]
         self.calls, self.faults = Calls(), Faults()
@@ -140,7 +144,8 @@ class Gateway:
                 self.behaviour,
             )
             opens_on = clean(webdav_namespace or self.behaviour.mount)
-            self._site = self._assemble(known, login, tokens, quota, opens_on, processing)
+            ways = {"webdav_namespace": opens_on, "tpc": _known(tpc), "elsewhere": self._elsewhere(ca)}
+            self._site = self._assemble(known, login, tokens, quota, processing, **ways)
             pool = self._workers()
             self.data_url = self._serve_http(host, http_port, tls, data_url, offer_faults=offer_faults)
             self.webdav_url = f"{self.data_url}{WEBDAV}"
@@ -160,7 +165,7 @@ class Gateway:
         self._cleanup.close()
 
     def _assemble(
-        self, users: Users, login: Login, tokens: Tokens, quota: int | None, opens_on: str, processing: float
+        self, users: Users, login: Login, tokens: Tokens, quota: int | None, processing: float, **ways: Any
     ) -> Site:
         metadata = Metadata(self.root / STATE / "metadata.db")
         self._cleanup.callback(metadata.close)
@@ -192,8 +197,15 @@ class Gateway:
             calls=self.calls,
             faults=self.faults,
             processing=process,
-            webdav_namespace=opens_on,
+            **ways,
         )
+
+    def _elsewhere(self, ca: Path | None) -> Elsewhere:
+        if ca and not ca.exists():
+            raise CannotServe(f"{ca}: no such file or folder of certificate authorities")
+        elsewhere = Elsewhere(ca)
+        self._cleanup.callback(elsewhere.close)
+        return elsewhere
 
     def _workers(self) -> ThreadPoolExecutor:
         """Threads for gRPC. Those that stall are let go when all connections are broken: nobody gets an answer then."""
@@ -232,6 +244,12 @@ class Gateway:
         server.start()
         self._cleanup.callback(server.stop)
         return url
+
+
+def _known(tpc: str) -> str:
+    if tpc not in TPC:
+        raise CannotServe(f"unknown tpc {tpc!r}: one of {', '.join(TPC)}")
+    return tpc
 
 
 def _prepare(root: Path) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.apps import AppPasswords
     from rucio_cs3.gateway.behaviours import Behaviour
     from rucio_cs3.gateway.calls import Calls
+    from rucio_cs3.gateway.elsewhere import Elsewhere
     from rucio_cs3.gateway.faults import Faults
     from rucio_cs3.gateway.locks import Locks
     from rucio_cs3.gateway.login import Identity, Login
@@ -36,6 +37,8 @@ class Site:
     faults: Faults
     processing: Processing | None  # where uploads are processed
     webdav_namespace: str  # the CS3 path that the WebDAV door opens on
+    tpc: str  # how it makes third-party copies
+    elsewhere: Elsewhere  # where they come from or go to
 
     def settle(self) -> None:
         """Let happen what should have happened by now. To be called before anything is looked at."""

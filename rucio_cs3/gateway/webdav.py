@@ -18,9 +18,9 @@ from rucio_cs3.gateway import properties
 from rucio_cs3.gateway.callers import identify
 from rucio_cs3.gateway.davrequest import Door, disposition, failed, http_date, identity
 from rucio_cs3.gateway.exchange import Answered
-from rucio_cs3.gateway.moves import Moves
 from rucio_cs3.gateway.properties import is_folder
 from rucio_cs3.gateway.status import Refused
+from rucio_cs3.gateway.thirdparty import ThirdParty
 from rucio_cs3.gateway.uploads import CHUNK_NAME
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def find(raw_path: str, doors: re.Pattern[str] = DOORS) -> Door | None:
     return Door(**{"url_path": url_path, "below": "/", **named})
 
 
-class WebDav(Moves):
+class WebDav(ThirdParty):
     """One request through the door. It ends by raising Answered or Refused, or with a body that was sent."""
 
     def serve(self) -> None:

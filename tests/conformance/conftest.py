@@ -66,6 +66,17 @@ def storage(request, fleet):
 
 
 @pytest.fixture
+def copier(request, storage, fleet):
+    """Another storage of its kind, which makes third-party copies; one of its own for a test that breaks it."""
+    alone, name = request.node.get_closest_marker("breaks_storage"), storage.name
+    with fleet.fresh(name, copies=True) if alone else contextlib.nullcontext(fleet.get(name, copies=True)) as copier:
+        yield copier
+        if copier.gateway:
+            copier.gateway.faults.clear()
+        copier.close_wires()
+
+
+@pytest.fixture
 def quick(monkeypatch, tmp_path):
     """Short pauses between attempts, and no uploads of others that could be gone on with."""
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.01)
@@ -119,10 +130,23 @@ def dav(storage, wire, folder):
 @pytest.fixture
 def folder(storage):
     """A fresh folder, as an absolute CS3 path, that goes away with the test."""
+    with fresh_folder(storage) as path:
+        yield path
+
+
+@contextlib.contextmanager
+def fresh_folder(storage):
     wire = storage.wire()
     path = wire.mkdir(f"{storage.home.rstrip('/')}/test-{uuid.uuid4().hex[:12]}")
     yield path
     wire.call("Delete", ref=path)
+
+
+@pytest.fixture
+def here(copier):
+    """Requests through the WebDAV door of the site that makes third-party copies, to paths below a fresh folder."""
+    with fresh_folder(copier) as path:
+        yield Dav(copier, copier.wire(), path)
 
 
 @pytest.fixture

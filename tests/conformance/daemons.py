@@ -34,9 +34,12 @@ def line_of(program: Path) -> str:
 
 @contextlib.contextmanager
 def running(
-    program: Path, behaviour: Behaviour, folder: Path, issuer: str, host: str = LOOPBACK
+    program: Path, behaviour: Behaviour, folder: Path, issuer: str, host: str = LOOPBACK, *, copies: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """A daemon until the end of the block; yields the addresses of the gateway and of the WebDAV door."""
+    """A daemon until the end of the block; yields the addresses of the gateway and of the WebDAV door.
+
+    With `copies` it makes third-party copies.
+    """
     (folder / "data").mkdir()
     for path in (folder, folder / "data"):
         path.chmod(0o777)  # its cephmount driver works with the users' own uids
@@ -51,6 +54,7 @@ def running(
         "ISSUER": issuer,
         "MOUNT": behaviour.mount,
         "EXPOSED": str(behaviour.exposes_data_server).lower(),
+        "COPIES": str(copies).lower(),
         "MACHINE_SECRET": MACHINE_SECRET,
         "JWT_SECRET": JWT_SECRET,
         "TRANSFER_SECRET": TRANSFER_SECRET,

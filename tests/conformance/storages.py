@@ -144,29 +144,35 @@ class Fleet(contextlib.ExitStack):
     def __init__(self, issuer) -> None:
         super().__init__()
         self.issuer = issuer
-        self._running: dict[str, Storage] = {}
+        self._running: dict[tuple[str, bool], Storage] = {}
 
-    def get(self, name: str) -> Storage:
-        if name not in self._running:
-            self._running[name] = self._start(name)
-            self.callback(self._running[name].close_wires)
-        return self._running[name]
+    def get(self, name: str, *, copies: bool = False) -> Storage:
+        """The storage of a name, or another one of its kind, which makes third-party copies."""
+        key = (name, copies)
+        if key not in self._running:
+            self._running[key] = self._start(name, copies=copies)
+            self.callback(self._running[key].close_wires)
+        return self._running[key]
 
     @contextlib.contextmanager
-    def fresh(self, name: str) -> Iterator[Storage]:
+    def fresh(self, name: str, *, copies: bool = False) -> Iterator[Storage]:
         """One for a single test, which may leave it broken. A running endpoint is not ours to break."""
         if name == "real-endpoint":
             pytest.skip(f"{name}: the test would leave it broken")
         with Fleet(self.issuer) as alone:
-            yield alone.get(name)
+            yield alone.get(name, copies=copies)
 
-    def _start(self, name: str) -> Storage:
+    def _start(self, name: str, *, copies: bool) -> Storage:
         told = os.environ.get(REVA, "")
         if not name.startswith("real-"):
-            return self._embedded(name)
-        return self._revad(name) if name != "real-endpoint" else described(told)
+            return self._embedded(name, copies=copies)
+        if name != "real-endpoint":
+            return self._revad(name, copies=copies)
+        if copies:
+            pytest.skip(f"{name}: there is no second one of its kind")
+        return described(told)
 
-    def _embedded(self, behaviour: str) -> Storage:
+    def _embedded(self, behaviour: str, *, copies: bool) -> Storage:
         root = self.enter_context(tempfile.TemporaryDirectory())
         gateway = self.enter_context(
             Gateway(
@@ -176,6 +182,7 @@ class Fleet(contextlib.ExitStack):
                 oidc_issuer=self.issuer.url,
                 offer_faults=True,
                 processing=PROCESSING,
+                tpc="as-seen" if copies else "off",
             )
         )
         einstein, marie, _ = DEMO_USERS
@@ -196,11 +203,11 @@ class Fleet(contextlib.ExitStack):
             other_user=(marie.username, marie.password),
         )
 
-    def _revad(self, name: str) -> Storage:
+    def _revad(self, name: str, *, copies: bool) -> Storage:
         behaviour = BEHAVIOURS[name[len("real-") :]]
         folder = Path(self.enter_context(tempfile.TemporaryDirectory()))
         program = programs(os.environ[REVA])[line_of(behaviour.name)]
-        address, dav = self.enter_context(daemons.running(program, behaviour, folder, self.issuer.url))
+        address, dav = self.enter_context(daemons.running(program, behaviour, folder, self.issuer.url, copies=copies))
         einstein, marie, _ = DEMO_USERS
         return Storage(
             name=name,
