@@ -152,21 +152,23 @@ def handed_over(way: str, source: End, target: End, task: _Task, expected: Expec
         _look_after(way, source, staging, task, expected)
         with at(Side.TARGET, target.url):
             client.files.move(written.ref, final.ref, overwrite=overwrite)
-    except BaseException:
+    except BaseException as error:
         client.folders.forget(final.ref.parent)
-        _discard(staging)
+        _discard(staging, late=not (isinstance(error, NotDone) and error.over))
         raise
 
 
 def _look_after(way: str, source: End, staging: End, task: _Task, expected: Expected) -> None:
     """Whatever goes wrong on the way, the mover can try by itself."""
     try:
+        over = False
         tpc.copy(way, source, staging, task.progress)
+        over = True
         _compare(staging, expected)
     except Stopped as error:
         raise failed(Side.TRANSFER, error, source.url) from error
     except Cs3Error as error:
-        raise NotDone(f"{way}: {error}") from error
+        raise NotDone(f"{way}: {error}", over=over) from error
 
 
 def _compare(staging: End, expected: Expected) -> None:
@@ -189,10 +191,10 @@ def _processed(remote: Remote) -> Info:
     return info
 
 
-def _discard(staging: End) -> None:
+def _discard(staging: End, *, late: bool) -> None:
     """Also what a door that was left alone writes a moment later. A second failure must not hide the first."""
     with deadline.apart():
-        for pause in LATE_WRITE:
+        for pause in LATE_WRITE if late else LATE_WRITE[:1]:
             time.sleep(pause)
             try:
                 staging.client.files.discard(staging.remote.ref)

@@ -104,17 +104,19 @@ class Site:
         where = f"{where}: site {name}"
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: a table of settings is wanted")
+        place = _Place.of(where, {key: value for key, value in table.items() if key not in FIELDS})
+        if "gateway" not in table:
+            raise ConfigError(f"{where}: no gateway is given", hint="set gateway = host:port")
         found = Found(Layer(where, {key: value for key, value in table.items() if key in FIELDS}))
         around = from_environment(os.environ)  # which brings a login only if it names the same gateway
         found.add(Layer(ENVIRONMENT, {**around, "gateway": around.get("gateway", "")}))
-        place = _Place.of(where, {key: value for key, value in table.items() if key not in FIELDS})
-        config = Config.of(found.settings, where)
         try:
+            config = Config.of(found.settings)
             prefix = "/" if place.space else _slashed(place.cs3_root)
             root = Ref("", ResourceId.parse(place.space)) if place.space else Ref(place.cs3_root)
             gateway = Address.of(f"{'cs3s' if config.tls else 'cs3'}://{config.gateway}{prefix}")
-            doors = [_door(where, door, place.webdav_root) for door in place.doors]
-        except InvalidName as error:
+            doors = [_door(door, place.webdav_root) for door in place.doors]
+        except (ConfigError, InvalidName) as error:
             raise ConfigError(f"{where}: {error}") from error
         return cls(name, config, root, (*doors, gateway), place.tpc != "off", place.tpc == "lend")
 
@@ -155,12 +157,12 @@ class _Place:
         return place
 
 
-def _door(where: str, url: str, webdav_root: str) -> Address:
+def _door(url: str, webdav_root: str) -> Address:
     door = Address.of(url)
     if door.scheme not in DOORS.values():
-        raise ConfigError(f"{where}: {url} is not the address of a WebDAV door", hint="for example davs://host/webdav")
+        raise ConfigError(f"{url} is not the address of a WebDAV door", hint="for example davs://host/webdav")
     if door.scheme == "http" and not is_loopback(door.hostname):
-        raise ConfigError(f"{where}: {url} would send tokens in the clear", hint="use davs://")
+        raise ConfigError(f"{url} would send tokens in the clear", hint="use davs://")
     path = webdav_root if door.prefix in {"", "/"} else unquote(door.prefix)
     return Address(door.scheme, door.hostname, door.port, _slashed(path))
 

@@ -28,11 +28,19 @@ WAYS = {"pull": "Source", "push": "Destination"}  # and the header that names th
 SMALLEST = BLOCK  # bytes; less is sent sooner than a door is asked
 AGAIN_AFTER = 900.0  # seconds until a pair of sites that failed is asked again
 MARKER, SUCCESS = "stripe bytes transferred:", "success"
-LINE = 1000  # characters; none of them is longer
+SHOWN = 200  # characters of what a door says
+LINE = 1 << 17  # characters; none of them is longer, not with a token in it either
 
 
 class NotDone(Exception):
-    """The sites do not copy this file between them. The message says why."""
+    """The sites do not copy this file between them. The message says why.
+
+    Unless it is `over`, the door may still be writing.
+    """
+
+    def __init__(self, why: str, *, over: bool = True) -> None:
+        super().__init__(why)
+        self.over = over
 
 
 class Ways:
@@ -89,13 +97,13 @@ def copy(way: str, source: End, target: End, progress: Callable[[int], None]) ->
         "Credential": "none",
     }
     stall = active.site.config.stall_timeout
-    timeout = urllib3.Timeout(deadline.at_most(active.site.config.connect_timeout), deadline.at_most(stall))
+    patience = deadline.at_most(active.site.config.connect_timeout), deadline.at_most(stall)
     with failures(f"WebDAV door {active.address}", patience="stall_timeout", path=target.url), unheard():
         response = active.pools.of(active.door).urlopen(
             "COPY",
             active.door,
             headers=headers,
-            timeout=timeout,
+            timeout=urllib3.Timeout(connect=patience[0], read=patience[1]),
             retries=False,
             redirect=False,
             preload_content=False,
@@ -108,8 +116,8 @@ def copy(way: str, source: End, target: End, progress: Callable[[int], None]) ->
         raise NotDone(f"{way}: {active.address} answers HTTP {response.status}")
     if not said.lower().startswith(SUCCESS):
         for secret in filter(None, (headers["X-Access-Token"], token)):  # doors like to repeat what they were told
-            said = said.replace(secret, "…")
-        raise NotDone(f"{way}: {active.address} says: {said!a}")
+            said = said.replace(secret, "(hidden)")
+        raise NotDone(f"{way}: {active.address} says: {said[:SHOWN]!a}")
 
 
 def _followed(response: Any, stall: float, progress: Callable[[int], None]) -> str:
@@ -130,7 +138,7 @@ def _followed(response: Any, stall: float, progress: Callable[[int], None]) -> s
 
 def _lines(response: Any) -> Iterator[str]:
     rest = ""
-    for piece in response.stream(LINE, decode_content=False):
+    for piece in response.stream(BLOCK, decode_content=False):
         *whole, rest = (rest + piece.decode("utf-8", "replace")).split("\n")
         yield from filter(None, map(str.strip, whole))
         rest = rest[-LINE:]
