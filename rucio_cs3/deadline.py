@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Union
 
 from rucio_cs3.errors import DeadlineExceeded, Stopped
 
@@ -24,21 +24,29 @@ if TYPE_CHECKING:
 TIDYING = 15.0  # seconds to put things in order when the time is over
 
 
+class Call(Protocol):
+    """Of gRPC, whose connections are shared by many."""
+
+    def cancel(self) -> bool: ...
+
+
+Waited = Union[socket.socket, Call]
+
+
 class Stop:
     """One for many threads. Whoever waits on a connection in its scope is woken by having that broken."""
 
     def __init__(self) -> None:
+        self.ends_calls = False
         self._wanted = threading.Event()
-        self._connections: set[socket.socket] = set()
+        self._waited: set[Waited] = set()
         self._lock = threading.Lock()
 
     def now(self) -> None:
         with self._lock:
             self._wanted.set()
-            for connection in self._connections:
-                with contextlib.suppress(OSError):
-                    # not SSLSocket's own, after which the other thread could go on in the clear
-                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            for waited in self._waited:
+                _break(waited)
 
     def wanted(self) -> bool:
         return self._wanted.is_set()
@@ -55,15 +63,24 @@ class Stop:
             _stop.reset(token)
 
     @contextlib.contextmanager
-    def breaks(self, connection: socket.socket) -> Iterator[None]:
+    def breaks(self, waited: Waited) -> Iterator[None]:
         with self._lock:
-            self._connections.add(connection)
+            self._waited.add(waited)
         try:
             check()  # it may have been wanted a moment ago
             yield
         finally:
             with self._lock:
-                self._connections.discard(connection)
+                self._waited.discard(waited)
+
+
+def _break(waited: Waited) -> None:
+    if not isinstance(waited, socket.socket):
+        waited.cancel()
+        return
+    with contextlib.suppress(OSError):
+        # not SSLSocket's own, after which the other thread could go on in the clear
+        socket.socket.shutdown(waited, socket.SHUT_RDWR)
 
 
 _stop: ContextVar[Stop | None] = ContextVar("rucio_cs3_stop", default=None)
@@ -120,10 +137,22 @@ def at_most(seconds: float) -> float:
     return min(seconds, max(_end.get() - time.monotonic(), 0.001))
 
 
-def breaks_off(connection: socket.socket) -> AbstractContextManager[None]:
-    """While waiting on `connection`: a Stop that is wanted breaks it."""
+def breaks_off(waited: Waited) -> AbstractContextManager[None]:
+    """While waiting on a connection, or for a call: a Stop that is wanted breaks it."""
     stop = _stop.get()
-    return stop.breaks(connection) if stop else contextlib.nullcontext()
+    return stop.breaks(waited) if stop else contextlib.nullcontext()
+
+
+def end_calls() -> None:
+    """Have the Stop in force end calls of gRPC too, instead of waiting for them. That makes each half as slow again."""
+    stop = _stop.get()
+    if stop:
+        stop.ends_calls = True
+
+
+def ends_calls() -> bool:
+    stop = _stop.get()
+    return stop is not None and stop.ends_calls
 
 
 def sleep(seconds: float) -> None:

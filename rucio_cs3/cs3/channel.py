@@ -12,7 +12,7 @@ from cs3.gateway.v1beta1 import gateway_api_pb2_grpc
 from cs3.rpc.v1beta1 import code_pb2
 
 from rucio_cs3 import deadline, tls
-from rucio_cs3.errors import ListingTooLarge, TokenRejected, Unavailable, from_cs3
+from rucio_cs3.errors import ListingTooLarge, Stopped, TokenRejected, Unavailable, from_cs3
 from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Channel:
         metadata = (("x-access-token", token),) if token else ()
         timeout = deadline.at_most(self._timeout)
         try:
-            reply = getattr(self._stub, method)(request, timeout=timeout, metadata=metadata)
+            reply = _sent(getattr(self._stub, method), request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             raise self._failure(error, method, path) from error
         if reply.status.code != code_pb2.CODE_OK:
@@ -117,6 +117,21 @@ class Channel:
         if isinstance(ours, Unavailable):
             ours.hint = next((hint for words, hint in CONNECTION_HINTS.items() if words in details), ours.hint)
         return ours
+
+
+def _sent(method: Any, request: Any, **options: Any) -> Any:
+    if not deadline.ends_calls():
+        return method(request, **options)
+    call = method.future(request, **options)
+    try:
+        with deadline.breaks_off(call):
+            return call.result()
+    except grpc.FutureCancelledError:
+        deadline.check()
+        raise
+    except Stopped:
+        call.cancel()
+        raise
 
 
 def _name(code: int) -> str:

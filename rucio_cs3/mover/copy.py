@@ -9,13 +9,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import secrets
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
+from rucio_cs3 import deadline
 from rucio_cs3.checksums import ALGORITHMS, normalise
-from rucio_cs3.errors import AlreadyExists, Cs3Error, LocalSourceError, WrongContent
+from rucio_cs3.errors import AlreadyExists, Cs3Error, LocalSourceError, NotFound, Processing, Stopped, WrongContent
+from rucio_cs3.mover import tpc
 from rucio_cs3.mover.model import Compare, Done, Failed, Side
 from rucio_cs3.mover.reasons import MISMATCH, at, because, failed
+from rucio_cs3.mover.tpc import NotDone
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.reading import Reading, SourceFailed
 
@@ -25,9 +30,12 @@ if TYPE_CHECKING:
     from rucio_cs3.model import Info
     from rucio_cs3.mover.model import Place, Wanted
     from rucio_cs3.mover.sites import End, Sites
+    from rucio_cs3.transfer.ends import Remote
 
 log = logging.getLogger(__name__)
 RUCIO_KNOWS = ("adler32", "md5")
+LATER_LOOK = 0.5  # seconds between looks at what is being processed
+LATE_WRITE = (0.0, 0.1, 0.3, 1.0)  # seconds until a look for what was left
 Progress = Callable[[int], None]
 
 
@@ -36,9 +44,11 @@ class Copier:
 
     def __init__(self, sites: Sites) -> None:
         self._sites = sites
+        self._ways = tpc.Ways()
 
     def copy(self, wanted: Wanted, progress: Progress) -> Done:
         """Raises Failed: nothing is left then, and at the target is what was there."""
+        deadline.end_calls()
         failures: list[Failed] = []
         with at(Side.TARGET, wanted.target.url), self._sites.open(wanted.target) as target:
             checksum = _checksum(wanted)
@@ -59,7 +69,23 @@ class Copier:
             source.root.ask(lambda: Reading(source.remote)) as file,
         ):
             task.check(file.info, source.url)
-            return self._streamed(file, source, target, task)
+            return self._by_the_sites(file.info, source, target, task) or self._streamed(file, source, target, task)
+
+    def _by_the_sites(self, info: Info, source: End, target: End, task: _Task) -> Done | None:
+        """None where they cannot, or where nobody could say afterwards whether they did."""
+        expected = {**info.checksums, **task.checksum}
+        if info.size < tpc.SMALLEST or not expected:
+            return None
+        for way in self._ways.between(source, target):
+            try:
+                handed_over(way, source, target, task, Expected(info.size, expected))
+            except NotDone as why:
+                log.info("%s goes through the mover: %s", source.url, why)
+                self._ways.failed(way, source, target)
+            else:
+                self._ways.worked(way, source, target)
+                return _seen(target, source.url, info.size, expected, way)
+        return None
 
     def _streamed(self, file: Reading, source: End, target: End, task: _Task) -> Done:
         try:
@@ -102,6 +128,81 @@ class _Task:
         for name, found, wanted in disagreement(info.checksums, self.checksum):
             what = f"Source and user-defined {name.upper()} do not match ({found} != {wanted}): {url}"
             raise because(Side.SOURCE, errno.EIO, f"SOURCE {MISMATCH} {what}", again=False)
+
+
+class Expected(NamedTuple):
+    """What is to be seen of a file."""
+
+    size: int
+    checksums: Mapping[str, str]
+
+
+def handed_over(way: str, source: End, target: End, task: _Task, expected: Expected) -> None:
+    """Let a site write it, under a name that does not matter until it was looked at. Raises NotDone, or Failed."""
+    client, overwrite = target.client, task.wanted.overwrite
+    staging = target.beside(f".rucio-cs3-{secrets.token_hex(6)}.part")
+    with at(Side.TARGET, target.url):
+        final, written = target.remote, staging.remote
+        try:
+            client.files.may_write(final.ref, overwrite=overwrite)
+        except AlreadyExists as error:
+            raise _there_already(error, target) from error
+        client.folders.ensure(final.ref.parent, final.root)
+    try:
+        _look_after(way, source, staging, task, expected)
+        with at(Side.TARGET, target.url):
+            client.files.move(written.ref, final.ref, overwrite=overwrite)
+    except BaseException as error:
+        client.folders.forget(final.ref.parent)
+        _discard(staging, late=not (isinstance(error, NotDone) and error.over))
+        raise
+
+
+def _look_after(way: str, source: End, staging: End, task: _Task, expected: Expected) -> None:
+    """Whatever goes wrong on the way, the mover can try by itself."""
+    try:
+        over = False
+        tpc.copy(way, source, staging, task.progress)
+        over = True
+        _compare(staging, expected)
+    except Stopped as error:
+        raise failed(Side.TRANSFER, error, source.url) from error
+    except Cs3Error as error:
+        raise NotDone(f"{way}: {error}", over=over) from error
+
+
+def _compare(staging: End, expected: Expected) -> None:
+    """Read it where the storage tells no checksum. Raises ChecksumMismatch, SizeMismatch or NotFound."""
+    remote, path = staging.remote, staging.below
+    info = _processed(remote)
+    verify.same_size(expected.size, info.size, path, "the storage")
+    found = {name: info.checksums[name] for name in info.checksums.keys() & expected.checksums.keys()}
+    found = found or remote.checksums(verify.cheapest(expected.checksums) or expected.checksums)
+    verify.same_checksums(found, expected.checksums, path, "expected was")
+
+
+def _processed(remote: Remote) -> Info:
+    """What is there when the storage's own checks are over. Raises Processing, NotFound."""
+    patience = time.monotonic() + remote.client.config.processing_timeout
+    while (info := remote.stat()).processing:
+        if time.monotonic() > patience:
+            raise Processing("the storage is still processing it", path=str(remote))
+        deadline.sleep(LATER_LOOK)
+    return info
+
+
+def _discard(staging: End, *, late: bool) -> None:
+    """Also what a door that was left alone writes a moment later. A second failure must not hide the first."""
+    with deadline.apart():
+        for pause in LATE_WRITE if late else LATE_WRITE[:1]:
+            time.sleep(pause)
+            try:
+                staging.client.files.discard(staging.remote.ref)
+            except NotFound:
+                continue
+            except Cs3Error as error:
+                log.warning("could not remove what a failed copy left: %s", error)
+            return
 
 
 def disagreement(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[tuple[str, str, str]]:

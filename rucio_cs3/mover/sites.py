@@ -6,7 +6,11 @@ A table of mover.toml describes one:
     gateway = "cs3.example.org:443"                          # and what else rucio_cs3.config knows
     doors = ["davs://cernbox.example.org/remote.php/webdav"]  # each opens on cs3_root, or on space
     cs3_root = "/eos/project/r"
-    tpc = "auto"                                             # or "off": all bytes go through the mover
+    tpc = "auto"                                             # or "lend" or "off", see below
+
+With `tpc = "off"` all bytes go through the mover. Else the site's door and another one are asked to copy between them,
+where the job brought the token that the one shows to the other. "lend" shows it the mover's own token, too: then the
+operators of all sites can do here what the mover can.
 
 At its gateway the site is cs3s://cs3.example.org:443/eos/project/r/…, without TLS cs3://.
 """
@@ -16,9 +20,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.config import CREDENTIALS, ENVIRONMENT, FIELDS, Config, Found, Layer, from_environment
@@ -26,7 +30,7 @@ from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.loopback import is_loopback
 from rucio_cs3.model import Ref, ResourceId, relative
 from rucio_cs3.root import Root
-from rucio_cs3.rse import pfn_to_path
+from rucio_cs3.rse import SAFE, pfn_to_path
 from rucio_cs3.transfer.ends import Remote
 from rucio_cs3.web import Pools
 
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.model import Place
 
 CLIENTS = 64  # that are kept open although nobody uses them now
-TPC = ("auto", "off")
+TPC = ("auto", "lend", "off")
 DOORS = {"davs": "https", "https": "https", "dav": "http", "http": "http"}
 PORTS = {"https": "443", "cs3s": "443", "http": "80"}
 
@@ -67,7 +71,11 @@ class Address:
         return cls(scheme, name.lower(), str(int(port)), slash + path)
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.hostname}:{self.port}{self.prefix}"
+        return f"{self.origin}{self.prefix}"
+
+    @property
+    def origin(self) -> str:
+        return f"{self.scheme}://{self.hostname}:{self.port}"
 
     def below(self, other: Address) -> str | None:
         """The path of what is below it, decoded; None for what is not. Raises InvalidName."""
@@ -87,6 +95,8 @@ class Site:
     root: Ref
     addresses: tuple[Address, ...]
     tpc: bool = True
+    lends: bool = False
+    """its own token to other sites"""
 
     @classmethod
     def of(cls, name: str, table: Mapping[str, Any], where: str = "mover.toml") -> Site:
@@ -94,19 +104,21 @@ class Site:
         where = f"{where}: site {name}"
         if not isinstance(table, dict):
             raise ConfigError(f"{where}: a table of settings is wanted")
+        place = _Place.of(where, {key: value for key, value in table.items() if key not in FIELDS})
+        if "gateway" not in table:
+            raise ConfigError(f"{where}: no gateway is given", hint="set gateway = host:port")
         found = Found(Layer(where, {key: value for key, value in table.items() if key in FIELDS}))
         around = from_environment(os.environ)  # which brings a login only if it names the same gateway
         found.add(Layer(ENVIRONMENT, {**around, "gateway": around.get("gateway", "")}))
-        place = _Place.of(where, {key: value for key, value in table.items() if key not in FIELDS})
-        config = Config.of(found.settings, where)
         try:
+            config = Config.of(found.settings)
             prefix = "/" if place.space else _slashed(place.cs3_root)
             root = Ref("", ResourceId.parse(place.space)) if place.space else Ref(place.cs3_root)
             gateway = Address.of(f"{'cs3s' if config.tls else 'cs3'}://{config.gateway}{prefix}")
-            doors = [_door(where, door, place.webdav_root) for door in place.doors]
-        except InvalidName as error:
+            doors = [_door(door, place.webdav_root) for door in place.doors]
+        except (ConfigError, InvalidName) as error:
             raise ConfigError(f"{where}: {error}") from error
-        return cls(name, config, root, (*doors, gateway), place.tpc != "off")
+        return cls(name, config, root, (*doors, gateway), place.tpc != "off", place.tpc == "lend")
 
     @property
     def doors(self) -> str:
@@ -145,12 +157,12 @@ class _Place:
         return place
 
 
-def _door(where: str, url: str, webdav_root: str) -> Address:
+def _door(url: str, webdav_root: str) -> Address:
     door = Address.of(url)
     if door.scheme not in DOORS.values():
-        raise ConfigError(f"{where}: {url} is not the address of a WebDAV door", hint="for example davs://host/webdav")
+        raise ConfigError(f"{url} is not the address of a WebDAV door", hint="for example davs://host/webdav")
     if door.scheme == "http" and not is_loopback(door.hostname):
-        raise ConfigError(f"{where}: {url} would send tokens in the clear", hint="use davs://")
+        raise ConfigError(f"{url} would send tokens in the clear", hint="use davs://")
     path = webdav_root if door.prefix in {"", "/"} else unquote(door.prefix)
     return Address(door.scheme, door.hostname, door.port, _slashed(path))
 
@@ -182,11 +194,18 @@ class End:
         place = self.root.resolve()
         return Remote(self.client, place, self.below, place, self.url)
 
+    @property
+    def is_door(self) -> bool:
+        return self.address.scheme in DOORS.values()
+
+    @property
+    def door(self) -> str:
+        """Its URL as HTTP knows it."""
+        return self.address.origin + quote(f"{self.address.prefix}{self.below}", safe=SAFE)
+
     def beside(self, name: str) -> End:
         """The same, of another name in its folder."""
-        url, _, _ = self.url.rpartition("/")
-        below = "/".join([*self.below.split("/")[:-1], name])
-        return End(self.site, f"{url}/{name}", self.address, self.root, below, self.pools, self.token)
+        return replace(self, below="/".join([*self.below.split("/")[:-1], name]))
 
 
 class _Login:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, cast
 
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.transfer import verify
@@ -12,8 +12,9 @@ from rucio_cs3.transfer.local import BLOCK
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rucio_cs3.model import Info, Uploaded
+    from rucio_cs3.model import Uploaded
     from rucio_cs3.transfer.ends import Remote
+    from rucio_cs3.transfer.stream import RemoteFile
 
 
 class SourceFailed(Exception):
@@ -30,8 +31,8 @@ class Reading(io.RawIOBase):
     def __init__(self, source: Remote) -> None:
         """Look at it; its bytes are asked for when they are read."""
         super().__init__()
-        self._file: Any = source.client.open_read(source.ref).detach()
-        self.info: Info = self._file.info
+        self._file = cast("RemoteFile", source.client.open_read(source.ref).detach())
+        self.info = self._file.info
         self.name = self.info.path or self.info.name
         self._position = 0
         self._first = memoryview(b"")
@@ -91,7 +92,7 @@ class Reading(io.RawIOBase):
     def _read(self, view: memoryview) -> int:
         try:
             self._file.seek(self._position)
-            count: int = self._file.readinto(view)
+            count = self._file.readinto(view)
         except Cs3Error as error:
             raise SourceFailed(error) from error
         return count
