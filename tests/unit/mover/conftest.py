@@ -29,6 +29,10 @@ def wait_for(what, seconds=PATIENCE):
     return answer
 
 
+def file(source, target, **more):
+    return {"sources": [source], "destinations": [target], **more}
+
+
 class Served:
     """One mover's process."""
 
