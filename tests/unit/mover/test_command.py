@@ -35,10 +35,16 @@ def gateways(tmp_path):
         yield {"A": a, "B": b}
 
 
+def home_at(gateway):
+    with Cs3Client(gateway=gateway.address, tls=False, **LOGIN) as site:
+        return f"/users/{site.whoami().opaque_id}"
+
+
 @pytest.fixture
 def config(gateways, settings, tmp_path):
     sites = {name: {"gateway": gateway.address, "tls": False, **LOGIN} for name, gateway in gateways.items()}
-    settings = {**settings, "listen": "127.0.0.1:0", "sites": sites}
+    sites["B"]["cs3_root"] = home_at(gateways["B"])
+    settings = {**settings, "sites": sites}
     place = tmp_path / "mover.toml"
     place.touch(mode=0o600)
     place.write_text(as_toml(settings))
@@ -60,12 +66,11 @@ def test_between_two_sites(mover, gateways, tmp_path):
     source.write_bytes(CONTENT)
     with Cs3Client(gateway=gateways["A"].address, tls=False, **LOGIN) as site:
         site.upload(str(source), "/x")
-    with Cs3Client(gateway=gateways["B"].address, tls=False, **LOGIN) as site:
-        target = f"/users/{site.whoami().opaque_id}/d/x"
+    target = f"{home_at(gateways['B'])}/d/x"
     checksum = f"ADLER32:{zlib.adler32(CONTENT):08x}"
     wanted = file(f"cs3://{gateways['A'].address}/x", f"cs3://{gateways['B'].address}{target}")
     job = mover.submit({**wanted, "filesize": len(CONTENT), "checksum": checksum}, verify_checksum="both")
-    assert mover.ended(job)["job_state"] == "FINISHED", mover.job(job)["files"]
+    assert mover.ended(job)["job_state"] == "FINISHED", mover.job(job)["files"][0]["reason"]
     with Cs3Client(gateway=gateways["B"].address, tls=False, **LOGIN) as site:
         assert site.open_read(target).read() == CONTENT
     told = run("status", "--url", mover.url)
