@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import socket
 from pathlib import Path
 
@@ -49,23 +49,27 @@ class Pki:
         maker = x509.load_pem_x509_certificate(pem[pem.index(b"-----BEGIN CERT") :])
         maker_key = serialization.load_pem_private_key(pem, None)
         key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = dt.datetime.now(dt.timezone.utc)
         any_rights = bytes.fromhex("300a06082b06010505071501")  # inheritAll
         info = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14"), b"\x30\x0c" + any_rights)
         name = x509.Name([*maker.subject, x509.NameAttribute(NameOID.COMMON_NAME, "12345")])
         made = (
             x509.CertificateBuilder(maker.subject, name, key.public_key(), 12345)
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(hours=1))
             .add_extension(info, critical=True)
-            .add_extension(
-                x509.KeyUsage(True, False, False, False, False, False, False, False, False), critical=True
-            )
+            .add_extension(x509.KeyUsage(True, False, False, False, False, False, False, False, False), critical=True)
             .sign(maker_key, hashes.SHA256())
         )
-        form = (serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+        form = (
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
         Path(self.place("proxy.pem")).write_bytes(
-            made.public_bytes(serialization.Encoding.PEM) + key.private_bytes(*form) + pem[pem.index(b"-----BEGIN CERT") :]
+            made.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(*form)
+            + pem[pem.index(b"-----BEGIN CERT") :]
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rucio_cs3.mover import jobs
+from rucio_cs3.mover import fts, jobs
+from rucio_cs3.mover.database import Database
 from rucio_cs3.mover.model import Compare
+from rucio_cs3.mover.queue import Duplicate, Queue
 
 GOOD = {
     "files": [
@@ -22,7 +25,13 @@ GOOD = {
             "metadata": {"request_id": "r"},
         }
     ],
-    "params": {"verify_checksum": "both", "overwrite": True, "priority": 4, "retry": 1, "job_metadata": {"issuer": "rucio"}},
+    "params": {
+        "verify_checksum": "both",
+        "overwrite": True,
+        "priority": 4,
+        "retry": 1,
+        "job_metadata": {"issuer": "rucio"},
+    },
 }
 
 
@@ -48,6 +57,13 @@ def test_a_good_one():
     assert (file.size, file.checksum, file.metadata) == (3, "adler32:001a2b3c", {"request_id": "r"})
 
 
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory):
+    database = Database(str(tmp_path_factory.mktemp("queue") / "mover.db"))
+    yield Queue(database)
+    database.close()
+
+
 FILE = ("files", 0)
 GOOD_VALUES = {
     "no size": (changed((*FILE, "filesize"), None), lambda job: job.files[0].size is None),
@@ -55,7 +71,10 @@ GOOD_VALUES = {
     "no checksum": (changed((*FILE, "checksum"), None), lambda job: job.files[0].checksum is None),
     "no params": (changed(("params",), None), lambda job: (job.priority, job.compare) == (3, Compare.NONE)),
     "compare as flag": (changed(("params", "verify_checksum"), True), lambda job: job.compare == Compare.TARGET),
-    "compare in capitals": (changed(("params", "verify_checksum"), "SOURCE"), lambda job: job.compare == Compare.SOURCE),
+    "compare in capitals": (
+        changed(("params", "verify_checksum"), "SOURCE"),
+        lambda job: job.compare == Compare.SOURCE,
+    ),
     "high priority": (changed(("params", "priority"), 99), lambda job: job.priority == 5),
     "low priority": (changed(("params", "priority"), -1), lambda job: job.priority == 1),
     "hours": (changed(("params", "max_time_in_queue"), 2), lambda job: job.longest == 7200),
@@ -80,6 +99,7 @@ WRONG_VALUES = {
     "files.destinations": [None, [], ["davs://b/x", "davs://b/y"]],
     "files.filesize": [-1, 1.5, "x", True, 1 << 63, [], "١٢"],
     "files.checksum": [5, "x", "adler32", "adler32:", "adler32:xyz", "adler32:123456789", "crc99:1", "md5:12", ":1"],
+    "files.activity": [5, "a\nb", "\ud800", []],
     "files.source_tokens": ["t", [5], ["a", "b"], ["a\nb"], {"a": 1}],
     "params.verify_checksum": ["sometimes", 5, [], {}],
     "params.overwrite": ["yes", 5, []],
@@ -87,6 +107,7 @@ WRONG_VALUES = {
     "params.priority": ["high", 1.5, [], True],
     "params.max_time_in_queue": ["soon", -1, [], "5d"],
     "params.multihop": ["true", 7],
+    "params.job_metadata": [float("nan")],
 }
 URLS = [
     *("", "x", "/x", "file:///etc/passwd", "gsiftp://a/x", "root://a//x", "davs:///x", "davs://a", "davs://a/"),
@@ -97,13 +118,15 @@ URLS = [
 
 def _wrong():
     for name, values in WRONG_VALUES.items():
-        where = [step for part in name.split(".") for step in ((part, 0) if part == "files" and "." in name else (part,))]
+        where = [
+            step for part in name.split(".") for step in ((part, 0) if part == "files" and "." in name else (part,))
+        ]
         yield from (pytest.param(changed(where, value), id=f"{name}-{value!r}"[:40]) for value in values)
     for end in ("sources", "destinations"):
         yield from (pytest.param(changed((*FILE, end), [url]), id=f"{end}-{url!r}"[:40]) for url in URLS)
 
 
-@pytest.mark.parametrize("document", _wrong())
+@pytest.mark.parametrize("document", list(_wrong()))
 def test_what_is_refused(document):
     with pytest.raises(jobs.BadJob) as caught:
         parse(document)
@@ -138,11 +161,13 @@ def test_no_token_is_shown():
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20), lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=10), inner, max_size=3), max_leaves=5
-)  # fmt: skip
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=5,
+)
 PLACES = [(*FILE, name) for name in (*GOOD["files"][0], "source_tokens", "activity", "checksums")] + [
-    ("params", name) for name in (*GOOD["params"], "multihop", "retry_delay", "max_time_in_queue", "sid", "id_generator")
+    ("params", name)
+    for name in (*GOOD["params"], "multihop", "retry_delay", "max_time_in_queue", "sid", "id_generator")
 ]
 
 
@@ -154,6 +179,22 @@ def test_any_value_is_taken_or_refused(place, value):
         return
     assert all(file.size is None or file.size >= 0 for file in job.files)
     json.dumps([file.metadata for file in job.files])
+
+
+@given(st.sampled_from(PLACES), VALUES)
+def test_what_is_taken_can_be_kept_and_shown(queue, place, value):
+    try:
+        job = parse(changed(place, value))
+    except jobs.BadJob:
+        return
+    with contextlib.suppress(Duplicate):  # of the example before
+        submitted = queue.submit(job, "vo", "caller")
+        row = queue.jobs([submitted])[submitted]
+        shown = [entry for file in queue.files([submitted])[submitted] for entry in fts.files(file, row["kind"])]
+        assert shown[0]["file_metadata"] == job.files[0].metadata
+        assert json.loads(json.dumps(fts.job(row, files=shown)))["job_id"] == submitted
+        queue.cancel([submitted])
+        assert queue.jobs([submitted])[submitted]["state"] == "CANCELED"
 
 
 @given(st.binary(max_size=200))

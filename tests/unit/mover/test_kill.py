@@ -5,13 +5,9 @@ from __future__ import annotations
 import collections
 import os
 import signal
-import tempfile
-from pathlib import Path
 
 import pytest
 
-from demo.database import Postgresql
-from demo.process import SandboxError
 from tests.unit.mover.conftest import PATIENCE, file, wait_for
 
 pytestmark = pytest.mark.slow
@@ -61,27 +57,10 @@ def test_a_database_is_for_one_mover(start, mover, settings):
         start(settings, "second")
 
 
-@pytest.fixture(scope="module")
-def postgresql():
-    pytest.importorskip("psycopg", reason="pip install rucio-cs3[mover-postgresql]")
-    with tempfile.TemporaryDirectory(prefix="rucio-cs3-postgresql-") as folder:  # its own user has to get there
-        cluster = Path(folder, "cluster")
-        cluster.mkdir()
-        try:
-            with Postgresql(cluster) as database:
-                yield database.url.replace("+psycopg", "")
-        except SandboxError as error:
-            pytest.skip(str(error))
-
-
 @pytest.fixture
-def shared(postgresql, settings):
-    """Settings for movers that share a queue, which is empty."""
-    import psycopg  # noqa: PLC0415 - an extra
-
-    with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS files, jobs, lanes")
-    return {**settings, "database": postgresql, "limits": {"copies": 4, "lease": 3.0}}
+def shared(empty_postgresql, settings):
+    """Settings for movers that share a queue."""
+    return {**settings, "database": empty_postgresql, "limits": {"copies": 4, "lease": 3.0}}
 
 
 def test_two_share_a_queue(start, shared, root, put):
