@@ -7,7 +7,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rucio_cs3.mover import fts, jobs
@@ -171,6 +171,7 @@ PLACES = [(*FILE, name) for name in (*GOOD["files"][0], "source_tokens", "activi
 ]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PLACES), VALUES)
 def test_any_value_is_taken_or_refused(place, value):
     try:
@@ -181,6 +182,7 @@ def test_any_value_is_taken_or_refused(place, value):
     json.dumps([file.metadata for file in job.files])
 
 
+@settings(deadline=None)
 @given(st.sampled_from(PLACES), VALUES)
 def test_what_is_taken_can_be_kept_and_shown(queue, place, value):
     try:
@@ -197,6 +199,7 @@ def test_what_is_taken_can_be_kept_and_shown(queue, place, value):
         assert queue.jobs([submitted])[submitted]["state"] == "CANCELED"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused(body):
     with pytest.raises(jobs.BadJob):
