@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from rucio_cs3.errors import ConfigError
+from rucio_cs3.private import refuse_public
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -221,7 +222,11 @@ def _answer(future: Future[Any], result: Any, error: BaseException | None) -> Ca
 
 def _sqlite(file: Path) -> Any:
     """Made for us alone: tokens are in it until a file ends, and are overwritten then."""
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its other files the same rights
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its other files the same rights
+    except OSError as error:
+        raise ConfigError(f"cannot use the mover's database {file}: {error.strerror}", hint="check database") from None
+    refuse_public(file, "tokens are in it, so the mover's database")
     connection = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):

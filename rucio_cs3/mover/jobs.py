@@ -108,12 +108,16 @@ def parse(body: bytes, most_files: int = MOST_FILES) -> Job:
 def document_of(body: bytes) -> dict[str, Any]:
     """The JSON object that a request carries. Raises BadJob."""
     try:
-        document = json.loads(body.decode())
+        document = json.loads(body.decode(), parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise BadJob("Badly formatted JSON request") from None
     if not isinstance(document, dict):
         raise BadJob("Malformed request: an object is wanted")
     return document
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)  # NaN and its like are not JSON, and would not be in our answers
 
 
 def priority(params: dict[str, Any]) -> int:
@@ -144,7 +148,7 @@ def _file(entry: Any, where: str) -> File:
         size=_number(entry, "filesize", where, 0, (1 << 63) - 1),
         checksum=_checksum(entry.get("checksum", entry.get("checksums")), where),
         metadata=entry.get("metadata"),
-        activity=str(entry.get("activity") or "default"),
+        activity=_activity(entry.get("activity"), where),
         tokens=tokens if any(tokens) else (),
     )
 
@@ -197,6 +201,14 @@ def _checksum(text: Any, where: str) -> str | None:
     return f"{kind}:{value.zfill(digits[-1])}"
 
 
+def _activity(name: Any, where: str) -> str:
+    if name is None or name == "":
+        return "default"
+    if not isinstance(name, str) or not name.isprintable():
+        raise BadJob(f"Invalid value within the request: {where}.activity")
+    return name
+
+
 def _compare(word: Any) -> Compare:
     if isinstance(word, str):
         word = {"true": True, "false": False}.get(word.lower(), word.lower())
@@ -239,6 +251,6 @@ def _sid(params: dict[str, Any]) -> str | None:
     if params.get("id_generator", "standard") != "deterministic":
         return None
     sid = params.get("sid")
-    if not isinstance(sid, str) or not sid:
+    if not isinstance(sid, str) or not sid or not sid.isprintable():
         raise BadJob("Need sid parameter for deterministic id generation")
     return sid

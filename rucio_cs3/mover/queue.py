@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rucio_cs3.mover import fts
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 500  # values in one statement; old SQLite takes 999
 USUAL_RETRIES = 2
+ID = re.compile("[0-9a-f-]{36}")
 CANCELED_REASON = "Job canceled by the user"
 FILE_COLUMNS = (
     "job, position, lane, turn, priority, state, sources, target, source_site, target_site, live, size, checksum, "
@@ -46,7 +48,8 @@ class Queue:
 
     def jobs(self, ids: Sequence[str]) -> dict[str, Any]:
         """Those that there are, by id."""
-        return self._database.read(lambda session: _jobs(session, ids))
+        known = [job for job in ids if ID.fullmatch(job)]
+        return self._database.read(lambda session: _jobs(session, known))
 
     def files(self, ids: Sequence[str]) -> dict[str, list[Any]]:
         """Of each of these jobs, in order."""

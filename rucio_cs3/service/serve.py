@@ -25,12 +25,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     seconds: float
 
-    def handle(self, conn: Any) -> None:
+    def handle(self, conn: Any) -> Any:
         end = threading.Timer(self.seconds, _hang_up, [conn])
         end.daemon = True
         end.start()
         try:
-            super().handle(conn)
+            return super().handle(conn)  # what becomes of the connection
         finally:
             end.cancel()
 

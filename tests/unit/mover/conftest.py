@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 import requests
 
+from demo.database import Postgresql
+from demo.process import SandboxError
 from tests.unit.broker.conftest import as_toml
 from tests.unit.mover.folders import Folders
 
@@ -27,6 +30,10 @@ def wait_for(what, seconds=PATIENCE):
         assert time.monotonic() < end, f"{what} never came true"
         time.sleep(0.05)
     return answer
+
+
+def file(source, target, **more):
+    return {"sources": [source], "destinations": [target], **more}
 
 
 class Served:
@@ -58,6 +65,28 @@ class Served:
         """All at once, as the kernel does when memory is short."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    pytest.importorskip("psycopg", reason="pip install rucio-cs3[mover-postgresql]")
+    with tempfile.TemporaryDirectory(prefix="rucio-cs3-postgresql-") as folder:  # its own user has to get there
+        cluster = Path(folder, "cluster")
+        cluster.mkdir()
+        try:
+            with Postgresql(cluster) as database:
+                yield database.url.replace("+psycopg", "")
+        except SandboxError as error:
+            pytest.skip(str(error))
+
+
+@pytest.fixture
+def empty_postgresql(postgresql):
+    import psycopg  # noqa: PLC0415 - an extra
+
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS files, jobs, lanes")
+    return postgresql
 
 
 @pytest.fixture

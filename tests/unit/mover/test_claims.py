@@ -1,0 +1,193 @@
+"""In which order files are taken, by how many, and what comes of them, on both databases."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rucio_cs3.mover import jobs
+from rucio_cs3.mover.claims import Claims, Limits
+from rucio_cs3.mover.database import Database
+from rucio_cs3.mover.model import Done
+from rucio_cs3.mover.queue import Duplicate, Queue
+from tests.unit.mover.conftest import file
+
+NO_LIMIT = Limits(10_000, 10_000)
+
+
+class Kept:
+    """A queue, and movers at it."""
+
+    def __init__(self, url):
+        self.database = Database(url)
+        self.queue = Queue(self.database, retries=1)
+
+    def mover(self, limits=NO_LIMIT, name="one", lease=60.0):
+        return Claims(self.database, name, limits, lease)
+
+    def submit(self, *files, vo="vo", **params):
+        document = {"files": list(files), "params": params}
+        return self.queue.submit(jobs.parse(json.dumps(document).encode()), vo, "caller")
+
+    def job(self, job):
+        return self.queue.jobs([job])[job]
+
+    def file_states(self, job):
+        return [row["state"] for row in self.queue.files([job])[job]]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept(request, tmp_path):
+    is_file = request.param == "sqlite"
+    kept = Kept(str(tmp_path / "mover.db") if is_file else request.getfixturevalue("empty_postgresql"))
+    yield kept
+    kept.database.close()
+
+
+def files(name, count, source="a", target="b"):
+    return [file(f"davs://{source}/{name}-{n}", f"davs://{target}/{name}-{n}") for n in range(count)]
+
+
+def names(claims):
+    return [claim.wanted.target.url.rpartition("/")[2] for claim in claims]
+
+
+def jobs_of(claims):
+    return "".join(name.partition("-")[0] for name in names(claims))
+
+
+def done(claim, size=1):
+    return Done(claim.wanted.sources[0].url, size, {}, "streamed")
+
+
+def test_a_large_job_does_not_keep_a_small_one_waiting(kept):
+    kept.submit(*files("large", 50))
+    mover = kept.mover()
+    mover.take(10)
+    kept.submit(*files("small", 3))
+    assert [name.partition("-")[0] for name in names(mover.take(6))].count("small") == 3
+
+
+def test_small_ones_do_not_keep_a_large_one_waiting(kept):
+    kept.submit(*files("L", 20))
+    mover, taken = kept.mover(), ""
+    for n in range(20):
+        kept.submit(*files(f"s{n}", 1))
+        kept.submit(*files(f"t{n}", 1))
+        taken += jobs_of(mover.take(3))
+    assert taken.count("L") >= 18
+
+
+def test_links_and_vos_take_turns(kept):
+    kept.submit(*files("A", 20))
+    kept.submit(*files("C", 2, source="c"))
+    kept.submit(*files("V", 2), vo="other")
+    assert sorted(jobs_of(kept.mover().take(6))) == sorted("ACV" * 2)
+
+
+def test_priority_comes_first(kept):
+    kept.submit(*files("low", 5), priority=1)
+    job = kept.submit(*files("usual", 2))
+    kept.submit(*files("high", 2, source="c"), priority=5)
+    mover = kept.mover()
+    assert {name.partition("-")[0] for name in names(mover.take(2))} == {"high"}
+    kept.queue.prioritize([job], 1)
+    assert {name.partition("-")[0] for name in names(mover.take(4))} == {"low", "usual"}
+
+
+def test_limits(kept):
+    kept.submit(*files("A", 9))
+    kept.submit(*files("C", 9, source="c"))
+    kept.submit(*files("D", 9, source="d", target="e"))
+    limits = Limits(site=5, link=3, sites=(("e", 2),))
+    one, two = kept.mover(limits), kept.mover(limits, "two")
+    taken = one.take(4) + two.take(50)
+    assert sorted(jobs_of(taken)) == sorted("AAACCDD") or sorted(jobs_of(taken)) == sorted("AACCCDD")
+    assert one.take(50) == []
+    claim = next(claim for claim in taken if claim.target_site == "e")
+    (one if claim in taken[:4] else two).finished(claim, done(claim))
+    assert jobs_of(one.take(50)) == "D"
+
+
+def test_nothing_is_taken_twice(kept):
+    kept.submit(*files("A", 30))
+    taken = [*names(kept.mover().take(15)), *names(kept.mover(name="two").take(30))]
+    assert len(taken) == len(set(taken)) == 30
+
+
+def test_a_dead_movers_files_are_anothers(kept):
+    job = kept.submit(*files("A", 2))
+    dead, two = kept.mover(lease=-1.0), kept.mover(name="two")
+    [first, second] = dead.take(2)
+    two.sweep()
+    assert len(two.take(2)) == 2
+    assert dead.renew() == set()
+    assert not dead.finished(first, done(first))
+    assert not dead.failed(second, "because", again=True)
+    assert kept.file_states(job) == ["ACTIVE", "ACTIVE"]
+    assert two.renew() == {first.id, second.id}
+
+
+def test_retries_end(kept):
+    job = kept.submit(*files("A", 1), retry_delay=0)
+    mover = kept.mover()
+    [claim] = mover.take(1)
+    assert mover.failed(claim, "because", again=True)
+    assert kept.file_states(job) == ["WAITING"]
+    kept.database.write(lambda session: session.run("UPDATE files SET not_before = 0"))
+    [claim] = mover.take(1)
+    assert not mover.failed(claim, "because of this", again=True)
+    assert (kept.job(job)["state"], kept.job(job)["reason"]) == ("FAILED", "because of this")
+
+
+def test_hops_come_one_after_another(kept):
+    job = kept.submit(file("davs://a/x", "davs://b/x"), file("davs://b/x", "davs://c/x"), multihop=True)
+    mover = kept.mover()
+    [first] = mover.take(5)
+    assert kept.file_states(job) == ["ACTIVE", "NOT_USED"]
+    mover.finished(first, done(first))
+    [second] = mover.take(5)
+    assert second.wanted.target.url == "davs://c/x"
+    mover.finished(second, done(second))
+    assert kept.job(job)["state"] == "FINISHED"
+
+
+def test_a_canceled_way_frees_its_places(kept):
+    way = [file("davs://a/x", "davs://b/x"), file("davs://b/x", "davs://c/x")]
+    job = kept.submit(*way, multihop=True)
+    with pytest.raises(Duplicate):
+        kept.submit(way[1])
+    assert kept.queue.cancel([job]) == []
+    assert kept.file_states(job) == ["CANCELED", "CANCELED"]
+    kept.submit(*way, multihop=True)
+
+
+def test_a_canceled_copys_place_is_free_when_its_mover_is_dead(kept):
+    wanted = files("A", 1)
+    job = kept.submit(*wanted)
+    dead = kept.mover(lease=-1.0)
+    [claim] = dead.take(1)
+    assert kept.queue.cancel([job]) == [claim.id]
+    with pytest.raises(Duplicate):
+        kept.submit(*wanted)
+    dead.sweep()
+    kept.submit(*wanted)
+
+
+def test_a_duplicate_leaves_nothing_behind(kept):
+    kept.submit(*files("A", 1))
+    with pytest.raises(Duplicate):
+        kept.submit(*files("B", 3), *files("A", 1))
+    assert len(kept.mover().take(10)) == 1
+
+
+def test_tokens_go_with_the_claim_and_then_away(kept):
+    tokens = {"source_tokens": ["s"], "destination_tokens": ["t"]}
+    kept.submit({**files("A", 1)[0], **tokens})
+    mover = kept.mover()
+    [claim] = mover.take(1)
+    assert (claim.wanted.sources[0].token, claim.wanted.target.token) == ("s", "t")
+    assert "'s'" not in repr(claim)
+    mover.finished(claim, done(claim))
+    assert kept.database.read(lambda session: session.row("SELECT tokens FROM files"))["tokens"] is None
