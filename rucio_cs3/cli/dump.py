@@ -17,7 +17,6 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rucio_cs3.catalog.dump import JOBS, Dump, Wanted
 from rucio_cs3.cli import times
 from rucio_cs3.cli.inspect import MOST_JOBS
-from rucio_cs3.cli.place import RSE, Name
 from rucio_cs3.cli.report import on_places
 from rucio_cs3.cli.sizes import human
 
@@ -88,9 +87,9 @@ def _opened(places: Places, name: str) -> tuple[str, Any, Any, str]:
     if ":" not in name:
         client, root, site = places.rse(name)
         return f"{name}:", client.files, root, site.prefix
-    place = places.at(name)
-    if Name.parse(name).kind == RSE:
+    if name.partition(":")[2][:2] != "//":
         raise click.UsageError("a dump is of a whole RSE: to Rucio, what is missing from it is lost")
+    place = places.at(name)
     return place.name().rstrip("/") + "/", place.client.files, place.ref, str(place.ref)
 
 

@@ -95,3 +95,57 @@ def test_the_auditor_finds_what_is_dark_and_what_is_lost(site, auditor, new_name
     auditor.catalogue(kept, lost)
     dark = site.path("dark").relative_to(site.folder)
     assert auditor.check() == [f"DARK,{dark}", f"LOST,{site.path(lost).relative_to(site.folder)}"]
+
+
+@pytest.fixture
+def catalogued(site, auditor, new_name):
+    """A dozen files that are where they should be: Rucio acts only if but few are not."""
+    names = [f"{new_name}-{number}" for number in range(12)]
+    for name in names:
+        site.register(name, CONTENT)
+    return names
+
+
+def test_dark_files_are_removed_by_the_dark_reaper(site, auditor, catalogued):
+    dark = site.put("dark", CONTENT)
+    assert auditor.dump().returncode == 0
+    auditor.catalogue(*catalogued)
+    site.sandbox.daemon("abacus-rse")
+    assert auditor.check("process") == [f"DARK,{dark.relative_to(site.folder)}"]
+    said = site.sandbox.daemon("dark-reaper").stdout
+    assert not dark.exists(), said
+    assert len(site.stored()) == len(catalogued)
+
+
+def test_a_lost_file_that_is_nowhere_else_is_gone(site, auditor, catalogued):
+    lost = lose(site, auditor, catalogued)
+    said = site.sandbox.daemon("necromancer").stdout
+    assert site.client.get_metadata(SCOPE, lost)["availability"] == "LOST", said
+    said = site.reap().stdout
+    assert site.replica(lost) is None, said
+
+
+def test_a_lost_file_is_asked_for_from_the_other_site(site, auditor, catalogued, add_site, gateway):
+    other = add_site()
+    other.add_protocol(gateway.davs(other.folder.name))
+    other.register(catalogued[0], CONTENT)
+    site.client.add_distance(other.rse, site.rse, {"distance": 1})
+    site.client.add_replication_rule([{"scope": SCOPE, "name": catalogued[0]}], 1, site.rse)
+    lost = lose(site, auditor, catalogued)
+    said = site.sandbox.daemon("necromancer").stdout
+    request = site.client.list_request_by_did(lost, site.rse, SCOPE)
+    assert (request["name"], request["dest_rse"], request["request_type"]) == (lost, site.rse, "TRANSFER"), said
+
+
+def lose(site, auditor, catalogued):
+    """The first of the files vanishes; the auditor tells, and the operator declares it bad."""
+    lost = catalogued[0]
+    site.path(lost).unlink()
+    assert auditor.dump().returncode == 0
+    auditor.catalogue(*catalogued)
+    site.sandbox.daemon("abacus-rse")
+    assert auditor.check("process") == [f"LOST,{site.path(lost).relative_to(site.folder)}"]
+    [suspicious] = site.client.list_suspicious_replicas(site.rse)
+    assert [(row["name"], row["rse"]) for row in suspicious] == [(lost, site.rse)]
+    site.client.declare_bad_file_replicas([{"scope": SCOPE, "name": lost, "rse": site.rse}], "lost")
+    return lost
