@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 import time
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -52,6 +53,9 @@ SAVE = 1.0  # seconds; what was listed since the last time is listed again after
 OLDEST = 86_400.0  # seconds; a dump that took longer tells of no moment that the auditor knows
 IN_MEMORY = 1 << 20  # bytes of the lines of one folder, the rest is on disk until it is whole
 HOPELESS = (Unavailable, DeadlineExceeded, NotAuthenticated)
+MOST_ENTRIES = 20_000  # in answers that are in memory, of about 2 KiB each
+FIRST_GUESS = 20_000.0  # entries in an answer
+FORGOTTEN = 0.97  # what is left of an expectation after one folder
 IN_VAIN = 20  # folders in a row that failed so: the storage is gone
 
 OURS = re.compile(r"\.rucio-cs3-.*\.(part|old)|\..*\.rucio-cs3\.part|.*\.rucio\.upload", re.DOTALL)
@@ -83,6 +87,10 @@ class Counts:
     other: int = 0
     """neither files nor folders"""
 
+    @property
+    def entries(self) -> int:
+        return self.files + self.unfinished + self.newer + self.unwritable + self.other
+
     def add(self, other: Counts) -> None:
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
@@ -99,6 +107,31 @@ class Listing:
     def close(self) -> None:
         self.lines.close()
         self.folders.close()
+
+
+class Room:
+    """Lets few folders be listed at once where they are large: an answer without pages is in memory as a whole.
+
+    How large the next one is, the largest of late tells.
+    """
+
+    def __init__(self) -> None:
+        self._expected = FIRST_GUESS
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, listing: Listing) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._taken or (self._taken + 1) * self._expected <= MOST_ENTRIES)
+            self._taken += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._expected = max(listing.counts.entries, self._expected * FORGOTTEN)
+                self._taken -= 1
+                self._changed.notify_all()
 
 
 class Dump:
@@ -124,6 +157,7 @@ class Dump:
         self._wanted = wanted
         self._job = digest([str(root), self._top, asdict(wanted)])
         self._jobs = jobs
+        self._room = Room()
         self._before = math.inf
 
     def __enter__(self) -> Self:
@@ -222,8 +256,9 @@ class Dump:
         listing = Listing()
         listing.counts.folders = 1
         try:
-            for page in self._files.pages(ref):
-                self._sort(listing, f"{folder.path}/" if folder.path else "", page)
+            with self._room.taken(listing):
+                for page in self._files.pages(ref):
+                    self._sort(listing, f"{folder.path}/" if folder.path else "", page)
         except BaseException as error:
             listing.close()
             if isinstance(error, NotFound) and folder.path and not self._is_still_told(ref):
