@@ -17,6 +17,7 @@ COMMANDS = {
     "cp": ("rucio_cs3.cli.copy", "cp"),
     "credentials": ("rucio_cs3.cli.credentials", "credentials"),
     "du": ("rucio_cs3.cli.listing", "du"),
+    "dump": ("rucio_cs3.cli.dump", "dump"),
     "find": ("rucio_cs3.cli.listing", "find"),
     "gateway": ("rucio_cs3.cli.gateway", "gateway"),
     "ls": ("rucio_cs3.cli.listing", "ls"),

@@ -181,14 +181,15 @@ class Places(contextlib.ExitStack):
 
     def _at_site(self, name: Name) -> Place:
         if name.kind == RSE:
-            client, root, _ = self._of_rse(name.host)
+            client, root, _ = self.rse(name.host)
             return Place(client, root, name.path, f"{name.host}:", name.folder, root)
         if name.kind == "davs":
             return self._of_door(name)
         client = self._client(_at_gateway(name))
         return Place(client, Ref("/"), name.path, f"{name.kind}://{name.host}/", name.folder)
 
-    def _of_rse(self, rse: str) -> tuple[Cs3Client, Ref, Site]:
+    def rse(self, rse: str) -> tuple[Cs3Client, Ref, Site]:
+        """Its root folder, which is there."""
         if rse not in self._roots:
             site = sites.of(rse, None)
             client = self._client(site)
@@ -198,7 +199,7 @@ class Places(contextlib.ExitStack):
 
     def _of_door(self, name: Name) -> Place:
         if self._rse:
-            client, base, site = self._of_rse(self._rse)
+            client, base, site = self.rse(self._rse)
             door, root = site.door or "", base
         elif self._door:
             door, _, path = self._door.rpartition("=")

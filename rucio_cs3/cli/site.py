@@ -40,6 +40,8 @@ class Site:
     """where each setting stands"""
     root: Ref | None = None
     door: str | None = None
+    prefix: str = ""
+    """of the PFNs that Rucio's daemons take for the RSE's first: those to read from afar"""
 
     def client(self, **settings: Any) -> Cs3Client:
         client = Cs3Client(self.config, caller=self.caller, **settings)
@@ -147,7 +149,7 @@ def _of_rse(name: str) -> Site:
         settings = rsemanager.get_rse_info(rse=name)
         entry = _our_entry(name, settings["protocols"])
         rse = rse_of(settings, entry)
-        return Site(name, rse.config, _logged_in(), rse.origins, rse.root, _door(entry, rse.config))
+        return Site(name, rse.config, _logged_in(), rse.origins, rse.root, _door(entry, rse.config), _prefix(settings))
     except RucioException as error:
         raise ConfigError(f"Rucio does not tell about RSE {name}: {' '.join(str(error).split())}") from error
 
@@ -159,6 +161,12 @@ def _our_entry(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
         others = ", ".join(sorted({str(entry["impl"]) for entry in entries})) or "none at all"
         raise ConfigError(f"RSE {name} has no protocol with impl {IMPL}, but {others}", hint="is it another RSE?")
     return next(filter(_has_door, ours), ours[0])
+
+
+def _prefix(settings: dict[str, Any]) -> str:
+    """As rucio.common.dumper finds it."""
+    firsts = (entry for entry in settings["protocols"] if entry["domains"]["wan"]["read"] == 1)
+    return str(next(firsts, settings["protocols"][0])["prefix"])
 
 
 def _has_door(entry: Mapping[str, Any]) -> bool:

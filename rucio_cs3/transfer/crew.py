@@ -120,8 +120,7 @@ class Run(Iterator[Result]):
         while self._more and len(self._under_way) < AHEAD * self._jobs:
             try:
                 item = next(self.items)
-            except StopIteration:
-                self._more = False
+            except StopIteration:  # for now: what comes of the items under way may bring more
                 return
             number = self.totals.found
             self.totals.found += 1

@@ -1,0 +1,215 @@
+"""`rucio-cs3 dump` in this process, on an embedded gateway. With Rucio see tests/rucio."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rucio_cs3.cli import main
+from rucio_cs3.gateway import Fault
+from tests.unit.cli.command import COMMAND, SECONDS, environment
+
+
+@pytest.fixture
+def site(gateway):
+    return f"cs3://{gateway.address}/rse"
+
+
+@pytest.fixture
+def top(gateway):
+    (gateway.root / "rse").mkdir()
+    return gateway.root / "rse"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "here"
+
+
+@pytest.fixture
+def run(here, monkeypatch, capfd):
+    for name, value in {"USERNAME": "einstein", "PASSWORD": "relativity"}.items():
+        monkeypatch.setenv(f"RUCIO_CS3_{name}", value)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["rucio-cs3", "dump", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        sys.stdout.flush()
+        said = capfd.readouterr()
+        assert "Traceback" not in said.err
+        return ended.value.code, said.out, said.err
+
+    return call
+
+
+def plant(top, *names):
+    for name in names:
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_bytes(b"bytes")
+
+
+def lines(file):
+    return sorted(file.read_text().splitlines())
+
+
+def test_all_files(site, top, run, here):
+    plant(top, "a", "scope/ab/cd/f", "scope/ab/ce/ü b,c")
+    (top / "empty").mkdir()
+    code, out, err = run(site, "-o", "list")
+    assert (code, err) == (0, ""), err
+    assert out.startswith("list: 3 files in 6 folders, 15B, in ")
+    assert lines(here / "list") == ["/rse/a", "/rse/scope/ab/cd/f", "/rse/scope/ab/ce/ü b,c"]
+    assert [path.name for path in here.iterdir()] == ["list"]
+
+
+def test_for_programs(site, top, run):
+    plant(top, "a", ".rucio-cs3-0123456789ab.part")
+    code, out, _ = run("--json", site, "-o", "list")
+    [summary] = map(json.loads, out.splitlines())
+    assert summary.pop("seconds") >= 0
+    assert (code, summary) == (
+        0,
+        {
+            "outcome": "summary",
+            "file": "list",
+            "complete": True,
+            "files": 1,
+            "bytes": 5,
+            "folders": 1,
+            "unfinished": 1,
+            "newer": 0,
+            "unwritable": 0,
+            "other": 0,
+            "not_listed": 0,
+        },
+    )
+
+
+def test_what_is_left_out_is_told(site, top, run, here):
+    plant(top, "a", "a.rucio.upload", "b\nc", "d\n/e")
+    code, _, err = run(site, "-o", "list")
+    assert (code, err.splitlines()) == (
+        0,
+        ["Left out: 1 left behind by uploads", "Left out: 2 with control characters in their names"],
+    )
+    assert lines(here / "list") == ["/rse/a"]
+
+
+def test_what_changed_lately_is_left_out_on_request(site, top, run, here):
+    plant(top, "new", "old")
+    os.utime(top / "old", (0, 0))
+    assert run(site, "-o", "list", "--older-than", "1h")[2] == "Left out: 1 changed too lately\n"
+    assert lines(here / "list") == ["/rse/old"]
+
+
+def test_the_name_that_the_auditor_looks_for(site, top, run, here):
+    before = time.gmtime()
+    assert run(site)[0] == 0
+    assert next(path.name for path in here.iterdir()) in {
+        time.strftime("dump_%Y%m%d", moment) for moment in (before, time.gmtime())
+    }
+
+
+def test_a_folder_that_cannot_be_listed(gateway, site, top, run, here):
+    """Nothing looks complete, and the same command tries it again, and only it."""
+    plant(top, "a", "bad/b", "good/c")
+    gateway.faults.add(Fault("grpc:ListContainer", "status", path="/rse/bad", status="PERMISSION_DENIED"))
+    code, out, err = run(site, "-o", "list")
+    assert code == 1
+    assert out.startswith("list.incomplete: 2 files in 2 folders")
+    failure, summary = err.splitlines()
+    assert failure.startswith("Error: /rse/bad: ")
+    assert summary == (f"INCOMPLETE: 1 folders are not listed. To try these again: rucio-cs3 dump {site} -o list")
+    assert {path.name for path in here.iterdir()} == {"list.incomplete", "list.incomplete-state"}
+    assert (here / "list.incomplete-state").stat().st_mode & 0o777 == 0o600
+    gateway.faults.clear()
+    gateway.calls.clear()
+    code, out, err = run(site, "-o", "list")
+    assert (code, err) == (0, "Going on with list.incomplete, which holds 2 files in 2 folders\n")
+    assert [call.path for call in gateway.calls if call.method == "ListContainer"] == ["/rse/bad"]
+    assert lines(here / "list") == ["/rse/a", "/rse/bad/b", "/rse/good/c"]
+    assert [path.name for path in here.iterdir()] == ["list"]
+
+
+def test_a_folder_that_is_hidden_is_not_taken_for_removed(gateway, site, top, run):
+    plant(top, "hidden/b")
+    gateway.faults.add(Fault("grpc:ListContainer", "status", path="/rse/hidden", status="NOT_FOUND"))
+    assert run(site, "-o", "list")[0] == 1
+
+
+def test_a_storage_that_is_gone_is_not_asked_for_each_folder(gateway, site, top, run):
+    plant(top, *(f"d{number}/f" for number in range(100)))
+    gateway.faults.add(Fault("grpc:ListContainer", "status", path="/rse/d*", status="UNAVAILABLE"))
+    code, _, err = run(site, "-o", "list")
+    assert code == 1
+    assert "INCOMPLETE: 100 folders are not listed, and given up because nothing gets through." in err
+    assert err.count("Error: ") < 100
+
+
+def test_an_output_that_is_there(site, top, run, here):
+    (here / "list").write_text("yesterday's")
+    code, out, err = run(site, "-o", "list")
+    assert (code, out, err) == (1, "", "Error: list: it is there already; remove it, or name another\n")
+    assert (here / "list").read_text() == "yesterday's"
+
+
+def test_another_dump_under_way(gateway, site, top, run, here):
+    plant(top, "bad/b")
+    gateway.faults.add(Fault("grpc:ListContainer", "status", path="/rse/bad", status="PERMISSION_DENIED"))
+    run(site, "-o", "list")
+    _, _, err = run(site, "--details", "-o", "list")
+    assert "list.incomplete is of another dump; name another output" in err
+
+
+def test_a_part_of_an_rse_is_refused(run):
+    code, _, err = run("CERNBOX:data")
+    assert code == 2
+    assert "a dump is of a whole RSE" in err
+
+
+def test_the_documentation(gateway, top, run, here):
+    """Its commands, with a gateway's address for the RSE; with Rucio see tests/rucio."""
+    page = (Path(__file__).parents[3] / "docs" / "consistency.md").read_text(encoding="utf-8")
+    plant(top, "a")
+    [block] = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert [words[:3] for words in commands] == [["rucio-cs3", "dump", "CERNBOX"]] * 2
+    for words in commands:
+        assert run(f"cs3://{gateway.address}/rse", *words[3:])[0] == 0
+    assert {path.name[:5] for path in here.iterdir()} == {"dump_", "CERNB"}
+
+
+def test_after_kill_and_ctrl_c_it_goes_on(gateway, site, top, here):
+    """Both leave the same: what was saved. No folder is lost, and none is there twice."""
+    plant(top, *(f"d{number:02}/{file}" for number in range(40) for file in "ab"))
+    settings = {"username": "einstein", "password": "relativity"}
+    argv = [*COMMAND, "dump", site, "--output", "list", "--jobs", "2"]
+    for number in (signal.SIGKILL, signal.SIGINT):
+        gateway.calls.clear()
+        gateway.faults.add(Fault("grpc:ListContainer", "stall", path="/rse/d*", skip=10))
+        with subprocess.Popen(argv, env=environment(settings), stderr=subprocess.PIPE, text=True) as process:
+            while sum(call.method == "ListContainer" for call in gateway.calls) < 13:
+                assert process.poll() is None
+                time.sleep(0.01)  # what the other process has done so far has no event to wait for
+            process.send_signal(number)
+            _, err = process.communicate(timeout=SECONDS)
+        gateway.faults.clear()
+        assert not (here / "list").exists()
+    assert "files in " in err
+    assert err.rstrip().endswith(f"To go on: {shlex.join(['rucio-cs3', *argv[3:]])}, within a day")
+    assert subprocess.run(argv, env=environment(settings), timeout=SECONDS, check=False).returncode == 0
+    assert lines(here / "list") == sorted(f"/rse/d{number:02}/{file}" for number in range(40) for file in "ab")
