@@ -142,7 +142,7 @@ class Places(contextlib.ExitStack):
         if login is None or not hosts:
             return
         rses = {name.host if name.kind == RSE else self._rse for name in found if name.kind in {RSE, "davs"}}
-        hosts |= {self._of_rse(rse)[2].config.gateway for rse in rses if rse}
+        hosts |= {self.rse(rse)[2].config.gateway for rse in rses if rse}
         if len(hosts) > 1:
             raise ConfigError(
                 f"nothing says which of {' and '.join(sorted(hosts))} the login in {login} is for",

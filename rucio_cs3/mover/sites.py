@@ -28,9 +28,9 @@ from rucio_cs3.client import Cs3Client
 from rucio_cs3.config import CREDENTIALS, ENVIRONMENT, FIELDS, Config, Found, Layer, from_environment
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.loopback import is_loopback
-from rucio_cs3.model import Ref, ResourceId, relative
+from rucio_cs3.model import SAFE, Ref, ResourceId, relative
 from rucio_cs3.root import Root
-from rucio_cs3.rse import SAFE, pfn_to_path
+from rucio_cs3.rse import pfn_to_path
 from rucio_cs3.transfer.ends import Remote
 from rucio_cs3.web import Pools
 

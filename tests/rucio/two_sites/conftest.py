@@ -84,7 +84,11 @@ class Orchestra:
 
     def wait(self) -> None:
         """Until the mover has done what it was asked for."""
-        self.until(lambda: not any(count for state, count in self.mover.ask("/status.json")["files"].items() if state in WAITED))
+        self.until(
+            lambda: (
+                not any(count for state, count in self.mover.ask("/status.json")["files"].items() if state in WAITED)
+            )
+        )
 
     def until(self, done: Callable[[], object]) -> None:
         end = time.monotonic() + PATIENCE

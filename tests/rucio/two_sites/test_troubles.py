@@ -8,7 +8,6 @@ import signal
 import pytest
 
 from demo.storage import Gateway
-from tests.rucio.conftest import SCOPE
 from tests.rucio.two_sites.test_rules import make_dataset
 
 CONTENT = bytes(range(256)) * 8192

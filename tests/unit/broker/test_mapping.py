@@ -5,8 +5,8 @@ import re
 import pytest
 
 from rucio_cs3.broker.accounts import Mapping
-from rucio_cs3.service.limits import RateLimit
 from rucio_cs3.broker.rucio import Remembered
+from rucio_cs3.service.limits import RateLimit
 
 TABLE = {"root": "rucio-svc", "jdoe": "einstein", "post": "mail:marie@example.org", "odd:name": "marie"}
 
