@@ -40,7 +40,7 @@ class ThirdParty(Moves):
             (self._pull_as_seen if pulls else self._push_as_seen)()
         elif pulls:
             self._pull_honestly()
-        elif urlsplit(self._headers["Destination"]).netloc in ("", self._headers.get("Host")):
+        elif _netloc(self._headers["Destination"]) in ("", self._headers.get("Host")):
             super().copy()
         else:
             self._push_honestly()
@@ -52,9 +52,10 @@ class ThirdParty(Moves):
         self._refuse_existing()
         told = {"Authorization": self._headers.get(f"{TRANSFER}Authorization", "")}
         with self._asked(self._headers["Source"], told) as answer:
+            if answer.status == HTTPStatus.NOT_IMPLEMENTED:  # what Reva says of a folder
+                raise Answered(HTTPStatus.BAD_REQUEST)
             if answer.status != HTTPStatus.OK:
-                refusals = {HTTPStatus.NOT_IMPLEMENTED: HTTPStatus.BAD_REQUEST}
-                raise Answered(refusals.get(answer.status, answer.status))
+                raise Answered(answer.status)
             try:
                 what = self._announce(self._path, 0)
             except Refused as refused:
@@ -77,11 +78,13 @@ class ThirdParty(Moves):
         info = self._look(self._path)
         if info is None:
             raise Dropped(reset=False)
-        if is_folder(info) or not self._is_simple():
-            raise Answered(HTTPStatus.BAD_REQUEST if is_folder(info) else HTTPStatus.INTERNAL_SERVER_ERROR)
+        if is_folder(info):
+            raise Answered(HTTPStatus.BAD_REQUEST)
+        if not self._is_simple():
+            raise Answered(HTTPStatus.INTERNAL_SERVER_ERROR)
         self._site.in_place.refuse_broken(self._user)
         url = self._headers["Destination"]
-        token = urlsplit(url).netloc.rpartition("@")[0]
+        token = _netloc(url).rpartition("@")[0]
         told = {"Authorization": f"Bearer {token}" if token else self._headers.get(f"{TRANSFER}Authorization", "")}
         progress, said = Progress(self._handler), CREATED
         length = info.size or None  # !! Go takes 0 for unknown
@@ -193,6 +196,14 @@ class ThirdParty(Moves):
     def _told(self, progress: Progress, said: str) -> None:
         self._handler.done(self._struck)
         progress.end(said)
+
+
+def _netloc(url: str) -> str:
+    """Empty for what is no address."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def _blocks_of(file: BinaryIO) -> Iterator[bytes]:

@@ -196,7 +196,7 @@ def test_a_pull_without_or_with_a_bad_token(here, dav):
     assert here.content("/g") is None
 
 
-@pytest.mark.parametrize("source", [NOWHERE, "nonsense", "http://", "://", "file:///etc/passwd"])
+@pytest.mark.parametrize("source", [NOWHERE, "nonsense", "http://", "://", "http://[", "file:///etc/passwd"])
 def test_a_pull_from_nowhere(here, source):
     assert copy(here, "/g", Source=source) == (500, b"")
 
@@ -264,7 +264,7 @@ def test_into_a_folder_that_is_missing(storage, here, dav, login):
 @FIRST
 def test_a_push_to_nowhere(here):
     here.put("/f")
-    for destination in (NOWHERE, "nonsense", "/nonsense", "://"):
+    for destination in (NOWHERE, "nonsense", "/nonsense", "://", "http://["):
         assert copy(here, "/f", Destination=destination) == SILENT
 
 

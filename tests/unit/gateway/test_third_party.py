@@ -128,6 +128,7 @@ def test_a_pull_that_fails(site, other_side, behave, source, said):
         ("{}/507", b"failure: rejected PUT: 507"),
         ("{}/201", b"failure: it is not there after"),
         ("http://127.0.0.1:1/f", b"failure: the destination cannot be reached"),
+        ("ftp://127.0.0.1/f", b"failure: the destination cannot be reached"),
     ],
 )
 def test_a_push_that_fails(site, other_side, destination, said):
