@@ -14,6 +14,7 @@ import pytest
 from demo.process import BIN
 from tests.rucio.conftest import SCOPE
 
+pytestmark = pytest.mark.timeout(300)  # each runs several of Rucio's daemons, some of which wait
 CONTENT = b"some bytes\n"
 HADOOP = """#!/bin/sh
 # hadoop fs -get /user/rucio01/reports/DATE/replicas_per_rse/RSE/* FOLDER
