@@ -39,13 +39,13 @@ class Stop:
     def __init__(self) -> None:
         self.ends_calls = False
         self._wanted = threading.Event()
-        self._waited: set[Waited] = set()
+        self._connections: set[Waited] = set()
         self._lock = threading.Lock()
 
     def now(self) -> None:
         with self._lock:
             self._wanted.set()
-            for waited in self._waited:
+            for waited in self._connections:
                 _break(waited)
 
     def wanted(self) -> bool:
@@ -65,13 +65,13 @@ class Stop:
     @contextlib.contextmanager
     def breaks(self, waited: Waited) -> Iterator[None]:
         with self._lock:
-            self._waited.add(waited)
+            self._connections.add(waited)
         try:
             check()  # it may have been wanted a moment ago
             yield
         finally:
             with self._lock:
-                self._waited.discard(waited)
+                self._connections.discard(waited)
 
 
 def _break(waited: Waited) -> None:
