@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import sqlite3
@@ -17,6 +18,8 @@ from rucio_cs3.private import refuse_public
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+log = logging.getLogger("rucio_cs3.mover")
 
 T = TypeVar("T")
 Work = Callable[["Session"], T]
@@ -183,8 +186,9 @@ class Database:
             for work, future in batch:
                 told.append(_answer(future, *self._apart(work)))
             self._write.run("COMMIT")
-        except self._trouble:
-            with contextlib.suppress(*self._trouble):
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next batch has to find this thread alive
+            log.warning("the mover's database: %s; it is tried again", type(error).__name__)
+            with contextlib.suppress(Exception):
                 self._write.run("ROLLBACK")
             return False
         for tell in told:
@@ -252,4 +256,4 @@ def _errors(*, shared: bool) -> tuple[type[Exception], tuple[type[Exception], ..
         return sqlite3.IntegrityError, (sqlite3.OperationalError,)
     import psycopg  # noqa: PLC0415 - an extra
 
-    return psycopg.IntegrityError, (psycopg.OperationalError,)
+    return psycopg.IntegrityError, (psycopg.OperationalError, psycopg.InterfaceError)

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 from rucio_cs3.deadline import Stop
 from rucio_cs3.errors import Cs3Error
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.metrics import Metrics
     from rucio_cs3.mover.model import Copy, Done
 
+T = TypeVar("T")
 log = logging.getLogger("rucio_cs3.mover")
 
 LOOK = 2.0  # seconds until the queue is looked at even if nobody told of something new
@@ -117,8 +118,7 @@ class Workers:
         thread.start()
 
     def _make(self, running: Running) -> None:
-        with _survived("telling the queue how a copy ended"):
-            self._end(running)
+        self._end(running)
         with self._lock:
             del self._running[running.claim.id]
             self._threads.discard(threading.current_thread())
@@ -135,18 +135,26 @@ class Workers:
             self._finished(running, done)
 
     def _finished(self, running: Running, done: Done) -> None:
-        if self._claims.finished(running.claim, done):
+        if self._told(lambda: self._claims.finished(running.claim, done)):
             self._metrics.finished(running.claim, done, time.monotonic() - running.began)
 
     def _failed(self, running: Running, failure: Failed) -> None:
         claim = running.claim
         if running.stop.wanted():  # canceled, taken away, or we are told to end
-            self._claims.give_back(claim)
+            self._told(lambda: self._claims.give_back(claim))
             return
         reason = _without_tokens(failure.reason, claim)
-        again = self._claims.failed(claim, reason, failure.dst_file, again=failure.again)
+        again = bool(self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, again=failure.again)))
         self._metrics.failed(claim, failure.side, again=again)
         log.warning("job %s, file %s: %s%s", claim.job, claim.id, reason, "; to be tried again" if again else "")
+
+    def _told(self, tell: Callable[[], T]) -> T | None:
+        """However long the database is away: a file whose end nobody knows would be copied for ever."""
+        while True:
+            with _survived("telling the queue how a copy ended"):
+                return tell()
+            if self._closing.wait(LOOK):
+                return None
 
     def _keep(self) -> None:
         """Tells that we live, clears up after those who don't, and ends what is ours no longer."""

@@ -32,7 +32,7 @@ class Pki:
         server = self.ca.issue_cert("127.0.0.1")
         server.private_key_pem.write_to_path(self.place("server.key"))
         server.cert_chain_pems[0].write_to_path(self.place("server.pem"))
-        for name, ca in (("rucio", self.ca), ("mallory", self.ca), ("stranger", trustme.CA())):
+        for name, ca in (("rucio", self.ca), ("mallory", self.ca), ("rucio2", self.ca), ("stranger", trustme.CA())):
             issued = ca.issue_cert(common_name=name, organization_name="Grid", organization_unit_name="Tests")
             issued.private_key_and_cert_chain_pem.write_to_path(self.place(f"{name}.pem"))
         self._proxy()
@@ -127,7 +127,8 @@ def test_by_a_wrong_token(mover, shown):
 
 
 def test_by_a_certificate_of_somebody_else(mover, pki):
-    assert mover.ask("GET", "/whoami", cert=pki.place("mallory.pem")).status_code == 403
+    for name in ("mallory", "rucio2"):
+        assert mover.ask("GET", "/whoami", cert=pki.place(f"{name}.pem")).status_code == 403
     with pytest.raises(requests.exceptions.ConnectionError):
         mover.ask("GET", "/whoami", cert=pki.place("stranger.pem"))
 

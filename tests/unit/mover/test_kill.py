@@ -111,6 +111,21 @@ def test_the_other_is_told_of_a_cancel(start, shared, root, put):
     assert notes(root)["x"] == {"began": 1}
 
 
+def test_a_database_that_goes_away_and_comes_back(start, shared, root, put):
+    import psycopg  # noqa: PLC0415 - an extra
+
+    mover = start(shared)
+    (root / "hold").touch()
+    job = mover.submit(*(file(put(f"davs://a.example/{n}"), f"davs://b.example/{n}") for n in range(FILES)))
+    wait_for(lambda: len(notes(root)) == 4)
+    with psycopg.connect(shared["database"], autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    (root / "hold").unlink()
+    wait_for(lambda: mover.ask("GET", f"/jobs/{job}").status_code == 200)
+    assert mover.ended(job)["job_state"] == "FINISHED"
+    assert {count["ended"] for count in notes(root).values()} == {1}
+
+
 def test_no_file_of_sqlite_is_made(start, shared, tmp_path):
     start(shared)
     assert not list(tmp_path.glob("*.db*"))
