@@ -94,6 +94,7 @@ class Session:
     def __init__(self, connection: Any, dialect: Dialect) -> None:
         self.connection = connection
         self.dialect = dialect
+        self._known: dict[str, str] = {}
 
     def run(self, sql: str, *values: Any) -> Any:
         return self.connection.execute(self._said(sql), values)
@@ -113,6 +114,12 @@ class Session:
         return float(self.row("SELECT {now} AS now")["now"])
 
     def _said(self, sql: str) -> str:
+        said = self._known.get(sql)
+        if said is None:
+            said = self._known[sql] = self._in_dialect(sql)
+        return said
+
+    def _in_dialect(self, sql: str) -> str:
         for name, word in (("{now}", self.dialect.now), ("{skip}", self.dialect.skip_locked), ("?", self.dialect.mark)):
             sql = sql.replace(name, word)
         return sql

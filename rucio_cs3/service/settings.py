@@ -62,6 +62,14 @@ def _is_text_table(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
+def _is_number_table(value: Any) -> bool:
+    return isinstance(value, dict) and all(type(number) is int and number > 0 for number in value.values())
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(table, dict) for table in value.values())
+
+
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
@@ -76,5 +84,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "str | None": _TEXT,
     "int | None": (lambda value: _is_number(value) and isinstance(value, int), "a whole number"),
     "list[str]": (_is_texts, "a list of texts"),
+    "dict[str, int]": (_is_number_table, "a table of whole numbers"),
+    "dict[str, dict[str, Any]]": (_is_tables, "a table of tables"),
     "dict[str, str]": (_is_text_table, "a table of account = user"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.unit.broker.conftest import as_toml
 from tests.unit.mover.folders import Folders
 
 SCRIPT = Path(__file__).with_name("folders.py")
+COMMAND = [sys.executable, "-c", "from rucio_cs3.cli import main; main()", "mover"]
 PATIENCE = 60
 
 
@@ -65,6 +67,17 @@ class Served:
         """All at once, as the kernel does when memory is short."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE)
+
+
+@contextlib.contextmanager
+def commanded(config):
+    """What `rucio-cs3 mover` serves."""
+    with subprocess.Popen([*COMMAND, "--config", str(config)], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            said = process.stderr.readline()
+            yield Served(process, re.search(r"https?://\S+:\d+", said)[0])
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")

@@ -155,6 +155,8 @@ MISTAKES = {
     "subjects alone": ({"client_ca": ""}, "client_ca and the subjects of a caller go together"),
     "no such ca": ({"client_ca": "/nowhere"}, "client_ca /nowhere is no file"),
     "limit": ({"limits": {"copies": 0}}, "limits: copies must be more than 0"),
+    "site limits": ({"site_limits": {"a.example": "many"}}, "site_limits is not a table of whole numbers"),
+    "sites": ({"sites": {"A": "davs://a.example"}}, "sites is not a table of tables"),
     "misspelt": ({"limits": {"copys": 1}}, "did you mean 'copies'?"),
     "no key": ({"tls_key": ""}, "TLS needs both tls_cert and tls_key"),
     "no address": ({"listen": "8446"}, "listen 8446 is not HOST:PORT"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import zlib
 
 import pytest
@@ -13,10 +12,9 @@ import pytest
 from rucio_cs3 import Cs3Client
 from rucio_cs3.gateway import Gateway
 from tests.unit.broker.conftest import as_toml
-from tests.unit.mover.conftest import PATIENCE, Served, file
+from tests.unit.mover.conftest import COMMAND, PATIENCE, commanded, file
 
 pytestmark = pytest.mark.slow
-COMMAND = [sys.executable, "-c", "from rucio_cs3.cli import main; main()", "mover"]
 LOGIN = {"username": "einstein", "password": "relativity"}
 CONTENT = b"what is moved" * 1000
 
@@ -53,12 +51,8 @@ def config(gateways, settings, tmp_path):
 
 @pytest.fixture
 def mover(config):
-    with subprocess.Popen([*COMMAND, "--config", str(config)], stderr=subprocess.PIPE, text=True) as process:
-        try:
-            said = process.stderr.readline()
-            yield Served(process, re.search(r"https?://\S+:\d+", said)[0])
-        finally:
-            process.terminate()
+    with commanded(config) as mover:
+        yield mover
 
 
 def test_between_two_sites(mover, gateways, tmp_path):

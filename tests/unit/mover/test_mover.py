@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import uuid
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,15 @@ def test_what_is_refused(mover, method, path, body, status):
     assert answer.status_code == status
     assert answer.json()["status"].startswith(f"{status} ")
     assert answer.json()["message"]
+
+
+def test_a_connection_carries_many_requests(mover):
+    host, port = mover.url.rpartition("/")[2].split(":")
+    with contextlib.closing(HTTPConnection(host, int(port), timeout=60)) as connection:
+        for first in [True] + [False] * 20:
+            connection.auto_open = first
+            connection.request("GET", "/health")
+            assert connection.getresponse().read() == b'{"status": "ok"}'
 
 
 def test_numbers_for_prometheus(mover, put):
