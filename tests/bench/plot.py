@@ -58,7 +58,7 @@ def _bars(axis, title: str, rows: list[dict]) -> None:
 
 
 def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits tell enough
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _curves(axis, rows: list[dict], group: str, what: str) -> None:
