@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from urllib.parse import parse_qs
 
+from rucio_cs3.errors import ConfigError
 from rucio_cs3.mover import fts, jobs
 from rucio_cs3.mover.callers import NOBODY
 from rucio_cs3.mover.queue import Duplicate
@@ -72,7 +73,7 @@ class App:
             ("GET", "jobs/*/files"): self._files,
             ("GET", "ban/se"): lambda _: Answer({}),
             ("GET", "config/se"): lambda _: Answer({}),
-            ("GET", "status.json"): lambda _: Answer(mover.status()),
+            ("GET", "status.json"): lambda request: Answer(mover.status(request.caller.vo)),
             ("GET", "metrics"): lambda _: Answer(mover.metrics.text(), kind=METRICS),
             ("GET", "health"): lambda _: Answer({"status": "ok"}),
         }
@@ -101,7 +102,9 @@ class App:
         if path == "health":
             return self._table["GET", path](Request(environ, NOBODY, ()))
         Peer(environ, behind_proxy=False).refuse_plaintext()
-        caller = self._authenticate(environ)
+        if method != "GET" and "HTTP_ORIGIN" in environ:  # a browser sends its user's certificate for anybody's page
+            raise Refused("stranger", "Pages in a browser change nothing here")
+        caller = self._who(environ)
         allowed = sorted(known for known, place in self._table if place == path)
         if not allowed:
             raise Refused("not_found", "The requested URL was not found on the server")
@@ -117,6 +120,12 @@ class App:
         except jobs.BadJob as error:
             raise Refused("bad_request", str(error)) from None
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            raise _failed(error) from None
+
+    def _who(self, environ: Environ) -> Known:
+        try:
+            return self._authenticate(environ)
+        except ConfigError as error:  # of a secret's file, read just now
             raise _failed(error) from None
 
     def _version(self, _: Request) -> Answer:

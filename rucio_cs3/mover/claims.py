@@ -12,7 +12,7 @@ from rucio_cs3.mover.model import Compare, Place, Wanted
 from rucio_cs3.mover.queue import Ending, cancel_waiting, end
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from rucio_cs3.mover.database import Database, Session
     from rucio_cs3.mover.model import Done
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LEASE = 30.0  # seconds after which a silent mover's copies are somebody else's
 FIRST_DELAY = 2.0  # seconds before another try, doubled each time
 LONGEST_DELAY = 600.0
+MOST_LOST = 5  # times that a copy may be begun anew because its mover was gone
+LOST = f"TRANSFER [5] Input/output error: its mover was gone {MOST_LOST + 1} times before it was copied"
 EXPIRED = "Job has been canceled because it stayed in the queue for too long"
 
 
@@ -60,13 +62,17 @@ class Claims:
     def take(self, most: int) -> list[Claim]:
         return self._database.write(lambda session: self._take(session, most))
 
-    def renew(self) -> set[int]:
-        """All that are still ours. What is missing has to end."""
+    def renew(self, copied: Collection[int]) -> set[int]:
+        """Those of them that are still ours. The others have to end.
+
+        What is ours and not among them runs out, and is swept up: the answer that gave it to us may have got lost.
+        """
 
         def work(session: Session) -> set[int]:
-            session.run("UPDATE files SET lease = {now} + ? WHERE worker = ?", self.lease, self._worker)
+            change = "UPDATE files SET lease = {now} + ? WHERE id = ? AND worker = ?"
+            session.many(change, [(self.lease, file, self._worker) for file in copied])
             rows = session.rows("SELECT id FROM files WHERE worker = ? AND state = ?", self._worker, fts.ACTIVE)
-            return {row["id"] for row in rows}
+            return {row["id"] for row in rows}.intersection(copied)
 
         return self._database.write(work)
 
@@ -115,7 +121,7 @@ class Claims:
 
     def _mine(self, session: Session, claim: Claim) -> Any:
         """The row, if the copy still counts. A canceled one's destination is free from now on."""
-        row = session.row("SELECT * FROM files WHERE id = ? AND worker = ?", claim.id, self._worker)
+        row = session.row("SELECT * FROM files WHERE id = ? AND worker = ? {lock}", claim.id, self._worker)
         if row and row["state"] == fts.CANCELED:
             session.run("UPDATE files SET worker = NULL, lease = NULL, live = NULL WHERE id = ?", claim.id)
         return row if row and row["state"] == fts.ACTIVE else None
@@ -235,7 +241,10 @@ def _wake(session: Session) -> None:
 
 def _sweep(session: Session, *, everything: bool) -> None:
     gone = "worker IS NOT NULL" if everything else "lease < {now}"
-    for state, change in (("ACTIVE", "state = 'SUBMITTED'"), ("CANCELED", "live = NULL")):
+    hopeless = f"SELECT * FROM files WHERE {gone} AND state = 'ACTIVE' AND lost >= ? {{skip}}"  # noqa: S608 - our words
+    for row in session.rows(hopeless, MOST_LOST):
+        end(session, row, Ending(fts.FAILED, reason=LOST))
+    for state, change in (("ACTIVE", "state = 'SUBMITTED', lost = lost + 1"), ("CANCELED", "live = NULL")):
         sql = f"UPDATE files SET {change}, worker = NULL, lease = NULL WHERE {gone} AND state = ?"  # noqa: S608 - our words
         session.run(sql, state)
     for row in session.rows("SELECT id FROM jobs WHERE expires < {now}"):

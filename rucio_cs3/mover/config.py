@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rucio_cs3.config import SECRETS
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import is_loopback
 from rucio_cs3.mover import claims, jobs
@@ -123,6 +124,8 @@ def load(file: str | os.PathLike[str]) -> MoverConfig:
         config = dataclasses.replace(config, database=str(beside))
     elif urlsplit(config.database).password:
         refuse_public(place, "the password of database stands in it, so configuration")
+    if any(not SECRETS.isdisjoint(table) for table in config.sites.values()):
+        refuse_public(place, "a site's login stands in it, so configuration")
     _check(config, place)
     return config
 

@@ -104,7 +104,7 @@ class Copier:
             said = not disagreement(task.checksum, file.info.checksums)
             raise failed(Side.SOURCE, error, source.url, again=said) from error
         except AlreadyExists as error:
-            raise _there_already(error, target) from error
+            raise _there_already(error, target, task) from error
         except Cs3Error as error:
             raise failed(Side.TARGET, error, target.url) from error
         return _seen(target, source.url, file.info.size, sent.checksums, "streamed")
@@ -146,7 +146,7 @@ def handed_over(way: str, source: End, target: End, task: _Task, expected: Expec
         try:
             client.files.may_write(final.ref, overwrite=overwrite)
         except AlreadyExists as error:
-            raise _there_already(error, target) from error
+            raise _there_already(error, target, task) from error
         client.folders.ensure(final.ref.parent, final.root)
     try:
         _look_after(way, source, staging, task, expected)
@@ -237,14 +237,18 @@ def _seen(target: End, source: str, size: int, checksums: Mapping[str, str], how
     return Done(source, size, {**info.checksums, **checksums}, how)
 
 
-def _there_already(error: Cs3Error, target: End) -> Failed:
-    """With what is there: Rucio takes it if it is the right file."""
+def _there_already(error: Cs3Error, target: End, task: _Task) -> Failed:
+    """With what is there: Rucio takes it if it is the right file, such as one whose mover could not tell any more."""
     failure = failed(Side.TARGET, error, target.url)
     with contextlib.suppress(Cs3Error):
         info = target.root.stat(target.below)
         failure.dst_file = {"file_size": info.size}
-        for name in verify.cheapest({name: info.checksums[name] for name in info.checksums.keys() & set(RUCIO_KNOWS)}):
-            failure.dst_file.update(checksum_type=name.upper(), checksum_value=info.checksums[name])
+        known = {name: info.checksums[name] for name in info.checksums.keys() & set(RUCIO_KNOWS)}
+        wanted = [name for name in task.checksum if name in RUCIO_KNOWS]
+        if not known and wanted and info.size == task.wanted.size:  # else its size says enough
+            known = target.remote.checksums(wanted)
+        for name in verify.cheapest(known):
+            failure.dst_file.update(checksum_type=name.upper(), checksum_value=known[name])
     return failure
 
 

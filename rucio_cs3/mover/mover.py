@@ -58,7 +58,8 @@ class Mover:
         found = self._database.read(_counts)
         return {state: found.get(state, 0) for state in (fts.SUBMITTED, fts.WAITING, fts.ACTIVE, *sorted(fts.FINAL))}
 
-    def status(self) -> dict[str, Any]:
+    def status(self, vo: str) -> dict[str, Any]:
+        """Of single jobs only what is the VO's own."""
         now = time.monotonic()
         running = [
             {
@@ -70,8 +71,10 @@ class Mover:
                 "seconds": round(now - copy.began, 1),
             }
             for copy in self._workers.running()
+            if copy.claim.vo == vo
         ]
-        return {"mover": self.name, "files": self.depth(), "running": running, **self._database.read(_recent)}
+        recent = self._database.read(lambda session: _recent(session, vo))
+        return {"mover": self.name, "files": self.depth(), "running": running, **recent}
 
     def close(self) -> None:
         self._workers.close()
@@ -106,15 +109,17 @@ def _counts(session: Session) -> dict[str, int]:
     return {row["state"]: row["n"] for row in rows}
 
 
-def _recent(session: Session) -> dict[str, Any]:
-    """What waits on which link, and what failed last."""
+def _recent(session: Session, vo: str) -> dict[str, Any]:
+    """What waits on which link, and what of this VO failed last."""
     lanes = session.rows(
         "SELECT source_site, target_site, sum(CASE WHEN state = ? THEN 1 ELSE 0 END) AS active, count(*) AS n"
         " FROM files WHERE state IN (?, ?, ?) GROUP BY source_site, target_site ORDER BY source_site, target_site",
         *(fts.ACTIVE, fts.ACTIVE, fts.SUBMITTED, fts.WAITING),
     )
     failures = session.rows(
-        "SELECT job, reason, ended FROM files WHERE state = ? ORDER BY ended DESC LIMIT ?", fts.FAILED, LAST
+        "SELECT job, files.reason, files.ended FROM files JOIN jobs ON jobs.id = job"
+        " WHERE files.state = ? AND vo = ? ORDER BY files.ended DESC LIMIT ?",
+        *(fts.FAILED, vo, LAST),
     )
     return {
         "links": [

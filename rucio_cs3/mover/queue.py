@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.jobs import File, Job
 
 AT_ONCE = 500  # values in one statement; old SQLite takes 999
+BITE = 20  # jobs forgotten in one commit; a large one has 10,000 files
 USUAL_RETRIES = 2
 ID = re.compile("[0-9a-f-]{36}")
 CANCELED_REASON = "Job canceled by the user"
@@ -67,9 +68,11 @@ class Queue:
 
         self._database.write(work)
 
-    def forget(self, seconds: float) -> None:
-        """Jobs that ended so long ago."""
-        self._database.write(lambda session: session.run("DELETE FROM jobs WHERE ended < {now} - ?", seconds))
+    def forget(self, seconds: float) -> bool:
+        """Some of the jobs that ended so long ago, so that nobody waits for it. True when there are more."""
+        some = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < {now} - ? ORDER BY ended LIMIT ?)"
+        gone: int = self._database.write(lambda session: session.run(some, seconds, BITE).rowcount)
+        return gone == BITE
 
     def _insert(self, session: Session, job: Job, job_id: str, vo: str, caller: str) -> None:
         now = session.now()

@@ -6,6 +6,8 @@ import os
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.http import message
+
 from rucio_cs3.mover.app import App
 from rucio_cs3.mover.callers import Callers
 from rucio_cs3.mover.config import NAMES
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 REQUEST_SECONDS = 300.0  # for the largest job over a slow line
 KEEP_ALIVE = 30
+LONGEST_LINE = 256 << 10  # bytes of a request's first line: 5,000 ids are 185 KB
 PROXY_CERTIFICATES = 0x40  # X509_V_FLAG_ALLOW_PROXY_CERTS, which Python names from 3.10 on
 
 
@@ -44,11 +47,12 @@ def serve(config: MoverConfig, make_copy: Callable[[], Copy], tell: Callable[[st
         os._exit(0)  # gunicorn's own way out of its threads hangs now and then
 
     settings = config.gunicorn()
+    message.MAX_REQUEST_LINE = LONGEST_LINE + 1  # gunicorn's own is 8190, or without an end, for strangers too
     check_database(config.database)
     listening = listen(*address(config.listen, NAMES))
     url = url_of(listening, tls="certfile" in settings)
     ours = {
-        "limit_request_line": 0,  # a thousand ids are 37 KB
+        "limit_request_line": LONGEST_LINE,
         "keepalive": KEEP_ALIVE,
         "worker_exit": lambda _server, _worker: close(),
         "worker_int": interrupted,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -26,6 +27,8 @@ log = logging.getLogger("rucio_cs3.mover")
 
 LOOK = 2.0  # seconds until the queue is looked at even if nobody told of something new
 FORGET = 3600.0  # seconds between looks for old jobs
+FORGETTING = 1.0  # seconds for that, of each quarter of a lease
+LONGEST_REASON = 2000  # characters; FTS3 has 2048, and Rucio keeps 4000 with words of its own
 
 
 @dataclass
@@ -44,7 +47,8 @@ class Running:
 class Workers:
     """`count` copies at the same time. One thread more claims for them, and tells that they live."""
 
-    def __init__(self, claims: Claims, copy: Copy, count: int, metrics: Metrics, tidy: Callable[[], None]) -> None:
+    def __init__(self, claims: Claims, copy: Copy, count: int, metrics: Metrics, tidy: Callable[[], bool]) -> None:
+        """`tidy` forgets some old jobs, and returns whether there are more."""
         self._claims = claims
         self._copy = copy
         self._count = count
@@ -99,7 +103,9 @@ class Workers:
                 free = self._count - len(self._running)
             claimed = self._take(free) if free > 0 else []
             for claim in claimed:
-                self._begin(claim)
+                if not self._begin(claim):
+                    self._told(functools.partial(self._claims.give_back, claim))
+                    self._closing.wait(LOOK)
             if not claimed:
                 self._news.wait(LOOK)
 
@@ -109,20 +115,34 @@ class Workers:
         self._closing.wait(LOOK)
         return []
 
-    def _begin(self, claim: Claim) -> None:
+    def _begin(self, claim: Claim) -> bool:
+        """False where this machine has no thread for it."""
         running = Running(claim)
         thread = threading.Thread(target=self._make, args=(running,), name=f"mover-copy-{claim.id}", daemon=True)
         with self._lock:
+            if claim.id in self._running:  # it was not ours for a moment, which nobody here has seen
+                return True
             self._running[claim.id] = running
             self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.error("a copy cannot begin: %s", error)  # noqa: TRY400 - there is nothing to see in the trace
+            self._let_go(running, thread)
+            return False
+        return True
 
     def _make(self, running: Running) -> None:
-        self._end(running)
+        try:
+            self._end(running)
+        finally:
+            self._let_go(running, threading.current_thread())
+            self._news.set()
+
+    def _let_go(self, running: Running, thread: threading.Thread) -> None:
         with self._lock:
             del self._running[running.claim.id]
-            self._threads.discard(threading.current_thread())
-        self._news.set()
+            self._threads.discard(thread)
 
     def _end(self, running: Running) -> None:
         claim = running.claim
@@ -143,7 +163,7 @@ class Workers:
         if running.stop.wanted():  # canceled, taken away, or we are told to end
             self._told(lambda: self._claims.give_back(claim))
             return
-        reason = _without_tokens(failure.reason, claim)
+        reason = _tellable(_without_tokens(failure.reason, claim))
         again = bool(self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, again=failure.again)))
         self._metrics.failed(claim, failure.side, again=again)
         log.warning("job %s, file %s: %s%s", claim.job, claim.id, reason, "; to be tried again" if again else "")
@@ -162,17 +182,24 @@ class Workers:
         while not (self._closing.wait(self._claims.lease / 4) and not self.running()):
             with _survived("keeping the queue"):
                 before = self.running()
-                kept = self._claims.renew()
+                kept = self._claims.renew([running.claim.id for running in before])
                 self._seen = time.monotonic()
                 self.stop(running.claim.id for running in before if running.claim.id not in kept)
                 self._claims.sweep()
                 if time.monotonic() - old > FORGET:
-                    old = time.monotonic()
-                    self._tidy()
+                    old = old if self._forget() else time.monotonic()
             if time.monotonic() - self._seen > self._claims.lease:
                 self.stop([running.claim.id for running in self.running()])
             if self._closing.is_set():
                 time.sleep(0.05)
+
+    def _forget(self) -> bool:
+        """True when there is more to forget than there was time for."""
+        end = time.monotonic() + FORGETTING
+        while self._tidy():
+            if time.monotonic() > end:
+                return True
+        return False
 
 
 def _failure(error: Exception) -> Failed:
@@ -196,6 +223,12 @@ def _survived(what: str) -> Iterator[None]:
 def _where(error: Exception) -> str:
     """Without the error's text: nobody knows what stands in it."""
     return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
+
+
+def _tellable(reason: str) -> str:
+    """No database takes everything that a site says, and Rucio's not more than that."""
+    told = "".join(letter if letter.isprintable() else " " for letter in reason)
+    return told if len(told) <= LONGEST_REASON else f"{told[: LONGEST_REASON - 1]}…"
 
 
 def _without_tokens(reason: str, claim: Claim) -> str:

@@ -110,6 +110,15 @@ def test_what_is_there_stays_unless_it_may_be_overwritten(near, far, copy):
     assert far.names() == ["f"]
 
 
+def test_what_is_there_is_told_as_rucio_compares_it(near, far, copy):
+    url = near.put("f", SMALL)
+    for there in (SMALL, SMALL[:-1] + b"?"):
+        far.put("f", there, overwrite=True)
+        failure = failing(copy, url, to="f", size=len(SMALL), checksum=adler(SMALL))
+        told = {"file_size": len(SMALL), "checksum_type": "ADLER32", "checksum_value": adler(there)[8:]}
+        assert failure.dst_file == told
+
+
 def test_a_folder_is_not_replaced(near, far, copy):
     url = near.put("f", SMALL)
     far.wire.mkdir(far.path("d"))
