@@ -43,7 +43,7 @@ def rounds() -> dict[str, Callable[..., Any]]:
         "cleaner": lambda: at_once(cleaner, paused_rules={}),
         "repairer": lambda: at_once(repairer, paused_rules={}, delta=-1),
         "necromancer": lambda: at_once(necromancer, bulk=AT_ONCE),
-        "reaper": lambda *rses: reaper.reaper(rses=rses, include_rses=None, exclude_rses=None, once=True),
+        "reaper": lambda *rses: reaper.reaper(rses, include_rses=None, exclude_rses=None, once=True, greedy=True),
     }
 
 

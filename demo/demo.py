@@ -44,7 +44,7 @@ ROUNDS: dict[str, str | list[str]] = {  # of Rucio's daemons, by demo/daemons.py
     "conveyor-submitter": "submitter",
     "conveyor-poller": "poller",
     "conveyor-finisher": "finisher",
-    f"reaper --rses {RSE} {OTHER}": ["reaper", RSE, OTHER],
+    f"reaper --greedy --rses {RSE} {OTHER}": ["reaper", RSE, OTHER],
 }
 LONG_LINE = 110
 ANSI = re.compile(r"\x1b\[[\d;]*m")
@@ -132,7 +132,7 @@ class Demo:
 
     def configure(self) -> None:
         """Make the RSEs, as their operators would."""
-        with self.story.step(f"The operators make the RSEs {RSE} and {OTHER}, whose protocol is this plugin"):
+        with self.story.step(f"The RSEs {RSE} and {OTHER} are made; their protocol is this plugin"):
             self.rucio("scope", "add", SCOPE, "--account", "root")
             for rse in self.sites:
                 self.add(rse)
@@ -145,7 +145,6 @@ class Demo:
         storage.mkdir()
         self.rucio("rse", "add", rse)
         self.rucio("rse", "protocol", "add", rse, *self.sites[rse].davs(FOLDER).as_options())
-        self.rucio("rse", "attribute", "set", rse, "--key", "greedyDeletion", "--value", "True")
         self.rucio("rse", "attribute", "set", rse, "--key", "fts", "--value", self.mover.url)
         self.rucio("account", "limit", "set", "root", "--rse", rse, "--bytes", "infinity")
         [protocol] = self.client.get_protocols(rse)
@@ -192,7 +191,7 @@ class Demo:
 
     def replicate(self) -> None:
         """Want the dataset at the other site, too."""
-        with self.story.step(f"A rule wants the dataset at {OTHER} as well: Rucio asks the mover, and it is copied"):
+        with self.story.step(f"A rule wants the dataset at {OTHER}, too, and the mover copies it"):
             self.rucio("rule", "add", f"{SCOPE}:{DATASET}", "--copies", "1", "--rses", OTHER)
             self.daemons("conveyor-submitter")
             self.mover.wait()
@@ -204,11 +203,11 @@ class Demo:
 
     def delete(self) -> None:
         """Let the rules expire, and the daemons clean up."""
-        with self.story.step("The dataset's rules expire, and Rucio's daemons delete the files at both sites"):
+        with self.story.step("The rules expire, and Rucio's daemons delete the files at both sites"):
             for rule in self.client.list_did_rules(SCOPE, DATASET):
                 self.rucio("rule", "update", rule["id"], "--lifetime", "0")
             self.daemons("judge-cleaner")
-            self.daemons(f"reaper --rses {RSE} {OTHER}")
+            self.daemons(f"reaper --greedy --rses {RSE} {OTHER}")
             for rse in self.sites:
                 expect(self.stored(rse) == {}, f"still at {rse}: {sizes(self.stored(rse))}")
                 expect(self.replicas(rse) == [], f"still in the catalogue: {self.replicas(rse)}")
@@ -296,6 +295,7 @@ def play(story: Story) -> None:
             sandbox = stack.enter_context(Sandbox(config=CONFIG))
             story.say(f"server on {sandbox.url}")
             story.file("rucio.cfg, the plugin's part:", ini(CONFIG))
+            sandbox.prepare_rounds()
         with story.step("A mover, which copies between the sites as an FTS would"):
             mover = stack.enter_context(Mover(folder, sites))
             story.command("rucio-cs3", "mover", "--config", str(mover.config))

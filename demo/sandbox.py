@@ -173,6 +173,10 @@ class Sandbox(Resource):
             raise SandboxError(f"{daemons} failed:\n{said}")
         return said
 
+    def prepare_rounds(self) -> None:
+        """Let the daemons be imported while other things are done."""
+        _ = self._daemons
+
     @functools.cached_property
     def _daemons(self) -> subprocess.Popen[str]:
         """Start the process that waits for work; it ends when its stdin does, and so with us."""

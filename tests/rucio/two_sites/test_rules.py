@@ -79,8 +79,7 @@ def test_a_rule_ends_and_the_files_are_deleted_at_both_sites(here, there, orches
     for rule in rules:
         client.update_replication_rule(rule, {"lifetime": 0})
     orchestra.play("cleaner")
-    for site in (here, there):
-        site.reap(config=site.config())
+    here.sandbox.daemon("reaper", "--rses", here.rse, there.rse, config={**here.config(), **there.config()})
     dids = [{"scope": SCOPE, "name": name} for name in files]
     assert [row for row in client.list_replicas(dids, all_states=True) if row["states"]] == []
     assert (here.stored(), there.stored()) == ({}, {})

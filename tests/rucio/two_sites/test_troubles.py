@@ -167,9 +167,10 @@ def test_a_gateway_that_is_killed_in_mid_copy(here, there, orchestra, new_name, 
     orchestra.agree()
 
 
-def test_the_same_file_submitted_twice(here, there, orchestra, new_name, slow_target):
+def test_the_same_file_submitted_twice(here, there, orchestra, new_name, other_faults):
     """As when Rucio's submitter dies after it told the mover, and before it told the database: FTS answers 409."""
-    here.register(new_name, LARGE)
+    here.register(new_name, CONTENT)
+    other_faults({"on": "http:PUT", "kind": "stall", "after": 1000, "path": f"*{there.folder.name}*"})
     rule = orchestra.rule(new_name, there)
     source, target = (
         orchestra.client.lfns2pfns(site.rse, [f"{SCOPE}:{new_name}"]).popitem()[1] for site in (here, there)
@@ -179,7 +180,7 @@ def test_the_same_file_submitted_twice(here, there, orchestra, new_name, slow_ta
         fts.submit(file(source, target))
         assert fts.ask("POST", "/jobs", json={"files": [file(source, target)]}).status_code == 409
     assert "The submission is duplicated" in orchestra.play("submitter")
-    slow_target()
+    other_faults()
     orchestra.mover.wait()
     orchestra.play("finisher")
     assert orchestra.settle(rule) == ["OK"]
