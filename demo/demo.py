@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rich.console import Console
 from rich.markup import escape
 
-from demo.mover import Mover
+from demo.mover import Mover, site_of
 from demo.sandbox import Sandbox
 from demo.storage import LOGIN, Gateway
 
@@ -297,7 +297,7 @@ def play(story: Story) -> None:
             story.file("rucio.cfg, the plugin's part:", ini(CONFIG))
             sandbox.prepare_rounds()
         with story.step("A mover, which copies between the sites as an FTS would"):
-            mover = stack.enter_context(Mover(folder, sites))
+            mover = stack.enter_context(Mover(folder, {rse: site_of(gateway) for rse, gateway in sites.items()}))
             story.command("rucio-cs3", "mover", "--config", str(mover.config))
             story.say(f"FTS3's REST calls on {mover.url}")
         Demo(story, sites, sandbox, mover, desk).run()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from demo.storage import Gateway
 
+    Table = Mapping[str, object]
+
 PATIENCE = 90  # seconds; a busy machine is slow
 UNDER_WAY = ("SUBMITTED", "WAITING", "ACTIVE")
 
@@ -28,7 +30,7 @@ UNDER_WAY = ("SUBMITTED", "WAITING", "ACTIVE")
 class Mover(Service):
     """The mover for these sites: `url` is what the RSE attribute fts wants. `settings` go before the sites' tables."""
 
-    def __init__(self, folder: Path, sites: Mapping[str, Gateway], settings: str = "") -> None:
+    def __init__(self, folder: Path, sites: Mapping[str, Table], settings: str = "") -> None:
         super().__init__()
         self.folder = folder
         self.config = folder / "mover.toml"
@@ -39,7 +41,7 @@ class Mover(Service):
     def start(self) -> None:
         """Write its configuration, start it and wait until it says where it listens."""
         bind = self.url.partition("//")[2] or "127.0.0.1:0"
-        tables = [site_table(name, gateway) for name, gateway in self.sites.items()]
+        tables = [toml(name, table) for name, table in self.sites.items()]
         self.config.touch(mode=0o600)
         self.config.write_text("\n".join([f'listen = "{bind}"', self.settings, *tables]))
         self.child = child = Child(
@@ -80,9 +82,13 @@ class Mover(Service):
         return json.loads(get(f"{self.url}{path}", timeout=60))
 
 
-def site_table(name: str, gateway: Gateway) -> str:
-    """How mover.toml describes the gateway: its doors, and who the mover is there."""
-    settings = {"gateway": gateway.grpc, "webdav_root": WEBDAV_ROOT, "cs3_root": HOME, **LOGIN}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-    doors = json.dumps([f"davs://{gateway.http}{WEBDAV_ROOT}"])
-    return "\n".join([f"[sites.{name}]", f"doors = {doors}", "tls = false", *lines, ""])
+def site_of(gateway: Gateway) -> Table:
+    """Describe the gateway for mover.toml: its doors, and who the mover is there."""
+    door = f"davs://{gateway.http}{WEBDAV_ROOT}"
+    return {"gateway": gateway.grpc, "tls": False, "doors": [door], "cs3_root": HOME, **LOGIN}
+
+
+def toml(name: str, table: Table) -> str:
+    """Write a table; JSON's values are TOML's, too."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+    return "\n".join([f"[sites.{name}]", *lines, ""])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from demo.mover import Mover
+from demo.mover import Mover, site_of
 from demo.storage import Gateway
 from tests.rucio.conftest import SCOPE, faults_at
 from tests.unit.mover.conftest import wait_for
@@ -34,7 +34,8 @@ def other_gateway(tmp_path_factory) -> Iterator[Gateway]:
 def mover(tmp_path_factory, gateway, other_gateway) -> Iterator[Mover]:
     # whether it tries again is tested elsewhere; here Rucio does, without a wait
     settings = "[limits]\nretries = 0\n"
-    with Mover(tmp_path_factory.mktemp("mover"), {"here": gateway, "there": other_gateway}, settings) as mover:
+    sites = {"here": site_of(gateway), "there": site_of(other_gateway)}
+    with Mover(tmp_path_factory.mktemp("mover"), sites, settings) as mover:
         yield mover
 
 

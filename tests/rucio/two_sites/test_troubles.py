@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from demo.mover import Mover
+from demo.mover import Mover, site_of
 from tests.rucio.conftest import SCOPE
 from tests.rucio.two_sites.conftest import LARGE
 from tests.unit.mover.conftest import Served, empty_postgresql, file, postgresql, wait_for  # noqa: F401 - fixtures
@@ -132,7 +132,7 @@ def test_a_site_that_the_mover_does_not_know(here, add_at, other_gateway, orches
         assert orchestra.settle(rule) == ["STUCK"]
         assert "DESTINATION [22] Invalid argument" in orchestra.why(rule)
         mover.stop()
-        mover.sites = {**mover.sites, "there": other_gateway}
+        mover.sites = {**mover.sites, "there": site_of(other_gateway)}
         mover.start()
         assert orchestra.repair(rule) == ["OK"]
     orchestra.agree()
