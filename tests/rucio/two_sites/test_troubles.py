@@ -105,10 +105,10 @@ def test_the_only_source_is(here, there, orchestra, new_name, spoil, told):
     orchestra.agree()
 
 
-def test_of_two_bad_sources_only_the_damaged_one_is_suspicious(
-    here, there, add_at, gateway, orchestra, new_name, client
-):
+def test_of_two_bad_sources_each_is_told_by_its_own_failure(here, there, add_at, gateway, orchestra, new_name, client):
+    """Rucio looks at the last: a replica that is away must not be suspicious for another that is damaged."""
     damaged, lost = here, add_at(gateway)
+    client.update_distance(lost.rse, there.rse, {"distance": 2})
     for site in (damaged, lost):
         site.register(new_name, CONTENT)
     damaged.put(new_name, DAMAGED)
