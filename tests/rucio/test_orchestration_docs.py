@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import io
 import json
 import os
 import re
 import shlex
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,17 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from demo.process import BIN
-from rucio_cs3 import errors
+from rucio_cs3 import Cs3Client, errors
+from rucio_cs3.gateway import BEHAVIOURS, Gateway
 from rucio_cs3.mover.model import Side
 from rucio_cs3.mover.reasons import failed
+from tests.conformance import daemons, storages
+from tests.conformance.programs import SYSTEM, needed
 from tests.idp.idp import RUCIO
 from tests.rucio.conftest import SCOPE
 from tests.rucio.guarded import PASSWORD, Guarded, SecureMover, unique
 from tests.rucio.two_sites.conftest import Orchestra
+from tests.unit.cli.command import COMMAND, environment
 
 pytestmark = pytest.mark.timeout(300)  # several of Rucio's daemons
 TOP = Path(__file__).parents[2]
@@ -45,6 +51,7 @@ BLOCKS = {  # by language, and words that are in no other one
     "site": ("toml", "enable_http_tpc"),
     "caller": ("toml", "audience ="),
     "change": ("sh", FTS),
+    "by hand": ("sh", "davix-cp"),
 }
 
 
@@ -215,3 +222,44 @@ def test_the_site_is_configured_as_those_of_the_conformance_suite():
     known = known.replace("@ISSUER@", "https://idp.example.org/").replace("@COPIES@", "true").splitlines()
     lines = block("site").splitlines()
     assert [line for line in lines[1:] if line and line not in known] == []
+
+
+@pytest.fixture(params=["embedded", "real"])
+def doors(request, idp, tmp_path):
+    """Two of them that make third-party copies, with the addresses of their gateways. Real ones do well here, too."""
+    behaviour = BEHAVIOURS["reva-local"]
+    program = storages.programs(os.environ.get(storages.REVA, "")).get("first")
+    if request.param == "real" and not program:
+        pytest.skip(f"no daemon of the first line: set {storages.REVA}")
+    with contextlib.ExitStack() as stack:
+
+        def start(name, host):
+            folder = tmp_path / f"at-{name}"
+            folder.mkdir()
+            if request.param == "real":
+                return stack.enter_context(daemons.running(program, behaviour, folder, idp.url, host, copies=True))
+            gateway = stack.enter_context(Gateway(folder, host=host, oidc_issuer=idp.url, tpc="honest"))
+            return gateway.address, gateway.webdav_url
+
+        yield {name: start(name, host) for name, host in HOSTS.items()}
+
+
+@needed("gfal-copy")
+@needed("davix-cp")
+def test_by_hand(doors, idp, tmp_path):
+    login = {"username": "einstein", "password": "relativity", "tls": "false"}
+    script = block("by hand").replace('"$(oidc-token mysite)"', idp.login("einstein")["access_token"])
+    for name, (address, door) in doors.items():
+        script = script.replace(f"https://{name.lower()}.example.org/remote.php/webdav", door)
+        script = script.replace(f" {name} ", f" --gateway {address} --webdav-url {door} ")
+        script = script.replace(f"{name}:", f"cs3://{address}/rucio/")
+        with Cs3Client(gateway=address, **{**login, "tls": False}) as site:
+            site.files.mkdir("/rucio")
+            if name == "CERNBOX":
+                site.upload(io.BytesIO(CONTENT), "/rucio/f")
+    ours = f'ours() {{ "{COMMAND[0]}" -c "{COMMAND[-1]}" "$@"; }}\n'
+    script = ours + script.replace("rucio-cs3 ", "ours ").replace("gfal-copy", "/usr/bin/gfal-copy")
+    environ = {**environment(login), "PATH": SYSTEM}
+    ran = subprocess.run(["sh", "-euc", script], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count(f"{zlib.adler32(CONTENT):08x}") == 5, ran.stdout

@@ -139,13 +139,20 @@ def test_on_a_real_reva(real_sites, sandbox, client, idp, idpsecrets, tmp_path, 
         assert file.read() == CONTENT
 
 
-def test_the_second_line_knows_people_only(idp, tmp_path):
+@pytest.mark.parametrize("real", [False, True], ids=["embedded", "real"])
+def test_the_second_line_knows_people_only(idp, tmp_path, real):
     """It asks the provider whose token it is; of a service the provider has nothing to tell."""
     token = idp.token(RUCIO, "client_credentials", scope="storage.read:/")["access_token"]
-    with (
-        Gateway(tmp_path, "opencloud", users=[*DEMO_USERS, SERVICE], oidc_issuer=idp.url) as gateway,
-        Cs3Client(gateway=gateway.address, tls=False, auth="bearer", bearer_token=token) as site,
-        pytest.raises(Cs3Error) as refused,
-    ):
-        site.whoami()
-    assert "could not check the bearer login" in str(refused.value)
+    with contextlib.ExitStack() as stack:
+        if real:
+            program = storages.programs(os.environ.get(storages.REVA, "")).get("second")
+            if not program:
+                pytest.skip(f"no daemon of the second line: set {storages.REVA}")
+            running = daemons.running(program, BEHAVIOURS["opencloud"], tmp_path, idp.url)
+            address, _ = stack.enter_context(running)
+        else:
+            users = [*DEMO_USERS, SERVICE]
+            address = stack.enter_context(Gateway(tmp_path, "opencloud", users=users, oidc_issuer=idp.url)).address
+        site = stack.enter_context(Cs3Client(gateway=address, tls=False, auth="bearer", bearer_token=token))
+        with pytest.raises(Cs3Error, match="could not check the bearer login"):
+            site.whoami()
