@@ -164,10 +164,17 @@ def _caller(table: Any, where: str) -> Caller:
         raise ConfigError(f"{where}: nothing says who it is", hint="set bearer_file, subjects or issuer")
     if bool(caller.issuer) != bool(caller.audience):
         raise ConfigError(f"{where}: issuer and audience go together", hint="audience is the mover's host name")
-    if caller.issuer and not keeps_secrets(caller.issuer):
+    if caller.issuer and not _keeps_secrets(caller.issuer):
         raise ConfigError(f"{where}: issuer {caller.issuer} could be anybody", hint="give an https:// address")
     caller.secret()
     return caller
+
+
+def _keeps_secrets(url: str) -> bool:
+    try:
+        return keeps_secrets(url)
+    except ValueError:
+        return False
 
 
 def _limits(table: Any, where: str) -> Limits:

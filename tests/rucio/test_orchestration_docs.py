@@ -49,6 +49,7 @@ BLOCKS = {  # by language, and words that are in no other one
     "oidc": ("ini", "[oidc]"),
     "tokens": ("sh", "oidc_support"),
     "site": ("toml", "enable_http_tpc"),
+    "checksums": ("sh", "verify_checksum"),
     "caller": ("toml", "audience ="),
     "change": ("sh", FTS),
     "by hand": ("sh", "davix-cp"),
@@ -201,8 +202,10 @@ def test_with_fts_and_our_mover_in_its_place(page, sites, rses, certificates, id
         is_there = moved(page, rses, new_name)
         rule = page.rucio(block("rule"))
         page.rucio(block("tokens"))
+        page.rucio(block("checksums"))
         page.rucio(block("change"))
         assert is_there(rule)
+    assert page.orchestra.client.list_rse_attributes(rses["CERNBOX"].rse)["verify_checksum"] is False
     scopes = {"CERNBOX": ["storage.read:/rucio/"], "SURF": ["storage.modify:/rucio/", "storage.read:/rucio/"]}
     for name, site in sites.items():
         assert site.tokens.shown() == {(RUCIO.id, HOSTS[name], " ".join(["offline_access", *scopes[name]]))}

@@ -56,7 +56,7 @@ def test_each_token_is_shown_to_its_site(sites, orchestra, new_name):
     here, there = orchestra.sites
     here.register(new_name, CONTENT)
     assert orchestra.settle(orchestra.rule(new_name, there)) == ["OK"]
-    assert CONTENT in there.stored().values()
+    assert there.path(new_name).read_bytes() == CONTENT
     reads, writes = "offline_access storage.read:/rucio/", "offline_access storage.modify:/rucio/ storage.read:/rucio/"
     assert [site.tokens.shown() for site in sites] == [{(RUCIO.id, HOSTS[0], reads)}, {(RUCIO.id, HOSTS[1], writes)}]
     assert "COPY" in {call.method for call in sites[1].gateway.calls}, "the doors were not asked to do it themselves"
@@ -71,9 +71,21 @@ def test_a_site_that_wants_another_audience(sites, orchestra, new_name, monkeypa
     orchestra.rule(new_name, there)
     orchestra.submit()
     orchestra.wait()
-    [failure] = orchestra.mover.ask("/status.json")["failures"]
-    assert "DESTINATION [13] Permission denied" in failure["reason"]
+    assert "DESTINATION [13] Permission denied" in orchestra.mover.ask("/status.json")["failures"][0]["reason"]
     assert there.stored() == before
+
+
+def test_a_token_that_is_over_by_then(sites, orchestra, idp, new_name):
+    here, there = orchestra.sites
+    here.register(new_name, CONTENT)
+    rule = orchestra.rule(new_name, there)
+    with idp.short_lived(-1):
+        orchestra.submit()
+    orchestra.wait()
+    assert "[13] Permission denied" in orchestra.mover.ask("/status.json")["failures"][0]["reason"]
+    orchestra.learn()
+    assert orchestra.settle(rule) == ["OK"]
+    assert there.path(new_name).read_bytes() == CONTENT
 
 
 needed = pytest.mark.skipif(
