@@ -151,20 +151,38 @@ def test_on_a_real_reva(real_sites, sandbox, client, idp, idpsecrets, tmp_path, 
         assert file.read() == CONTENT
 
 
-@pytest.mark.parametrize("real", [False, True], ids=["embedded", "real"])
-def test_the_second_line_knows_people_only(idp, tmp_path, real):
-    """It asks the provider whose token it is; of a service the provider has nothing to tell."""
-    token = idp.token(RUCIO, "client_credentials", scope="storage.read:/")["access_token"]
+@pytest.fixture(params=["embedded", "real"])
+def site_of(request, idp, tmp_path):
+    """A site of a behaviour, which trusts the provider, and who has this token there."""
     with contextlib.ExitStack() as stack:
-        if real:
-            program = storages.programs(os.environ.get(storages.REVA, "")).get("second")
-            if not program:
-                pytest.skip(f"no daemon of the second line: set {storages.REVA}")
-            running = daemons.running(program, BEHAVIOURS["opencloud"], tmp_path, idp.url)
-            address, _ = stack.enter_context(running)
-        else:
-            users = [*DEMO_USERS, SERVICE]
-            address = stack.enter_context(Gateway(tmp_path, "opencloud", users=users, oidc_issuer=idp.url)).address
-        site = stack.enter_context(Cs3Client(gateway=address, tls=False, auth="bearer", bearer_token=token))
-        with pytest.raises(Cs3Error, match="could not check the bearer login"):
-            site.whoami()
+
+        def start(behaviour, line, token):
+            program = storages.programs(os.environ.get(storages.REVA, "")).get(line)
+            if request.param == "embedded":
+                users = [*DEMO_USERS, SERVICE]
+                address = stack.enter_context(Gateway(tmp_path, behaviour, users=users, oidc_issuer=idp.url)).address
+            elif program:
+                running = daemons.running(program, BEHAVIOURS[behaviour], tmp_path, idp.url)
+                address, _ = stack.enter_context(running)
+            else:
+                pytest.skip(f"no daemon of the {line} line: set {storages.REVA}")
+            return stack.enter_context(Cs3Client(gateway=address, tls=False, auth="bearer", bearer_token=token))
+
+        yield start
+
+
+@pytest.fixture
+def for_reading_elsewhere(idp):
+    asked = {"scope": "storage.read:/rucio/", "audience": "elsewhere.example.org"}
+    return idp.token(RUCIO, "client_credentials", **asked)["access_token"]
+
+
+def test_reva_looks_at_neither_audience_nor_scope(site_of, for_reading_elsewhere):
+    """!! Whoever has such a token may do what its user may, everywhere."""
+    site_of("reva-local", "first", for_reading_elsewhere).files.mkdir("/not-for-rucio")
+
+
+def test_the_second_line_knows_people_only(site_of, for_reading_elsewhere):
+    """It asks the provider whose token it is; of a service the provider has nothing to tell."""
+    with pytest.raises(Cs3Error, match="could not check the bearer login"):
+        site_of("opencloud", "second", for_reading_elsewhere).whoami()
