@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 SUBMITTED, ACTIVE, FINISHED, FAILED, CANCELED = "SUBMITTED", "ACTIVE", "FINISHED", "FAILED", "CANCELED"
 DIRTY, NOT_USED = "FINISHEDDIRTY", "NOT_USED"
 WAITING = "WAITING"  # ours: SUBMITTED, and to be tried again only later
+EACH_SOURCE = re.compile(r"; (?=SOURCE \[[0-9]+\] )")  # what joins the reasons of several
 FINAL = frozenset({FINISHED, FAILED, CANCELED, DIRTY})
 GOOD, UNCHANGED = "200 Ok", "304 Not Modified"
 LEVEL = {"transfer": "vo", "deleg": "vo", "config": "vo"}
@@ -68,7 +70,7 @@ def files(row: Row, kind: str, only: Collection[str] = ()) -> Iterable[dict[str,
     sources = json.loads(row["sources"])
     state = SUBMITTED if row["state"] == WAITING else row["state"]
     used = row["used"] or sources[0]
-    for source in sources:
+    for source, reason in zip(sources, _reasons(row["reason"], len(sources))):
         at_source = state if source == used or state in {FAILED, CANCELED} else NOT_USED
         shown = {
             "file_id": row["id"],
@@ -86,9 +88,15 @@ def files(row: Row, kind: str, only: Collection[str] = ()) -> Iterable[dict[str,
             "finish_time": time_of(row["ended"]),
             "staging_start": None,
             "staging_finished": None,
-            "reason": row["reason"] if at_source != NOT_USED or kind == HOPS else None,
+            "reason": reason if at_source != NOT_USED or kind == HOPS else None,
             "file_metadata": json.loads(row["metadata"]),
             "retry": row["tries"],
             "activity": row["activity"],
         }
         yield {name: shown[name] for name in only if name in shown} if only else shown
+
+
+def _reasons(reason: str | None, sources: int) -> list[str | None]:
+    """Of each source its own where all have failed: Rucio declares replicas suspicious by them."""
+    each = EACH_SOURCE.split(reason or "")
+    return [*each] if len(each) == sources else [reason] * sources

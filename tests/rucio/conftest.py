@@ -79,6 +79,7 @@ def sandbox(gateway, idpsecrets) -> Iterator[Sandbox]:
     config = {
         "cs3": {"gateway": gateway.grpc, **LOGIN},
         "client": {"protocol_stat_retries": 0},
+        "conveyor": {"scheme": "davs", "transfertool": "fts3", "suspicious_pattern": ".*SOURCE CHECKSUM MISMATCH.*"},
         "oidc": {"idpsecrets": idpsecrets, "admin_issuer": "idp"},
     }
     with Sandbox(config=config, environ=environ) as sandbox:

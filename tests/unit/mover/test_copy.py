@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
@@ -17,8 +18,9 @@ import pytest
 
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import Fault, Gateway
+from rucio_cs3.mover import fts
 from rucio_cs3.mover.copy import Copier
-from rucio_cs3.mover.model import Place, Wanted
+from rucio_cs3.mover.model import Failed, Place, Wanted
 from rucio_cs3.mover.sites import Sites
 
 LOGIN = {"tls": False, "username": "einstein", "password": "relativity", "cache": "off"}
@@ -92,6 +94,23 @@ def test_who_is_killed_is_in_nobodys_way(gateways, tables, source):
         assert done.size == len(content)
         with client.open_read(f"{folder}/f") as file:
             assert file.read() == content
+
+
+def test_of_each_source_its_own_failure_is_told(gateways, tables, source):
+    """Rucio finds by the words which replicas are suspicious."""
+    url, _ = source
+    places = (Place(url), Place(f"{url}-none"))
+    wanted = Wanted(places, Place(f"{gateways[1].webdav_url}/f"), checksum="adler32:00000001")
+    with Sites.of(tables) as sites, pytest.raises(Failed) as failed:
+        Copier(sites).copy(wanted, lambda _: None)
+    urls = [place.url for place in places]
+    known = {"sources": json.dumps(urls), "state": "FAILED", "metadata": "{}", "reason": failed.value.reason}
+    row = collections.defaultdict(lambda: None, known)
+    told = list(fts.files(row, "R", ["source_surl", "reason"]))
+    assert [entry["source_surl"] for entry in told] == urls
+    assert "CHECKSUM MISMATCH" in told[0]["reason"]
+    assert told[1]["reason"].startswith("SOURCE [2] No such file or directory")
+    assert "MISMATCH" not in told[1]["reason"]
 
 
 def test_a_copy_keeps_no_more_than_some_blocks(gateways, tables, source):
