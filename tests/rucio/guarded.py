@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from tests.rucio.conftest import Site
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from demo.sandbox import Sandbox
     from tests.idp.idp import Idp
 
 FOLDER = "rucio"  # for which the provider has scopes
@@ -48,7 +50,7 @@ class Choosy(Issuer):
 
 
 class Guarded(storage.Gateway):
-    """At 443 of `host`, as it were."""
+    """A site at a loopback address of its own, because Rucio makes audiences of addresses."""
 
     def __init__(self, folder: Path, host: str, idp: Idp, pki: Path) -> None:
         super().__init__(folder)
@@ -81,22 +83,17 @@ class Guarded(storage.Gateway):
         site.add_protocol(self.davs(FOLDER))
         return site
 
-    def table(self, name: str) -> str:
+    def table(self) -> dict[str, object]:
         """In mover.toml, without a login."""
-        settings = {
-            "gateway": self.grpc,
-            "ca": str(self.pki / "ca.pem"),
-            "doors": [f"davs://{self.http}{WEBDAV_ROOT}/{FOLDER}"],
-            "cs3_root": f"{HOME}/{FOLDER}",
-        }
-        return "\n".join([f"[sites.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items()), ""])
+        doors = [f"davs://{self.http}{WEBDAV_ROOT}/{FOLDER}"]
+        return {"gateway": self.grpc, "ca": str(self.pki / "ca.pem"), "doors": doors, "cs3_root": f"{HOME}/{FOLDER}"}
 
 
 class SecureMover(Mover):
-    """A mover with these settings and sites, asked by `session`."""
+    """A mover with TLS, which is asked by whoever has these headers."""
 
-    def __init__(self, folder: Path, settings: str, ca: Path, headers: dict[str, str]) -> None:
-        super().__init__(folder, {}, settings)
+    def __init__(self, folder: Path, sites: dict, settings: str, ca: Path, headers: dict[str, str]) -> None:
+        super().__init__(folder, sites, settings)
         self.session = requests.Session()
         self.session.trust_env = False
         self.session.verify = str(ca)
@@ -106,6 +103,14 @@ class SecureMover(Mover):
         answer = self.session.get(f"{self.url}{path}", timeout=SECONDS)
         answer.raise_for_status()
         return answer.json()
+
+
+def with_config(sandbox: Sandbox, config: dict[str, dict[str, object]]) -> Sandbox:
+    """The same Rucio, but for this in the rucio.cfg of its daemons."""
+    other = copy.copy(sandbox)
+    other.operator = sandbox.operator.with_config(config)
+    vars(other).pop("_daemons", None)
+    return other
 
 
 def unique(name: str) -> str:

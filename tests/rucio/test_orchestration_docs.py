@@ -26,7 +26,7 @@ from tests.conformance import daemons, storages
 from tests.conformance.programs import SYSTEM, needed
 from tests.idp.idp import RUCIO
 from tests.rucio.conftest import SCOPE
-from tests.rucio.guarded import PASSWORD, Guarded, SecureMover, unique
+from tests.rucio.guarded import PASSWORD, Guarded, SecureMover, unique, with_config
 from tests.rucio.two_sites.conftest import Orchestra
 from tests.unit.cli.command import COMMAND, environment
 
@@ -82,10 +82,11 @@ def subject(pem):
 class Page:
     """What is written there, with the names that things have here."""
 
-    def __init__(self, orchestra, folder):
-        self.orchestra = orchestra
-        self.folder = folder
+    def __init__(self, sandbox, client):
+        self.sandbox = sandbox
+        self.orchestra = Orchestra(sandbox, client, None)
         self.names = {}
+        self.config = {}
 
     def __call__(self, text):
         for name, ours in self.names.items():
@@ -97,12 +98,13 @@ class Page:
         parser = configparser.ConfigParser(interpolation=None)
         parser.read_string(self(ini))
         for section in parser.sections():
-            self.orchestra.config.setdefault(section, {}).update(parser[section])
+            self.config.setdefault(section, {}).update(parser[section])
+        self.orchestra.play = with_config(self.sandbox, self.config).rounds
 
     def rucio(self, commands):
         """Returns what the last one said."""
         for line in self(commands).strip().splitlines():
-            ran = self.orchestra.sandbox.rucio(*shlex.split(line)[1:])
+            ran = self.sandbox.rucio(*shlex.split(line)[1:])
             assert ran.returncode == 0, ran.stdout
         return ran.stdout
 
@@ -123,7 +125,7 @@ def rses(sites, sandbox, client):
 
 @pytest.fixture
 def page(sites, rses, sandbox, client, certificates, pki, idp, idpsecrets, tmp_path):
-    page = Page(Orchestra(sandbox, client, None), tmp_path)
+    page = Page(sandbox, client)
     certificate = (certificates / "jdoe.pem").read_bytes() + (certificates / "jdoe.key").read_bytes()
     for name, site in sites.items():
         low = name.lower()
@@ -167,7 +169,7 @@ def test_without_fts(page, rses, certificates, tmp_path, new_name):
     assert install == "pip install '.[mover]'"
     assert start == "rucio-cs3 mover --config mover.toml"
     looks = {"Authorization": "Bearer only-looks"}
-    with SecureMover(tmp_path, page(block("mover")), certificates / "ca.pem", looks) as mover:
+    with SecureMover(tmp_path, {}, page(block("mover")), certificates / "ca.pem", looks) as mover:
         page.orchestra.mover = mover
         page.names[MOVER] = mover.url
         is_there = moved(page, rses, new_name)
@@ -175,7 +177,7 @@ def test_without_fts(page, rses, certificates, tmp_path, new_name):
         shown = shlex.split(page(block("status")))
         told = subprocess.run(
             [BIN / shown[0], *shown[1:], "--ca", certificates / "ca.pem"],
-            env=page.orchestra.sandbox.user.environ,
+            env=page.sandbox.user.environ,
             capture_output=True,
             text=True,
             check=True,
@@ -193,10 +195,10 @@ def test_with_fts_and_our_mover_in_its_place(page, sites, rses, certificates, id
     settings = [
         page('tls_cert = "/etc/rucio-cs3/mover.pem"\ntls_key = "/etc/rucio-cs3/mover.key"'),
         page(block("caller")),
-        *(site.table(rses[name].rse) for name, site in sites.items()),
     ]
+    tables = {rses[name].rse: site.table() for name, site in sites.items()}
     looks = {"Authorization": f"Bearer {token}"}
-    with SecureMover(tmp_path, "\n".join(settings), certificates / "ca.pem", looks) as stand_in:
+    with SecureMover(tmp_path, tables, "\n".join(settings), certificates / "ca.pem", looks) as stand_in:
         page.orchestra.mover = stand_in
         page.names[FTS] = stand_in.url
         is_there = moved(page, rses, new_name)

@@ -36,8 +36,8 @@ def sites(idp, pki, tmp_path_factory):
 @pytest.fixture(scope="module")
 def tokens_mover(sites, tmp_path_factory):
     """Without a login of its own at any site."""
-    tables = "\n".join(site.table(f"SITE{number}") for number, site in enumerate(sites))
-    with Mover(tmp_path_factory.mktemp("mover"), {}, tables) as mover:
+    tables = {f"SITE{number}": site.table() for number, site in enumerate(sites)}
+    with Mover(tmp_path_factory.mktemp("mover"), tables) as mover:
         yield mover
 
 
@@ -69,8 +69,8 @@ def test_a_site_that_wants_another_audience(sites, orchestra, new_name, monkeypa
     monkeypatch.setattr(sites[1].tokens, "audience", "elsewhere.example.org")
     before = there.stored()
     orchestra.rule(new_name, there)
-    orchestra.submit()
-    orchestra.wait()
+    orchestra.play("submitter")
+    orchestra.mover.wait()
     assert "DESTINATION [13] Permission denied" in orchestra.mover.ask("/status.json")["failures"][0]["reason"]
     assert there.stored() == before
 
@@ -80,10 +80,10 @@ def test_a_token_that_is_over_by_then(sites, orchestra, idp, new_name):
     here.register(new_name, CONTENT)
     rule = orchestra.rule(new_name, there)
     with idp.short_lived(-1):
-        orchestra.submit()
-    orchestra.wait()
+        orchestra.play("submitter")
+    orchestra.mover.wait()
     assert "[13] Permission denied" in orchestra.mover.ask("/status.json")["failures"][0]["reason"]
-    orchestra.learn()
+    orchestra.play("poller", "finisher")
     assert orchestra.settle(rule) == ["OK"]
     assert there.path(new_name).read_bytes() == CONTENT
 
@@ -107,13 +107,8 @@ class Real:
         place = {"gateway": address, "tls": False, "webdav_root": urlsplit(dav).path}
         entry = Protocol("davs", door.hostname, door.port, door.path, extended_attributes={"cs3": place})
         self.rse.add_protocol(entry)
-        self.table = f"""
-[sites.{self.rse.rse}]
-gateway = "{address}"
-tls = false
-doors = ["davs://{door.netloc}{door.path}"]
-cs3_root = "/{FOLDER}"
-"""
+        doors = [f"davs://{door.netloc}{door.path}"]
+        self.table = {"gateway": address, "tls": False, "doors": doors, "cs3_root": f"/{FOLDER}"}
 
 
 @pytest.fixture
@@ -139,7 +134,7 @@ def test_on_a_real_reva(real_sites, sandbox, client, idp, idpsecrets, tmp_path, 
     here, there = real_sites
     below = "/".join(Site("", Path("/"), sandbox, client).path(new_name).parts[1:])
     here.files.upload(io.BytesIO(CONTENT), f"/{FOLDER}/{below}")
-    with Mover(tmp_path, {}, "".join(site.table for site in real_sites)) as mover:
+    with Mover(tmp_path, {site.rse.rse: site.table for site in real_sites}) as mover:
         orchestra = Orchestra(sandbox, client, mover)
         for site in real_sites:
             orchestra.add(site.rse)
