@@ -45,7 +45,7 @@ def mover(context: click.Context, file: Path | None) -> None:
         return
     if not file:
         raise click.UsageError("--config is missing; `rucio-cs3 mover status` asks a mover that runs")
-    missing = next((name for name in ("gunicorn", "prometheus_client") if not find_spec(name)), None)
+    missing = next((name for name in ("gunicorn", "jwt", "prometheus_client") if not find_spec(name)), None)
     if missing:
         raise click.ClickException(f"{missing} is not installed: pip install 'rucio-cs3[mover]'")
     try:

@@ -176,6 +176,11 @@ MISTAKES = {
     "anybody": ({"listen": "0.0.0.0:0", "callers": {}, "client_ca": ""}, "would take jobs from anybody"),
     "nobody": ({"callers": {"rucio": {}}, "client_ca": ""}, "caller rucio: nothing says who it is"),
     "two secrets": ({"callers": {"r": {"bearer": "x", "bearer_file": "y"}}}, "bearer and bearer_file are both set"),
+    "issuer alone": ({"callers": {"r": {"issuer": "https://idp.example"}}}, "issuer and audience go together"),
+    "issuer in the clear": (
+        {"callers": {"r": {"issuer": "http://idp.example", "audience": "m"}}},
+        "caller r: issuer http://idp.example could be anybody",
+    ),
     "subjects alone": ({"client_ca": ""}, "client_ca and the subjects of a caller go together"),
     "no such ca": ({"client_ca": "/nowhere"}, "client_ca /nowhere is no file"),
     "limit": ({"limits": {"copies": 0}}, "limits: copies must be more than 0"),
