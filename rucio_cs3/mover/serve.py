@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from rucio_cs3.errors import ConfigError
 from rucio_cs3.mover.app import App
 from rucio_cs3.mover.callers import Callers
 from rucio_cs3.mover.config import NAMES
@@ -14,13 +16,19 @@ from rucio_cs3.service.listen import address, listen, url_of
 from rucio_cs3.service.serve import serve as serve_application
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from rucio_cs3.mover.config import MoverConfig
     from rucio_cs3.mover.model import Copy
 
+log = logging.getLogger("rucio_cs3.mover")
+
 REQUEST_SECONDS = 300.0  # for the largest job over a slow line
 KEEP_ALIVE = 30
+LINKED = {
+    8446: 8449
+}  # Rucio's links to jobs lead to the second where it sends jobs to the first: FTS3 has its pages there
 PROXY_CERTIFICATES = 0x40  # X509_V_FLAG_ALLOW_PROXY_CERTS, which Python names from 3.10 on
 
 
@@ -45,7 +53,9 @@ def serve(config: MoverConfig, make_copy: Callable[[], Copy], tell: Callable[[st
 
     settings = config.gunicorn()
     check_database(config.database)
-    listening = listen(*address(config.listen, NAMES))
+    host, port = address(config.listen, NAMES)
+    listening = listen(host, port)
+    also = _listen_where_links_lead(host, port)
     url = url_of(listening, tls="certfile" in settings)
     ours = {
         "limit_request_line": 0,  # a thousand ids are 37 KB
@@ -54,7 +64,18 @@ def serve(config: MoverConfig, make_copy: Callable[[], Copy], tell: Callable[[st
         "worker_int": interrupted,
         "ssl_context": _with_clients(settings.pop("ca_certs", None)),
     }
-    serve_application(application, listening.detach(), {**settings, **ours}, lambda: tell(url), REQUEST_SECONDS)
+    places = [each.detach() for each in (listening, *also)]
+    serve_application(application, places, {**settings, **ours}, lambda: tell(url), REQUEST_SECONDS)
+
+
+def _listen_where_links_lead(host: str, port: int) -> list[socket.socket]:
+    """It is of use, and nothing that a mover could not do without."""
+    linked = LINKED.get(port)
+    try:
+        return [listen(host, linked)] if linked else []
+    except ConfigError as error:
+        log.warning("%s: Rucio's links to jobs lead there, and not to this mover", error.message)
+        return []
 
 
 def _with_clients(ca: str | None) -> Callable[[Any, Callable[[], ssl.SSLContext]], ssl.SSLContext]:

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Callable, TypeVar
 
 from rucio_cs3.deadline import Stop
@@ -15,9 +15,10 @@ from rucio_cs3.errors import Cs3Error
 from rucio_cs3.mover.model import Failed, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rucio_cs3.mover.claims import Claim, Claims
+    from rucio_cs3.mover.flow import Flow
     from rucio_cs3.mover.metrics import Metrics
     from rucio_cs3.mover.model import Copy, Done
 
@@ -33,22 +34,28 @@ class Running:
     """A copy that is being made."""
 
     claim: Claim
+    moved: Callable[[int], None]
+    """is told of each further byte"""
     stop: Stop = field(default_factory=Stop)
     began: float = field(default_factory=time.monotonic)
     bytes: int = 0
 
     def tell(self, so_far: int) -> None:
+        self.moved(so_far - self.bytes if so_far >= self.bytes else so_far)
         self.bytes = so_far
 
 
 class Workers:
     """`count` copies at the same time. One thread more claims for them, and tells that they live."""
 
-    def __init__(self, claims: Claims, copy: Copy, count: int, metrics: Metrics, tidy: Callable[[], None]) -> None:
+    def __init__(
+        self, claims: Claims, copy: Copy, count: int, metrics: Metrics, flow: Flow, tidy: Callable[[], None]
+    ) -> None:
         self._claims = claims
         self._copy = copy
         self._count = count
         self._metrics = metrics
+        self._flow = flow
         self._tidy = tidy
         self._running: dict[int, Running] = {}
         self._threads: set[threading.Thread] = set()
@@ -110,7 +117,8 @@ class Workers:
         return []
 
     def _begin(self, claim: Claim) -> None:
-        running = Running(claim)
+        link = (claim.source_site, claim.target_site)
+        running = Running(claim, lambda count: self._flow.add(link, count))
         thread = threading.Thread(target=self._make, args=(running,), name=f"mover-copy-{claim.id}", daemon=True)
         with self._lock:
             self._running[claim.id] = running
@@ -135,6 +143,8 @@ class Workers:
             self._finished(running, done)
 
     def _finished(self, running: Running, done: Done) -> None:
+        running.tell(done.size)  # sites that copy by themselves do not always say how far they are
+        done = replace(done, tried=_all_without_tokens(done.tried, running.claim))
         if self._told(lambda: self._claims.finished(running.claim, done)):
             self._metrics.finished(running.claim, done, time.monotonic() - running.began)
 
@@ -144,7 +154,10 @@ class Workers:
             self._told(lambda: self._claims.give_back(claim))
             return
         reason = _without_tokens(failure.reason, claim)
-        again = bool(self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, again=failure.again)))
+        tried = _all_without_tokens(failure.tried, claim)
+        again = bool(
+            self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, tried, again=failure.again))
+        )
         self._metrics.failed(claim, failure.side, again=again)
         log.warning("job %s, file %s: %s%s", claim.job, claim.id, reason, "; to be tried again" if again else "")
 
@@ -162,10 +175,11 @@ class Workers:
         while not (self._closing.wait(self._claims.lease / 4) and not self.running()):
             with _survived("keeping the queue"):
                 before = self.running()
-                kept = self._claims.renew()
+                kept = self._claims.renew([(running.bytes, running.claim.id) for running in before])
                 self._seen = time.monotonic()
                 self.stop(running.claim.id for running in before if running.claim.id not in kept)
                 self._claims.sweep()
+                self._flow.keep()
                 if time.monotonic() - old > FORGET:
                     old = time.monotonic()
                     self._tidy()
@@ -203,3 +217,7 @@ def _without_tokens(reason: str, claim: Claim) -> str:
     for place in (*claim.wanted.sources, claim.wanted.target):
         reason = reason.replace(place.token, "…") if place.token else reason
     return reason
+
+
+def _all_without_tokens(reasons: Mapping[str, str], claim: Claim) -> dict[str, str]:
+    return {url: _without_tokens(reason, claim) for url, reason in reasons.items()}

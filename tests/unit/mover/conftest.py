@@ -98,7 +98,7 @@ def empty_postgresql(postgresql):
     import psycopg  # noqa: PLC0415 - an extra
 
     with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS files, jobs, lanes")
+        connection.execute("DROP TABLE IF EXISTS files, jobs, lanes, flow, orders")
     return postgresql
 
 
