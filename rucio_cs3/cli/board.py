@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from rich.console import Group
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -30,7 +29,9 @@ class Column(NamedTuple):
     show: Callable[[Any], RenderableType]
     wide: bool = False
     """left out where there is no place for it"""
-    number: bool = False
+    fixed: bool = False
+    """keeps its width where others have to give way"""
+    justify: Literal["left", "right"] = "left"
 
 
 def board(told: dict[str, Any], console: Console, *, fit: bool = False) -> Group:
@@ -64,19 +65,26 @@ class _Part(NamedTuple):
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold underline")
         for column in self._columns(console):
             table.add_column(
-                column.title,
-                justify="right" if column.number else "left",
-                no_wrap=column.number or most is not None,
-                overflow="fold" if most is None else "ellipsis",
+                _on_a_line(Text(column.title), most),
+                justify=column.justify,
+                no_wrap=column.fixed,
+                overflow="fold",
             )
         for row in self.rows[:most]:
-            table.add_row(*(column.show(row) for column in self._columns(console)))
+            table.add_row(*(_on_a_line(column.show(row), most) for column in self._columns(console)))
         if most is not None and len(self.rows) > most:
             table.caption, table.caption_justify = f"and {len(self.rows) - most} more", "left"
         return table
 
     def _columns(self, console: Console) -> list[Column]:
         return [column for column in self.columns if not column.wide or console.width >= WIDE]
+
+
+def _on_a_line(cell: RenderableType, most: int | None) -> RenderableType:
+    if most is None or not isinstance(cell, Text):
+        return cell
+    cell.no_wrap, cell.overflow = True, "ellipsis"
+    return cell
 
 
 def _title(told: dict[str, Any]) -> Text:
@@ -94,12 +102,10 @@ def _queue(told: dict[str, Any]) -> Text:
 
 def _throughput(told: dict[str, Any], console: Console) -> list[Text]:
     flow = told["flow"]
-    rates, most = flow["rates"], max(flow["rates"], default=0)
-    now = sum(link["rate"] for link in told["links"])
-    if not most and not now:
+    rates, most = flow["rates"], max(flow["rates"])
+    if not flow["bytes"]:
         return []
-    moved = human(sum(rates) * flow["seconds"])
-    words = f"{human(now)}/s now, {human(most)}/s at most, {moved} in the last hour"
+    words = f"{human(rates[-1])}/s now, {human(most)}/s at most, {human(flow['bytes'])} in the last hour"
     if console.options.ascii_only or not most:
         return [Text(words)]
     across = max(min(console.width, 120) // 2, 1)
@@ -111,7 +117,7 @@ def _throughput(told: dict[str, Any], console: Console) -> list[Text]:
 def _banned(told: dict[str, Any]) -> _Part:
     columns = (
         Column("Banned sites", lambda ban: _text(ban["se"])),
-        Column("since (UTC)", lambda ban: _time(ban["addition_time"])),
+        Column("since (UTC)", lambda ban: _time(ban["addition_time"]), wide=True, fixed=True),
         Column("why", lambda ban: _text(ban["message"] or "")),
     )
     return _Part(columns, told["banned"])
@@ -120,46 +126,53 @@ def _banned(told: dict[str, Any]) -> _Part:
 def _running(told: dict[str, Any]) -> _Part:
     columns = (
         Column("Copies that run", lambda copy: _text(_last(copy["file"]))),
-        Column("from -> to", _between, wide=True),
-        Column("", lambda copy: ProgressBar(copy["size"], copy["bytes"], width=BAR) if copy["size"] else "", wide=True),
-        Column("bytes", lambda copy: human(copy["bytes"]), number=True),
-        Column("of", lambda copy: "?" if copy["size"] is None else human(copy["size"]), number=True),
-        Column("rate", lambda copy: f"{human(copy['bytes'] / max(copy['seconds'], 0.1))}/s", number=True),
-        Column("time", lambda copy: f"{copy['seconds']:.0f} s", number=True),
+        Column("from", lambda copy: _text(copy["source"]), wide=True),
+        Column("to", lambda copy: _text(copy["destination"]), wide=True),
+        Column("", _bar, wide=True, fixed=True),
+        Column("bytes", lambda copy: human(copy["bytes"]), fixed=True, justify="right"),
+        Column("of", lambda copy: "?" if copy["size"] is None else human(copy["size"]), fixed=True, justify="right"),
+        Column("rate", _rate, wide=True, fixed=True, justify="right"),
+        Column("time", lambda copy: f"{copy['seconds']:.0f} s", fixed=True, justify="right"),
     )
     return _Part(columns, told["running"])
 
 
 def _links(told: dict[str, Any]) -> _Part:
     columns = (
-        Column("Links", _between),
-        Column("active", lambda link: str(link["active"]), number=True),
-        Column("waiting", lambda link: str(link["waiting"]), number=True),
-        Column("rate", lambda link: f"{human(link['rate'])}/s", number=True),
+        Column("Links from", lambda link: _text(link["source"])),
+        Column("to", lambda link: _text(link["destination"])),
+        Column("active", lambda link: str(link["active"]), fixed=True, justify="right"),
+        Column("waiting", lambda link: str(link["waiting"]), fixed=True, justify="right"),
+        Column("rate", lambda link: f"{human(link['rate'])}/s", fixed=True, justify="right"),
     )
     return _Part(columns, told["links"])
 
 
 def _failures(told: dict[str, Any]) -> _Part:
     columns = (
-        Column("Last failures", lambda failure: _time(failure["time"])),
-        Column("job", lambda failure: _text(failure["job"]), wide=True),
-        Column("why", lambda failure: _text(failure["reason"])),
+        Column("Last failures", lambda failure: _text(failure["reason"])),
+        Column("job", lambda failure: _text(failure["job"]), wide=True, fixed=True),
+        Column("time (UTC)", lambda failure: _time(failure["time"]), wide=True, fixed=True),
     )
     return _Part(columns, told["failures"])
 
 
-def _between(item: dict[str, Any]) -> str:
-    return _text(f"{item['source']} -> {item['destination']}")
+def _bar(copy: dict[str, Any]) -> RenderableType:
+    return ProgressBar(copy["size"], copy["bytes"], width=BAR) if copy["size"] else ""
+
+
+def _rate(copy: dict[str, Any]) -> str:
+    return f"{human(copy['bytes'] / max(copy['seconds'], 0.1))}/s"
 
 
 def _last(url: str) -> str:
     return urlsplit(url).path.rpartition("/")[2]
 
 
-def _time(utc: str) -> str:
-    return utc.replace("T", " ")
+def _time(utc: str) -> Text:
+    return Text(utc.replace("T", " "))
 
 
-def _text(value: Any) -> str:
-    return escape(printable(str(value)))
+def _text(value: Any) -> Text:
+    """Without markup: a file may be named [bold]."""
+    return Text(printable(str(value)))

@@ -6,8 +6,6 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rucio_cs3.mover.fts import time_of
-
 if TYPE_CHECKING:
     from rucio_cs3.mover.database import Database, Session
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 
 SLOT = 20  # seconds that are counted together
 SLOTS = 180  # that are remembered: an hour
-NOW = 3  # slots, the last of which has not ended, over which today's rates are taken
+NOW = 3  # slots, the last of which has not ended, that a rate of now is taken over
 
 
 class Flow:
@@ -42,13 +40,14 @@ class Flow:
             raise
 
     def told(self, session: Session) -> dict[str, Any]:
-        """`rates` are of the slots that have ended, in bytes a second; `links` are today's."""
+        """`rates` in bytes a second, of the slots that have ended and, the last one, of now; `links` are of now."""
         now = session.now()
         current = int(now // SLOT)
         with self._lock:
             new = Counter(self._new)
-        rows = session.rows("SELECT slot, sum(bytes) AS n FROM flow WHERE slot > ? GROUP BY slot", current - SLOTS - 1)
+        rows = session.rows("SELECT slot, sum(bytes) AS n FROM flow WHERE slot > ? GROUP BY slot", current - SLOTS)
         by_slot = {row["slot"]: int(row["n"]) for row in rows}
+        total = sum(by_slot.values()) + sum(new.values())
         recent = session.rows(
             "SELECT source_site, target_site, sum(bytes) AS n FROM flow WHERE slot > ?"
             " GROUP BY source_site, target_site",
@@ -57,11 +56,13 @@ class Flow:
         for row in recent:
             new[row["source_site"], row["target_site"]] += int(row["n"])
         seconds = now - (current - NOW + 1) * SLOT
+        links = {link: count / seconds for link, count in new.items() if count}
+        rates = [by_slot.get(slot, 0) / SLOT for slot in range(current - SLOTS + 1, current)]
         return {
             "seconds": SLOT,
-            "end": time_of(current * SLOT),
-            "rates": [by_slot.get(slot, 0) / SLOT for slot in range(current - SLOTS, current)],
-            "links": {link: count / seconds for link, count in new.items() if count},
+            "bytes": total,
+            "rates": [*map(round, rates), round(sum(links.values()))],
+            "links": links,
         }
 
     def _write(self, session: Session, new: Counter[Link]) -> None:

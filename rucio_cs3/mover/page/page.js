@@ -58,10 +58,10 @@ const cell = {
   text: (tell) => (td, item) => say(td, tell(item)),
   number: (tell) => Object.assign((td, item) => say(td, tell(item)), { kind: "number" }),
   time: (tell) => Object.assign((td, item) => say(td, tell(item)), { kind: "time" }),
-  state: (tell) => (td, item) => {
+  state: (tell, any = () => true) => (td, item) => {
     const state = child(td, 0, "span");
     say(state, tell(item));
-    set(state, "class", `state ${tell(item)}`);
+    set(state, "class", any(item) ? `state ${tell(item)}` : "state none");
     say(child(td, 1, "small"), MEANING[tell(item)] || "");
   },
   file: (more) => (td, item) => {
@@ -121,10 +121,12 @@ async function overview() {
   document.title = `Mover: ${number(told.files.ACTIVE)} active, ${number(told.files.SUBMITTED + told.files.WAITING)} waiting`;
   $("ban-part").hidden = !told.banned.length;
   fill("bans", told.banned, (ban) => ban.se, [
-    cell.text((ban) => ban.se), cell.time((ban) => time(ban.addition_time)), cell.text((ban) => ban.message || ""),
+    (td, ban) => { say(child(td, 0, "span"), ban.se); say(child(td, 1, "small", "narrow"), time(ban.addition_time)); },
+    wide(cell.time((ban) => time(ban.addition_time))),
+    cell.text((ban) => ban.message || ""),
   ]);
   fill("states", Object.entries(told.files), (entry) => entry[0], [
-    cell.state((entry) => entry[0]), cell.number((entry) => number(entry[1])),
+    cell.state((entry) => entry[0], (entry) => entry[1] > 0), cell.number((entry) => number(entry[1])),
   ]);
   fill("running", told.running, (copy) => copy.file_id, [
     cell.file(between),
@@ -143,21 +145,20 @@ async function overview() {
     cell.file((failure) => time(failure.time)),
     cell.text((failure) => failure.reason || ""),
   ]);
-  plot(told.flow, told.links.reduce((sum, link) => sum + link.rate, 0));
+  plot(told.flow);
 }
 
-/* The plot: rates of the last hour, each of so many seconds, the last of which ended at `flow.end`. */
+/* The plot: rates of the last hour, each over so many seconds; the last one is of now. */
 
 const LEFT = 84, RIGHT = 4, TOP = 10, BOTTOM = 28;  // margins
 
-function plot(flow, now) {
+function plot(flow) {
   const svg = $("plot");
   show("overview");  // it has no size before
   const right = svg.clientWidth - RIGHT;
   const bottom = svg.clientHeight - BOTTOM;
-  const most = Math.max(...flow.rates, 0);
-  const total = flow.rates.reduce((sum, each) => sum + each, 0) * flow.seconds;
-  say($("rate"), `${rate(now)} now, ${rate(most)} at most, ${bytes(total)} in all`);
+  const most = Math.max(...flow.rates);
+  say($("rate"), `${rate(flow.rates[flow.rates.length - 1])} now, ${rate(most)} at most, ${bytes(flow.bytes)} in all`);
   const top = scale(most);
   const x = (place) => LEFT + ((right - LEFT) * place) / (flow.rates.length - 1);
   const y = (value) => bottom - ((bottom - TOP) * value) / top;
@@ -182,7 +183,7 @@ function plot(flow, now) {
 
 function scale(most) {
   // to 1, 2, 4, 8 … of its unit, so that the scale has short names
-  const unit = 1024 ** Math.max(0, Math.floor(Math.log2(Math.max(most, 1)) / 10));
+  const unit = 1024 ** Math.max(0, Math.floor(Math.log2(Math.max(most, 1024)) / 10));
   return unit * 2 ** Math.ceil(Math.log2(Math.max(most / unit, 1)));
 }
 
@@ -240,10 +241,11 @@ function facts(told) {
     (td, file) => {
       say(child(td, 0, "span", "path"), name(file.dest_surl));
       say(child(td, 1, "small"), `from ${name(file.source_surl)}`);
+      say(child(td, 2, "small", "narrow reason"), file.reason || "");
     },
     cell.state((file) => file.file_state),
     part(shownProgress),
-    cell.text((file) => file.reason || ""),
+    wide(cell.text((file) => file.reason || "")),
   ]);
 }
 

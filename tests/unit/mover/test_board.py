@@ -82,7 +82,7 @@ def watch(mover, *options, **size):
 def test_it_lives(mover, busy, root):
     screen = watch(mover)
     try:
-        screen.shows("ACTIVE 16", "SUBMITTED 9", "a.example -> b.example", "128.0K", "256.0K", "No such file")
+        screen.shows("ACTIVE 16", "SUBMITTED 9", "a.example", "b.example", "128.0K", "256.0K", "No such file")
         (root / "hold").unlink()
         screen.shows("ACTIVE 0", "FINISHED 25", "in the last hour")
         assert "Copies that run" not in screen.last
@@ -92,7 +92,7 @@ def test_it_lives(mover, busy, root):
     assert screen._written.decode().rstrip().endswith("\x1b[?25h")
 
 
-@pytest.mark.parametrize(("columns", "lines"), [(40, 24), (80, 24), (160, 50)])
+@pytest.mark.parametrize(("columns", "lines"), [(40, 24), (80, 24), (160, 30)])
 def test_it_fits(mover, busy, columns, lines):
     screen = watch(mover, columns=columns, lines=lines)
     try:
@@ -103,8 +103,8 @@ def test_it_fits(mover, busy, columns, lines):
         screen.end()
     shown = screen.text.splitlines()
     assert max(map(len, shown)) <= columns
-    pictures = screen._written.decode().split("\x1b[2K")  # each line of the last picture is wiped before the next one
-    assert 0 < screen._written.decode().count("\x1b[1A\x1b[2K") < lines * len(pictures)
+    wiped = re.findall(r"(?:\x1b\[1A\x1b\[2K)+", screen._written.decode())  # before the next picture
+    assert 0 < max(each.count("A") for each in wiped) < lines
 
 
 def test_a_mover_that_goes_away_and_comes_back(mover, start, settings, busy):
@@ -128,7 +128,7 @@ def test_once_and_as_json(mover, busy):
     once._process.wait(PATIENCE)
     once.end()
     assert "more" not in once.text.rpartition("Last failures")[0]
-    assert once.text.count("a.example -> b.example") == 17
+    assert len(re.findall("a.example +b.example", once.text)) == 17
     told = subprocess.run(
         [*COMMAND, "status", "--url", mover.url, "--json"], capture_output=True, text=True, timeout=PATIENCE, check=True
     )

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 CHUNK = 1 << 16
 EVIL = "<img/src=x/onerror=document.title='broken'>"
 SPACED_EVIL = "<img src=x onerror=\"document.title='broken'\">"
-SIZES = {"wide": (1280, 900), "narrow": (390, 900)}
+SIZES = {"wide": (1280, 900), "narrow": (390, 1700)}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,10 @@ class Page:
         return self._driver.execute_script(f"return {script}", *arguments)
 
     def text(self, where="body"):
-        return self.run("document.querySelector(arguments[0])?.innerText ?? ''", where)
+        """What is to be seen there."""
+        return self.run(
+            "[...document.querySelectorAll(arguments[0])].find((e) => e.checkVisibility())?.innerText ?? ''", where
+        )
 
     def shows(self, *words, where="body"):
         """The text, once all of these are in it."""
