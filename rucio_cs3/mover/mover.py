@@ -67,6 +67,7 @@ class Mover:
 
     def status(self, vo: str) -> dict[str, Any]:
         """Of all movers that share the queue. Files are named to their own VO only."""
+        running = status.ours(self._workers.running(), vo, self.name)
 
         def work(session: Session) -> dict[str, Any]:
             flow = self._flow.told(session)
@@ -75,7 +76,7 @@ class Mover:
                 "mover": self.name,
                 "time": time_of(session.now()),
                 "files": status.depth(session),
-                "running": status.running(session, vo, self.so_far()),
+                "running": [*running, *status.theirs(session, vo, self.name)],
                 "links": status.links(session, rates),
                 "failures": status.failures(session, vo),
                 "flow": flow,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rucio_cs3.mover import fts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rucio_cs3.mover.database import Session
+    from rucio_cs3.mover.workers import Running
 
-MOST_RUNNING = 200  # that are shown
+MOST_RUNNING = 200  # copies of others that are shown
 LAST = 20  # failures that are shown
 
 
@@ -23,13 +25,33 @@ def depth(session: Session) -> dict[str, int]:
     return {state: found.get(state, 0) for state in (fts.SUBMITTED, fts.WAITING, fts.ACTIVE, *sorted(fts.FINAL))}
 
 
-def running(session: Session, vo: str, so_far: Mapping[int, int]) -> list[dict[str, Any]]:
-    """Copies of all movers. Of our own we know better how far they are: `so_far`, by file."""
+def ours(copies: Iterable[Running], vo: str, mover: str) -> list[dict[str, Any]]:
+    """What this mover is at, also what it has to let go of."""
+    now = time.monotonic()
+    return [
+        {
+            "job": copy.claim.job,
+            "file_id": copy.claim.id,
+            "file": without_query(copy.claim.wanted.target.url),
+            "source": copy.claim.source_site,
+            "destination": copy.claim.target_site,
+            "size": copy.claim.wanted.size,
+            "bytes": copy.bytes,
+            "seconds": round(now - copy.began, 1),
+            "mover": mover,
+        }
+        for copy in copies
+        if copy.claim.vo == vo
+    ]
+
+
+def theirs(session: Session, vo: str, mover: str) -> list[dict[str, Any]]:
+    """What the other movers are at, as they last wrote it down."""
     now = session.now()
     rows = session.rows(
         "SELECT files.* FROM files JOIN jobs ON jobs.id = files.job"
-        " WHERE files.worker IS NOT NULL AND jobs.vo = ? ORDER BY files.began, files.id LIMIT ?",
-        *(vo, MOST_RUNNING),
+        " WHERE files.worker IS NOT NULL AND files.worker <> ? AND jobs.vo = ? ORDER BY files.began, files.id LIMIT ?",
+        *(mover, vo, MOST_RUNNING),
     )
     return [
         {
@@ -39,7 +61,7 @@ def running(session: Session, vo: str, so_far: Mapping[int, int]) -> list[dict[s
             "source": row["source_site"],
             "destination": row["target_site"],
             "size": row["size"],
-            "bytes": so_far.get(row["id"], row["bytes"] or 0),
+            "bytes": row["bytes"] or 0,
             "seconds": round(max(now - row["began"], 0.0), 1),
             "mover": row["worker"],
         }

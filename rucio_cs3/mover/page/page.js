@@ -128,7 +128,7 @@ async function overview() {
   fill("states", Object.entries(told.files), (entry) => entry[0], [
     cell.state((entry) => entry[0], (entry) => entry[1] > 0), cell.number((entry) => number(entry[1])),
   ]);
-  fill("running", told.running, (copy) => copy.file_id, [
+  fill("running", told.running, (copy) => `${copy.file_id} ${copy.mover}`, [
     cell.file(between),
     wide(cell.text(between)),
     part((td, copy) => progress(td, copy.bytes, copy.size, copy.seconds >= 1 ? rate(copy.bytes / copy.seconds) : "")),

@@ -152,7 +152,7 @@ def test_cancel_and_priority(tool, mover, root, put, folders):
     assert tool("cancel", transfer_ids=[job])["job_state"] == "CANCELED"
     report = tool.ended(job, "r1")["r1"]
     assert (report["state"], "canceled" in report["err_msg"]) == ("FAILED", True)
-    wait_for(lambda: mover.ask("GET", "/status.json").json()["running"] == [])
+    wait_for(lambda: mover.running() == [])
     assert not folders.path("davs://b.example/x").exists()
     assert tool("cancel", transfer_ids=[job])["http_status"] == "304 Not Modified"
 

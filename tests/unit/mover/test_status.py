@@ -59,7 +59,7 @@ def test_only_the_caller_s_vo_is_named(kept):  # noqa: F811
         if claim.wanted.target.url.endswith("bad"):
             claims.failed(claim, "bad", again=False)
     look = kept.database.read
-    assert [copy["file"] for copy in look(lambda session: numbers.running(session, "one", {}))] == ["davs://b/one"]
+    assert [copy["file"] for copy in look(lambda session: numbers.theirs(session, "one", "me"))] == ["davs://b/one"]
     assert [failure["file"] for failure in look(lambda session: numbers.failures(session, "two"))] == [
         "davs://b/two-bad"
     ]
