@@ -11,7 +11,7 @@ import errno
 import logging
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from rucio_cs3 import deadline
@@ -49,14 +49,15 @@ class Copier:
     def copy(self, wanted: Wanted, progress: Progress) -> Done:
         """Raises Failed: nothing is left then, and at the target is what was there."""
         deadline.end_calls()
-        failures: list[Failed] = []
+        failures: dict[str, Failed] = {}
         with at(Side.TARGET, wanted.target.url), self._sites.open(wanted.target) as target:
             checksum = _checksum(wanted)
             for place in wanted.sources:
                 try:
-                    return self._from(place, target, _Task(wanted, checksum, progress))
+                    done = self._from(place, target, _Task(wanted, checksum, progress))
+                    return replace(done, tried=_reasons(failures))
                 except Failed as failure:
-                    failures.append(failure)
+                    failures[place.url] = failure
                     if failure.side is not Side.SOURCE:
                         break
                     log.info("%s", failure.reason)
@@ -252,8 +253,15 @@ def _there_already(error: Cs3Error, target: End, task: _Task) -> Failed:
     return failure
 
 
-def _all_of(failures: list[Failed]) -> Failed:
-    last = failures[-1]
-    if len(failures) == 1 or last.side is not Side.SOURCE:
-        return last
-    return Failed(last.side, "; ".join(each.reason for each in failures), again=any(each.again for each in failures))
+def _reasons(failures: Mapping[str, Failed]) -> Mapping[str, str]:
+    return {url: failure.reason for url, failure in failures.items()}
+
+
+def _all_of(failures: Mapping[str, Failed]) -> Failed:
+    """By source."""
+    told = list(failures.values())
+    last = told[-1]
+    if len(told) > 1 and last.side is Side.SOURCE:
+        last = Failed(last.side, "; ".join(each.reason for each in told), again=any(each.again for each in told))
+    last.tried = _reasons(failures)
+    return last

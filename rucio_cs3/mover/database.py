@@ -45,11 +45,18 @@ CREATE TABLE IF NOT EXISTS files (
     metadata TEXT NOT NULL, tokens TEXT, hop INTEGER NOT NULL,
     tries INTEGER NOT NULL, retries INTEGER NOT NULL, retry_delay INTEGER NOT NULL, not_before {real},
     worker TEXT, lease {real}, lost INTEGER NOT NULL DEFAULT 0,
-    began {real}, ended {real}, reason TEXT, used TEXT, bytes {big});
+    began {real}, ended {real}, reason TEXT, used TEXT, tried TEXT, bytes {big});
+CREATE TABLE IF NOT EXISTS flow (
+    slot {big} NOT NULL, mover TEXT NOT NULL, source_site TEXT NOT NULL, target_site TEXT NOT NULL,
+    bytes {big} NOT NULL, PRIMARY KEY (slot, mover, source_site, target_site));
+CREATE TABLE IF NOT EXISTS orders (
+    vo TEXT NOT NULL, site TEXT NOT NULL, name TEXT NOT NULL, banned {real}, message TEXT, caller TEXT,
+    inbound {big}, outbound {big}, PRIMARY KEY (vo, site));
 CREATE INDEX IF NOT EXISTS files_job ON files (job, position);
 CREATE INDEX IF NOT EXISTS files_next ON files (lane, state, priority DESC, turn, id);
 CREATE INDEX IF NOT EXISTS files_state ON files (state, not_before);
 CREATE INDEX IF NOT EXISTS files_worker ON files (worker) WHERE worker IS NOT NULL;
+CREATE INDEX IF NOT EXISTS files_failed ON files (ended) WHERE state = 'FAILED';
 CREATE UNIQUE INDEX IF NOT EXISTS files_live ON files (live) WHERE live IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_expires ON jobs (expires) WHERE expires IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (ended) WHERE ended IS NOT NULL;

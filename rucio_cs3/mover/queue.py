@@ -52,6 +52,18 @@ class Queue:
         known = [job for job in ids if ID.fullmatch(job)]
         return self._database.read(lambda session: _jobs(session, known))
 
+    def listed(self, vo: str, states: Sequence[str] = (), limit: int | None = None) -> list[Any]:
+        """A VO's jobs that have not ended; with a limit the last ones, and then ended ones of these states."""
+        sql, values = "SELECT * FROM jobs WHERE vo = ?", [vo, *states]
+        if not (states and limit):
+            sql += " AND ended IS NULL"
+        if states:
+            sql += f" AND state IN ({', '.join('?' * len(states))})"
+        sql += " ORDER BY submitted DESC, id"
+        if limit:
+            sql += f" LIMIT {limit:d}"
+        return self._database.read(lambda session: session.rows(sql, *values))
+
     def files(self, ids: Sequence[str]) -> dict[str, list[Any]]:
         """Of each of these jobs, in order."""
         return self._database.read(lambda session: _files(session, ids))
@@ -158,13 +170,15 @@ class Ending(NamedTuple):
     reason: str | None = None
     metadata: str | None = None
     """where it is not what the client gave"""
+    tried: str | None = None
+    """the sources that were of no use, and why"""
 
 
 def end(session: Session, row: Any, ending: Ending) -> None:
     """A file has come to its end, and perhaps its job. Its tokens are nobody's business any more."""
     session.run(
         "UPDATE files SET ended = {now}, tokens = NULL, worker = NULL, lease = NULL, live = NULL,"
-        " state = ?, used = ?, bytes = ?, reason = ?, metadata = COALESCE(?, metadata) WHERE id = ?",
+        " state = ?, used = ?, bytes = ?, reason = ?, metadata = COALESCE(?, metadata), tried = ? WHERE id = ?",
         *(*ending, row["id"]),
     )
     session.run(

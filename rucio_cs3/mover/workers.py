@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Callable, TypeVar
 
 from rucio_cs3.deadline import Stop
@@ -16,9 +16,10 @@ from rucio_cs3.errors import Cs3Error
 from rucio_cs3.mover.model import Failed, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rucio_cs3.mover.claims import Claim, Claims
+    from rucio_cs3.mover.flow import Flow
     from rucio_cs3.mover.metrics import Metrics
     from rucio_cs3.mover.model import Copy, Done
 
@@ -36,23 +37,29 @@ class Running:
     """A copy that is being made."""
 
     claim: Claim
+    moved: Callable[[int], None]
+    """is told of each further byte"""
     stop: Stop = field(default_factory=Stop)
     began: float = field(default_factory=time.monotonic)
     bytes: int = 0
 
     def tell(self, so_far: int) -> None:
+        self.moved(so_far - self.bytes if so_far >= self.bytes else so_far)
         self.bytes = so_far
 
 
 class Workers:
     """`count` copies at the same time. One thread more claims for them, and tells that they live."""
 
-    def __init__(self, claims: Claims, copy: Copy, count: int, metrics: Metrics, tidy: Callable[[], bool]) -> None:
+    def __init__(
+        self, claims: Claims, copy: Copy, count: int, metrics: Metrics, flow: Flow, tidy: Callable[[], bool]
+    ) -> None:
         """`tidy` forgets some old jobs, and returns whether there are more."""
         self._claims = claims
         self._copy = copy
         self._count = count
         self._metrics = metrics
+        self._flow = flow
         self._tidy = tidy
         self._running: dict[int, Running] = {}
         self._threads: set[threading.Thread] = set()
@@ -117,7 +124,8 @@ class Workers:
 
     def _begin(self, claim: Claim) -> bool:
         """False where this machine has no thread for it."""
-        running = Running(claim)
+        link = (claim.source_site, claim.target_site)
+        running = Running(claim, lambda count: self._flow.add(link, count))
         thread = threading.Thread(target=self._make, args=(running,), name=f"mover-copy-{claim.id}", daemon=True)
         with self._lock:
             if claim.id in self._running:  # it was not ours for a moment, which nobody here has seen
@@ -155,6 +163,8 @@ class Workers:
             self._finished(running, done)
 
     def _finished(self, running: Running, done: Done) -> None:
+        running.tell(done.size)  # sites that copy by themselves do not always say how far they are
+        done = replace(done, tried=_all_tellable(done.tried, running.claim))
         if self._told(lambda: self._claims.finished(running.claim, done)):
             self._metrics.finished(running.claim, done, time.monotonic() - running.began)
 
@@ -163,8 +173,11 @@ class Workers:
         if running.stop.wanted():  # canceled, taken away, or we are told to end
             self._told(lambda: self._claims.give_back(claim))
             return
-        reason = _tellable(_without_tokens(failure.reason, claim))
-        again = bool(self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, again=failure.again)))
+        reason = _tellable(failure.reason, claim)
+        tried = _all_tellable(failure.tried, claim)
+        again = bool(
+            self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, tried, again=failure.again))
+        )
         self._metrics.failed(claim, failure.side, again=again)
         log.warning("job %s, file %s: %s%s", claim.job, claim.id, reason, "; to be tried again" if again else "")
 
@@ -182,10 +195,11 @@ class Workers:
         while not (self._closing.wait(self._claims.lease / 4) and not self.running()):
             with _survived("keeping the queue"):
                 before = self.running()
-                kept = self._claims.renew([running.claim.id for running in before])
+                kept = self._claims.renew([(running.bytes, running.claim.id) for running in before])
                 self._seen = time.monotonic()
                 self.stop(running.claim.id for running in before if running.claim.id not in kept)
                 self._claims.sweep()
+                self._flow.keep()
                 if time.monotonic() - old > FORGET:
                     old = old if self._forget() else time.monotonic()
             if time.monotonic() - self._seen > self._claims.lease:
@@ -225,14 +239,13 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
-def _tellable(reason: str) -> str:
-    """No database takes everything that a site says, and Rucio's not more than that."""
+def _tellable(reason: str, claim: Claim) -> str:
+    """It goes to clients and to the log: without tokens, and no database takes everything that a site says."""
+    for place in (*claim.wanted.sources, claim.wanted.target):
+        reason = reason.replace(place.token, "…") if place.token else reason
     told = "".join(letter if letter.isprintable() else " " for letter in reason)
     return told if len(told) <= LONGEST_REASON else f"{told[: LONGEST_REASON - 1]}…"
 
 
-def _without_tokens(reason: str, claim: Claim) -> str:
-    """What the copy says goes to clients and to the log."""
-    for place in (*claim.wanted.sources, claim.wanted.target):
-        reason = reason.replace(place.token, "…") if place.token else reason
-    return reason
+def _all_tellable(reasons: Mapping[str, str], claim: Claim) -> dict[str, str]:
+    return {url: _tellable(reason, claim) for url, reason in reasons.items()}

@@ -162,10 +162,11 @@ def test_the_next_source_is_taken_when_one_is_bad(near, far, copy):
     done = copy(near.url("none"), bad, good, checksum=adler(SMALL), size=len(SMALL))
     assert done.source == good
     assert far.content("new/folder/f") == SMALL
+    assert [(url, url in reason) for url, reason in done.tried.items()] == [(near.url("none"), True), (bad, True)]
     failure = failing(copy, near.url("none"), bad, to="other", checksum=adler(SMALL))
     assert failure.side is Side.SOURCE
-    assert near.url("none") in failure.reason
-    assert f"{bad}" in failure.reason
+    assert list(failure.tried) == [near.url("none"), bad]
+    assert failure.reason == "; ".join(failure.tried.values())
     assert "other" not in far.names()
 
 

@@ -126,11 +126,11 @@ def test_a_dead_movers_files_are_anothers(kept):
     [first, second] = dead.take(2)
     two.sweep()
     assert len(two.take(2)) == 2
-    assert dead.renew([first.id, second.id]) == set()
+    assert dead.renew([(0, first.id), (0, second.id)]) == set()
     assert not dead.finished(first, done(first))
     assert not dead.failed(second, "because", again=True)
     assert kept.file_states(job) == ["ACTIVE", "ACTIVE"]
-    assert two.renew([first.id, second.id]) == {first.id, second.id}
+    assert two.renew([(0, first.id), (0, second.id)]) == {first.id, second.id}
 
 
 def test_who_takes_every_mover_with_him_is_left_alone_at_last(kept):
