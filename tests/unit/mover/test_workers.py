@@ -11,6 +11,7 @@ from rucio_cs3 import deadline
 from rucio_cs3.mover import jobs, workers
 from rucio_cs3.mover.claims import Claims, Limits
 from rucio_cs3.mover.database import Database
+from rucio_cs3.mover.flow import Flow
 from rucio_cs3.mover.metrics import Metrics
 from rucio_cs3.mover.model import Done, Failed, Side
 from rucio_cs3.mover.queue import Queue
@@ -48,7 +49,9 @@ class Here:
         self.queue = Queue(self.database)
         self.claims = Claims(self.database, "here", Limits(), lease=0.4)
         self.site = Site()
-        self.workers = Workers(self.claims, self.site.copy, 2, Metrics(dict), lambda: False)
+        self.workers = Workers(
+            self.claims, self.site.copy, 2, Metrics(dict), Flow(self.database, "here"), lambda: False
+        )
 
     def submit(self, *names):
         files = [file(f"davs://a/{name}", f"davs://b/{name}") for name in names]
