@@ -98,5 +98,5 @@ def files(row: Row, kind: str, only: Collection[str] = ()) -> Iterable[dict[str,
 
 def _reasons(reason: str | None, sources: int) -> list[str | None]:
     """Of each source its own where all have failed: Rucio declares replicas suspicious by them."""
-    each = EACH_SOURCE.split(reason or "")
+    each = EACH_SOURCE.split(reason) if reason else []
     return [*each] if len(each) == sources else [reason] * sources
