@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import json
 import os
@@ -18,7 +17,6 @@ import pytest
 
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import Fault, Gateway
-from rucio_cs3.mover import fts
 from rucio_cs3.mover.copy import Copier
 from rucio_cs3.mover.model import Failed, Place, Wanted
 from rucio_cs3.mover.sites import Sites
@@ -103,14 +101,11 @@ def test_of_each_source_its_own_failure_is_told(gateways, tables, source):
     wanted = Wanted(places, Place(f"{gateways[1].webdav_url}/f"), checksum="adler32:00000001")
     with Sites.of(tables) as sites, pytest.raises(Failed) as failed:
         Copier(sites).copy(wanted, lambda _: None)
-    urls = [place.url for place in places]
-    known = {"sources": json.dumps(urls), "state": "FAILED", "metadata": "{}", "reason": failed.value.reason}
-    row = collections.defaultdict(lambda: None, known)
-    told = list(fts.files(row, "R", ["source_surl", "reason"]))
-    assert [entry["source_surl"] for entry in told] == urls
-    assert "CHECKSUM MISMATCH" in told[0]["reason"]
-    assert told[1]["reason"].startswith("SOURCE [2] No such file or directory")
-    assert "MISMATCH" not in told[1]["reason"]
+    told = failed.value.tried
+    assert list(told) == [place.url for place in places]
+    assert "CHECKSUM MISMATCH" in told[url]
+    assert told[f"{url}-none"].startswith("SOURCE [2] No such file or directory")
+    assert "MISMATCH" not in told[f"{url}-none"]
 
 
 def test_a_copy_keeps_no_more_than_some_blocks(gateways, tables, source):
