@@ -101,12 +101,11 @@ def test_of_each_source_its_own_failure_is_told(gateways, tables, source):
     wanted = Wanted(places, Place(f"{gateways[1].webdav_url}/f"), checksum="adler32:00000001")
     with Sites.of(tables) as sites, pytest.raises(Failed) as failed:
         Copier(sites).copy(wanted, lambda _: None)
-    urls = [place.url for place in places]
-    assert list(failed.value.tried) == urls
-    bad, missing = failed.value.tried.values()
-    assert "CHECKSUM MISMATCH" in bad
-    assert missing.startswith("SOURCE [2] No such file or directory")
-    assert "MISMATCH" not in missing
+    told = failed.value.tried
+    assert list(told) == [place.url for place in places]
+    assert "CHECKSUM MISMATCH" in told[url]
+    assert told[f"{url}-none"].startswith("SOURCE [2] No such file or directory")
+    assert "MISMATCH" not in told[f"{url}-none"]
 
 
 def test_a_copy_keeps_no_more_than_some_blocks(gateways, tables, source):
