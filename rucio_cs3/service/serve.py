@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 128 << 10  # tokens may have 100,000 characters, and a service wants to refuse longer ones itself
 HEADERS = 50
+HEAD_SECONDS = 10.0  # until it is known what is wanted; strangers get no more
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -26,13 +27,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     seconds: float
 
     def handle(self, conn: Any) -> Any:
-        end = threading.Timer(self.seconds, _hang_up, [conn])
-        end.daemon = True
-        end.start()
+        conn.end = _hang_up_after(HEAD_SECONDS, conn)
         try:
             return super().handle(conn)  # what becomes of the connection
         finally:
-            end.cancel()
+            conn.end.cancel()
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        conn.end.cancel()
+        conn.end = _hang_up_after(self.seconds, conn)
+        return super().handle_request(req, conn)
+
+
+def _hang_up_after(seconds: float, conn: Any) -> threading.Timer:
+    end = threading.Timer(seconds, _hang_up, [conn])
+    end.daemon = True
+    end.start()
+    return end
 
 
 def _hang_up(conn: Any) -> None:

@@ -159,6 +159,16 @@ def test_a_connection_carries_many_requests(mover):
             assert connection.getresponse().read() == b'{"status": "ok"}'
 
 
+@pytest.mark.slow
+def test_strangers_who_dawdle_are_not_in_the_way_for_long(mover):
+    host, port = mover.url.rpartition("/")[2].split(":")
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):  # more than there are threads
+            connection = stack.enter_context(socket.create_connection((host, int(port))))
+            connection.sendall(b"GET /health HTTP/1.1\r\nX-Slow: ")
+        assert mover.session.get(f"{mover.url}/health", timeout=40).status_code == 200
+
+
 def test_a_request_without_an_end_is_cut(mover):
     """It is from anybody: who asks is known only after it."""
     host, port = mover.url.rpartition("/")[2].split(":")
