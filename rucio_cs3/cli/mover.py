@@ -130,6 +130,7 @@ def _console() -> Console:
 def _serve(file: Path) -> None:
     from rucio_cs3.mover.config import load  # noqa: PLC0415 - its extra has to be there
     from rucio_cs3.mover.copy import Copier  # noqa: PLC0415
+    from rucio_cs3.mover.pages import PLACE  # noqa: PLC0415
     from rucio_cs3.mover.serve import serve  # noqa: PLC0415
     from rucio_cs3.mover.sites import Sites  # noqa: PLC0415
 
@@ -139,6 +140,7 @@ def _serve(file: Path) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def tell(url: str) -> None:
-        console.print(f"Copying for Rucio at [bold]{escape(url)}[/bold]. Stop it with Ctrl-C.")
+        page = f"{url}/{PLACE}/"
+        console.print(f"Copying for Rucio at [bold]{escape(url)}[/bold], shown at {escape(page)} Stop it with Ctrl-C.")
 
     serve(config, lambda: Copier(Sites.of(config.sites)).copy, tell)

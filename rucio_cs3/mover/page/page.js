@@ -25,7 +25,6 @@ const time = (utc) => (utc ? utc.replace("T", " ") : "");
 const number = (count) => count.toLocaleString("en");
 const name = (url) => url.split("?")[0];
 const last = (url) => name(url).split("/").pop() || name(url);
-const site = (url) => name(url).split("/")[2] || "";
 
 function span(seconds) {
   const whole = Math.round(seconds);

@@ -165,7 +165,7 @@ def test_who_and_what(tool):
 
 
 def test_a_banned_site_waits(tool, mover, put):
-    """Rucio names a storage as FTS3 does. It asks for jobs to be canceled; here they wait, see docs."""
+    """Rucio names a storage as FTS3 does. It asks for jobs to be canceled, here they wait: that is less to undo."""
     assert tool("set_se_status", storage_element="davs://b.example", message="down", ban=True) == 0
     [job] = tool("submit", paths=[[hop(put("davs://a.example/x", CONTENT), "davs://b.example/x")]])
     [other] = tool("submit", paths=[[hop(put("davs://a.example/y", CONTENT), "davs://c.example/y", "r2")]])
