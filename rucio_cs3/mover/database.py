@@ -49,6 +49,7 @@ CREATE INDEX IF NOT EXISTS files_next ON files (lane, state, priority DESC, turn
 CREATE INDEX IF NOT EXISTS files_state ON files (state, not_before);
 CREATE INDEX IF NOT EXISTS files_worker ON files (worker) WHERE worker IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS files_live ON files (live) WHERE live IS NOT NULL;
+CREATE INDEX IF NOT EXISTS files_failed ON files (ended) WHERE state = 'FAILED';
 CREATE INDEX IF NOT EXISTS jobs_expires ON jobs (expires) WHERE expires IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (ended) WHERE ended IS NOT NULL;
 """
@@ -126,13 +127,13 @@ class Session:
 
 
 class Database:
-    """Reads go their own ways. Writes go through one thread, which commits what came meanwhile all at once."""
+    """Reads have a connection for each that is at work. Writes go through one thread, which commits all that waits."""
 
     def __init__(self, url: str) -> None:
         self.shared = url.startswith(("postgresql://", "postgres://"))
         self.dialect = POSTGRESQL if self.shared else SQLITE
         self._url = url
-        self._here = threading.local()
+        self._idle: list[Session] = []  # the one used last at the end: it remembers most
         self._connections: list[Any] = []
         self._lock = threading.Lock()
         self._integrity, self._trouble = _errors(shared=self.shared)
@@ -143,10 +144,14 @@ class Database:
         self._writer.start()
 
     def read(self, work: Work[T]) -> T:
-        session = getattr(self._here, "session", None)
+        with self._lock:
+            session = self._idle.pop() if self._idle else None
         if session is None or (self.shared and session.connection.closed):
-            session = self._here.session = self._open()
-        return work(session)
+            session = self._open()
+        try:
+            return work(session)
+        finally:
+            self._idle.append(session)
 
     def write(self, work: Work[T]) -> T:
         """In a transaction, whose commit is awaited. `work` may be called again after a failure."""

@@ -109,20 +109,22 @@ def _counts(session: Session) -> dict[str, int]:
 def _recent(session: Session) -> dict[str, Any]:
     """What waits on which link, and what failed last."""
     lanes = session.rows(
-        "SELECT source_site, target_site, sum(CASE WHEN state = ? THEN 1 ELSE 0 END) AS active, count(*) AS n"
-        " FROM files WHERE state IN (?, ?, ?) GROUP BY source_site, target_site ORDER BY source_site, target_site",
-        *(fts.ACTIVE, fts.ACTIVE, fts.SUBMITTED, fts.WAITING),
+        "SELECT source_site, target_site, sum(active) AS active, sum(waiting) AS waiting FROM (SELECT lanes.*,"
+        " (SELECT count(*) FROM files WHERE lane = lanes.id AND state = 'ACTIVE') AS active,"
+        " (SELECT count(*) FROM files WHERE lane = lanes.id AND state IN ('SUBMITTED', 'WAITING')) AS waiting"
+        " FROM lanes) AS links GROUP BY source_site, target_site HAVING sum(active) + sum(waiting) > 0"
+        " ORDER BY source_site, target_site",
     )
     failures = session.rows(
-        "SELECT job, reason, ended FROM files WHERE state = ? ORDER BY ended DESC LIMIT ?", fts.FAILED, LAST
+        "SELECT job, reason, ended FROM files WHERE state = 'FAILED' ORDER BY ended DESC LIMIT ?", LAST
     )
     return {
         "links": [
             {
                 "source": row["source_site"],
                 "destination": row["target_site"],
-                "active": row["active"],
-                "waiting": row["n"] - row["active"],
+                "active": int(row["active"]),
+                "waiting": int(row["waiting"]),
             }
             for row in lanes
         ],

@@ -25,6 +25,7 @@ T = TypeVar("T")
 log = logging.getLogger("rucio_cs3.mover")
 
 LOOK = 2.0  # seconds until the queue is looked at even if nobody told of something new
+IN_VAIN = 0.02  # seconds after a look that found nothing until the next one, which finds all that came meanwhile
 FORGET = 3600.0  # seconds between looks for old jobs
 
 
@@ -100,6 +101,8 @@ class Workers:
             claimed = self._take(free) if free > 0 else []
             for claim in claimed:
                 self._begin(claim)
+            if free > 0 and not claimed:
+                self._closing.wait(IN_VAIN)
             if not claimed:
                 self._news.wait(LOOK)
 

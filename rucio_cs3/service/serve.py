@@ -8,16 +8,18 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 HEADER_BYTES = 128 << 10  # tokens may have 100,000 characters, and a service wants to refuse longer ones itself
 HEADERS = 50
+LOOKS = 10  # at the clock in the time of a request
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -25,14 +27,38 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     seconds: float
 
+    def init_process(self) -> None:
+        self._patience = Patience(self.seconds)
+        super().init_process()
+
     def handle(self, conn: Any) -> Any:
-        end = threading.Timer(self.seconds, _hang_up, [conn])
-        end.daemon = True
-        end.start()
-        try:
+        with self._patience.with_(conn):
             return super().handle(conn)  # what becomes of the connection
+
+
+class Patience:
+    """Hangs up on who takes longer. One thread looks after all, as a timer for each request would be a thread for each."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._ends: dict[Any, float] = {}  # of connections, the next one first
+        threading.Thread(target=self._watch, name="patience", daemon=True).start()
+
+    @contextlib.contextmanager
+    def with_(self, conn: Any) -> Iterator[None]:
+        self._ends[conn] = time.monotonic() + self._seconds
+        try:
+            yield
         finally:
-            end.cancel()
+            del self._ends[conn]
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(min(self._seconds / LOOKS, 1.0))
+            for conn, end in list(self._ends.items()):
+                if end > time.monotonic():
+                    break
+                _hang_up(conn)
 
 
 def _hang_up(conn: Any) -> None:
