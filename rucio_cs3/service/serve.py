@@ -37,7 +37,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 class Patience:
-    """Hangs up on who takes longer. One thread looks after all, as a timer for each request would be a thread for each."""
+    """Hangs up on who takes longer. One thread looks after all: a timer for each request is a thread for each."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

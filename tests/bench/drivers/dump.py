@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rucio_cs3 import memory
 from rucio_cs3.catalog.dump import Dump, Wanted
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.model import Ref
@@ -11,6 +12,7 @@ from rucio_cs3.model import Ref
 
 class Driver:
     def __init__(self, job):
+        memory.one_heap()  # as the command does
         site = job["site"]
         self.client = Cs3Client(gateway=site["grpc"], tls=False, token=site["token"], cache="off")
         self.root = site["root"]
