@@ -20,6 +20,7 @@ from rucio_cs3.cli import times
 from rucio_cs3.cli.inspect import MOST_JOBS
 from rucio_cs3.cli.report import on_places
 from rucio_cs3.cli.sizes import human
+from rucio_cs3.model import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,7 +93,8 @@ def _opened(places: Places, name: str) -> tuple[str, Any, Any, str]:
     if name.partition(":")[2][:2] != "//":
         raise click.UsageError("a dump is of a whole RSE: to Rucio, what is missing from it is lost")
     place = places.at(name)
-    return place.name().rstrip("/") + "/", place.client.files, place.ref, str(place.ref)
+    top = Ref(place.ref.path, place.ref.id)  # not as people call it: lines are paths
+    return place.name().rstrip("/") + "/", place.client.files, top, str(top)
 
 
 def _summarise(report: Report, dumped: Dump, left: int, *, whole: bool, seconds: float) -> None:

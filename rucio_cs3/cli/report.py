@@ -139,7 +139,7 @@ def on_places(command: Command) -> Command:
                 _telling(report),
             ):
                 report.hint = places.hint
-                places.refuse_strangers(options["names"])
+                places.refuse_strangers(options.get("names", ()))  # one name leads to one gateway
                 command(places, report, **options)
         except KeyboardInterrupt as interrupt:
             report.aside(str(interrupt) or "Interrupted.")
