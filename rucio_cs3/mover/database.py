@@ -49,7 +49,6 @@ CREATE INDEX IF NOT EXISTS files_next ON files (lane, state, priority DESC, turn
 CREATE INDEX IF NOT EXISTS files_state ON files (state, not_before);
 CREATE INDEX IF NOT EXISTS files_worker ON files (worker) WHERE worker IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS files_live ON files (live) WHERE live IS NOT NULL;
-CREATE INDEX IF NOT EXISTS files_failed ON files (ended) WHERE state = 'FAILED';
 CREATE INDEX IF NOT EXISTS jobs_expires ON jobs (expires) WHERE expires IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (ended) WHERE ended IS NOT NULL;
 """
