@@ -9,6 +9,7 @@ import random
 import socket
 import sys
 import tempfile
+import threading
 import uuid
 from pathlib import Path
 from string import Template
@@ -22,7 +23,7 @@ from tests.bench.stores import store_of
 from tests.conformance.daemons import LOOPBACK, free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tests.bench.cases import Case
     from tests.bench.run import Run
@@ -46,6 +47,7 @@ password = "$password"
 cache = "off"
 call_timeout = 3600
 """)
+SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # HTTP/2's, without which no connection comes about
 POLLED = 1000  # jobs in one call
 BULK = 100  # files of a job
 ONCE = {"names": ["all"], "threads": 1}
@@ -91,8 +93,7 @@ def queue(run: Run, case: Case) -> None:
     if "mover" not in run.versions:
         return
     with contextlib.ExitStack() as stack:
-        silent = stack.enter_context(socket.create_server((LOOPBACK, 0)))
-        address = f"{LOOPBACK}:{silent.getsockname()[1]}"
+        address = stack.enter_context(_silent())
         site = {"grpc": address, "home": "", "user": "nobody", "password": "nothing"}
         mover = stack.enter_context(Mover(run.folder, {"A": site}))
         names, known = map(str, itertools.count()), []
@@ -106,6 +107,23 @@ def queue(run: Run, case: Case) -> None:
             ids = random.sample(known, min(POLLED, len(known)))
             one = dataclasses.replace(case, count=len(ids))
             run.measure(one, "poll", "mover", number, mover.told("poll", ids=ids), [])
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[str]:
+    """A gateway that takes connections, and says nothing to any call."""
+    with socket.create_server((LOOPBACK, 0)) as server, contextlib.ExitStack() as connections:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):  # the end
+                while True:
+                    connections.enter_context(server.accept()[0]).sendall(SETTINGS)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"{LOOPBACK}:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 class Mover(contextlib.ExitStack):
