@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: venv-demo ## See a real Rucio store, fetch and delete files on a CS3 storage
+demo: venv-demo ## See a real Rucio store, fetch, copy and delete files on two CS3 storages
 	@$(BIN)/python -m demo.demo
 
 test: lint types suite pythons ## Run lint, types, the whole suite with its coverage, and other Pythons

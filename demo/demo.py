@@ -1,4 +1,4 @@
-"""`make demo`: a real Rucio stores, lists, fetches and deletes files on a CS3 storage, before your eyes.
+"""`make demo`: a real Rucio stores, lists, fetches, copies and deletes files on CS3 storages, before your eyes.
 
 Everything runs in a temporary folder on free ports and is gone afterwards. Each step asserts what came of it, because
 `rucio upload` and `rucio download` exit 0 also when they fail.
@@ -22,18 +22,29 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rich.console import Console
 from rich.markup import escape
 
+from demo.mover import Mover, site_of
 from demo.sandbox import Sandbox
 from demo.storage import LOGIN, Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RSE, SCOPE, DATASET, FOLDER = "CERNBOX", "demo", "run-1", "rucio"
+RSE, OTHER, SCOPE, DATASET, FOLDER = "CERNBOX", "SCIEBO", "demo", "run-1", "rucio"
 FILES = {"higgs.root": os.urandom(5_000_000), "notes.txt": b"It works.\n", "empty.flag": b""}
 CONFIG = {
     f"cs3:{RSE}": LOGIN,
+    f"cs3:{OTHER}": LOGIN,
+    "conveyor": {"scheme": "davs", "transfertool": "fts3"},
     # Rucio takes an empty file for a storage that lags behind, and would look again for a minute
     "client": {"protocol_stat_retries": 0},
+}
+ROUNDS: dict[str, str | list[str]] = {  # of Rucio's daemons, by demo/daemons.py's names
+    "judge-evaluator": "evaluator",
+    "judge-cleaner": "cleaner",
+    "conveyor-submitter": "submitter",
+    "conveyor-poller": "poller",
+    "conveyor-finisher": "finisher",
+    f"reaper --greedy --rses {RSE} {OTHER}": ["reaper", RSE, OTHER],
 }
 LONG_LINE = 110
 ANSI = re.compile(r"\x1b\[[\d;]*m")
@@ -99,15 +110,15 @@ class Story:
 
 
 class Demo:
-    """The steps, in order, on a storage and a Rucio that are up."""
+    """The steps, in order, on storages, a Rucio and a mover that are up."""
 
-    def __init__(self, story: Story, gateway: Gateway, sandbox: Sandbox, desk: Path) -> None:
+    def __init__(self, story: Story, sites: dict[str, Gateway], sandbox: Sandbox, mover: Mover, desk: Path) -> None:
         self.story = story
-        self.gateway = gateway
+        self.sites = sites
         self.sandbox = sandbox
         self.client = sandbox.client()
+        self.mover = mover
         self.desk = desk  # where the user's own files are
-        self.storage = gateway.home / FOLDER
 
     def run(self) -> None:
         """Do it all."""
@@ -116,20 +127,28 @@ class Demo:
         self.list()
         self.download()
         self.refuse_damaged_bytes()
+        self.replicate()
         self.delete()
 
     def configure(self) -> None:
-        """Make the RSE, as its operator would."""
-        with self.story.step(f"The operator makes the RSE {RSE}, whose protocol is this plugin"):
-            self.story.command("mkdir", str(self.storage))  # the RSE's root folder: the plugin never makes it
-            self.storage.mkdir()
+        """Make the RSEs, as their operators would."""
+        with self.story.step(f"The RSEs {RSE} and {OTHER} are made; their protocol is this plugin"):
             self.rucio("scope", "add", SCOPE, "--account", "root")
-            self.rucio("rse", "add", RSE)
-            self.rucio("rse", "protocol", "add", RSE, *self.gateway.davs(FOLDER).as_options())
-            self.rucio("rse", "attribute", "set", RSE, "--key", "greedyDeletion", "--value", "True")
-            self.rucio("account", "limit", "set", "root", "--rse", RSE, "--bytes", "infinity")
-            [protocol] = self.client.get_protocols(RSE)
-            expect(protocol["impl"] == "rucio_cs3.protocol.Default", f"the RSE has another protocol: {protocol}")
+            for rse in self.sites:
+                self.add(rse)
+            self.rucio("rse", "distance", "set", RSE, OTHER, "--distance", "1")
+
+    def add(self, rse: str) -> None:
+        """Make one of them. `fts` is where Rucio asks for copies: at the mover, or at an FTS."""
+        storage = self.storage(rse)
+        self.story.command("mkdir", str(storage))  # the RSE's root folder: the plugin never makes it
+        storage.mkdir()
+        self.rucio("rse", "add", rse)
+        self.rucio("rse", "protocol", "add", rse, *self.sites[rse].davs(FOLDER).as_options())
+        self.rucio("rse", "attribute", "set", rse, "--key", "fts", "--value", self.mover.url)
+        self.rucio("account", "limit", "set", "root", "--rse", rse, "--bytes", "infinity")
+        [protocol] = self.client.get_protocols(rse)
+        expect(protocol["impl"] == "rucio_cs3.protocol.Default", f"the RSE has another protocol: {protocol}")
 
     def upload(self) -> None:
         """Upload the files as one dataset."""
@@ -137,12 +156,8 @@ class Demo:
             for name, content in FILES.items():
                 (self.desk / name).write_bytes(content)
             self.rucio("upload", "--rse", RSE, "--scope", SCOPE, f"{SCOPE}:{DATASET}", *FILES)
-            self.daemon("judge-evaluator")
-            expect(self.stored() == FILES, f"the storage holds {sizes(self.stored())}, not {sizes(FILES)}")
-            for replica in self.replicas():
-                state, checksum = replica["states"][RSE], adler32(FILES[replica["name"]])
-                expect(state == "AVAILABLE", f"{replica['name']} is {state} in Rucio's catalogue")
-                expect(replica["adler32"] == checksum, f"the catalogue has a wrong checksum for {replica['name']}")
+            self.daemons("judge-evaluator")
+            self.expect_all_at(RSE)
             self.story.say("All three are on the storage, byte for byte, and AVAILABLE in Rucio's catalogue.")
 
     def list(self) -> None:
@@ -150,7 +165,7 @@ class Demo:
         with self.story.step("Where are they? At the site's own WebDAV addresses"):
             listing = self.rucio("replica", "list", "file", f"{SCOPE}:{DATASET}", "--pfns")
             for name in FILES:
-                expect(f"davs://{self.gateway.http}" in listing and f"/{name}" in listing, f"{name} is not listed")
+                expect(f"davs://{self.sites[RSE].http}" in listing and f"/{name}" in listing, f"{name} is not listed")
 
     def download(self) -> None:
         """Download the dataset and compare."""
@@ -158,7 +173,7 @@ class Demo:
             self.rucio("download", f"{SCOPE}:{DATASET}", "--dir", "down")
             got = {file.name: file.read_bytes() for file in (self.desk / "down" / DATASET).iterdir()}
             expect(got == FILES, f"{sizes(got)} arrived, not {sizes(FILES)}")
-            for replica in self.replicas():
+            for replica in self.replicas(RSE):
                 checksum = adler32(got[replica["name"]])
                 expect(replica["adler32"] == checksum, f"{replica['name']} has not the catalogue's checksum")
                 self.story.say(f"{replica['name']:<12} {replica['bytes']:>9,} bytes  adler32 {checksum} ✓")
@@ -166,7 +181,7 @@ class Demo:
     def refuse_damaged_bytes(self) -> None:
         """Damage a file on the storage: its size stays, its checksum does not."""
         with self.story.step("A disk at the site flips some bits: the damaged file is not handed over"):
-            [file] = self.storage.rglob("notes.txt")
+            [file] = self.storage(RSE).rglob("notes.txt")
             file.write_bytes(b"It wurks.\n")
             self.rucio("download", f"{SCOPE}:notes.txt", "--dir", "damaged")
             left = [path for path in (self.desk / "damaged").rglob("*") if path.is_file()]
@@ -174,16 +189,29 @@ class Demo:
             self.story.say("Refused, as it should be, and nothing of it was left on the user's disk.")
             file.write_bytes(FILES["notes.txt"])
 
+    def replicate(self) -> None:
+        """Want the dataset at the other site, too."""
+        with self.story.step(f"A rule wants the dataset at {OTHER}, too, and the mover copies it"):
+            self.rucio("rule", "add", f"{SCOPE}:{DATASET}", "--copies", "1", "--rses", OTHER)
+            self.daemons("conveyor-submitter")
+            self.mover.wait()
+            self.daemons("conveyor-poller", "conveyor-finisher")
+            self.expect_all_at(OTHER)
+            done = [rule["state"] for rule in self.client.list_did_rules(SCOPE, DATASET)]
+            expect(done == ["OK", "OK"], f"the rules are {done}")
+            self.story.say(f"All three are at {OTHER}, byte for byte, and the rule is OK. Nobody carried a token.")
+
     def delete(self) -> None:
-        """Let the rule expire, and the daemons clean up."""
-        with self.story.step("The dataset's rule expires, and Rucio's daemons delete the files"):
-            [rule] = self.client.list_did_rules(SCOPE, DATASET)
-            self.rucio("rule", "update", rule["id"], "--lifetime", "0")
-            self.daemon("judge-cleaner")
-            self.daemon("reaper", "--rses", RSE)
-            expect(self.stored() == {}, f"still on the storage: {sizes(self.stored())}")
-            expect(self.replicas() == [], f"still in the catalogue: {self.replicas()}")
-            self.story.say("Gone from the storage, and from Rucio's catalogue.")
+        """Let the rules expire, and the daemons clean up."""
+        with self.story.step("The rules expire, and Rucio's daemons delete the files at both sites"):
+            for rule in self.client.list_did_rules(SCOPE, DATASET):
+                self.rucio("rule", "update", rule["id"], "--lifetime", "0")
+            self.daemons("judge-cleaner")
+            self.daemons(f"reaper --greedy --rses {RSE} {OTHER}")
+            for rse in self.sites:
+                expect(self.stored(rse) == {}, f"still at {rse}: {sizes(self.stored(rse))}")
+                expect(self.replicas(rse) == [], f"still in the catalogue: {self.replicas(rse)}")
+            self.story.say("Gone from both storages, and from Rucio's catalogue.")
 
     def rucio(self, *arguments: str) -> str:
         """Type a `rucio …` command on the user's desk."""
@@ -192,20 +220,33 @@ class Demo:
         self.story.output(output)
         return output
 
-    def daemon(self, name: str, *arguments: str) -> None:
-        """Run one round of a daemon; its log would tell the audience nothing."""
-        self.story.command(f"rucio-{name}", "--run-once", *arguments)
-        done = self.sandbox.daemon(name, *arguments)
-        expect(done.returncode == 0, f"rucio-{name} failed: {done.stdout}")
+    def daemons(self, *programs: str) -> None:
+        """Run one round of each; their logs would tell the audience nothing."""
+        for program in programs:
+            self.story.command(*f"rucio-{program} --run-once".split())
+        self.sandbox.rounds(*(ROUNDS[program] for program in programs))
 
-    def stored(self) -> dict[str, bytes]:
+    def expect_all_at(self, rse: str) -> None:
+        """See that storage and catalogue have all the files, as they were."""
+        stored = self.stored(rse)
+        expect(stored == FILES, f"{rse} holds {sizes(stored)}, not {sizes(FILES)}")
+        for replica in self.replicas(rse):
+            state, checksum = replica["states"][rse], adler32(FILES[replica["name"]])
+            expect(state == "AVAILABLE", f"{replica['name']} is {state} in Rucio's catalogue")
+            expect(replica["adler32"] == checksum, f"the catalogue has a wrong checksum for {replica['name']}")
+
+    def storage(self, rse: str) -> Path:
+        """The RSE's folder."""
+        return self.sites[rse].home / FOLDER
+
+    def stored(self, rse: str) -> dict[str, bytes]:
         """All files in the RSE's folder on the storage."""
-        return {path.name: path.read_bytes() for path in self.storage.rglob("*") if path.is_file()}
+        return {path.name: path.read_bytes() for path in self.storage(rse).rglob("*") if path.is_file()}
 
-    def replicas(self) -> list[dict[str, Any]]:
-        """Return what the catalogue says of the files."""
+    def replicas(self, rse: str) -> list[dict[str, Any]]:
+        """Return what the catalogue says of the files there."""
         dids = [{"scope": SCOPE, "name": name} for name in FILES]
-        return [replica for replica in self.client.list_replicas(dids, all_states=True) if RSE in replica["states"]]
+        return [replica for replica in self.client.list_replicas(dids, all_states=True) if rse in replica["states"]]
 
 
 def expect(outcome: bool, otherwise: str) -> None:
@@ -245,15 +286,21 @@ def play(story: Story) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rucio-cs3-demo-")))
         desk = folder / "desk"
         desk.mkdir()
-        with story.step("A CS3 storage: the embedded gateway, on a folder"):
-            gateway = stack.enter_context(Gateway(folder / "site"))
-            story.command("rucio-cs3", "gateway", "--root", str(gateway.root))
-            story.say(f"gRPC on {gateway.grpc}, HTTP on {gateway.http}")
-        with story.step("A Rucio: database, server, and a rucio.cfg with the storage's login"):
+        with story.step("Two CS3 storages: embedded gateways, each on a folder"):
+            sites = {rse: stack.enter_context(Gateway(folder / rse.lower())) for rse in (RSE, OTHER)}
+            for rse, gateway in sites.items():
+                story.command("rucio-cs3", "gateway", "--root", str(gateway.root))
+                story.say(f"{rse}: gRPC on {gateway.grpc}, HTTP on {gateway.http}")
+        with story.step("A Rucio: database, server, and a rucio.cfg with the storages' logins"):
             sandbox = stack.enter_context(Sandbox(config=CONFIG))
             story.say(f"server on {sandbox.url}")
             story.file("rucio.cfg, the plugin's part:", ini(CONFIG))
-        Demo(story, gateway, sandbox, desk).run()
+            sandbox.prepare_rounds()
+        with story.step("A mover, which copies between the sites as an FTS would"):
+            mover = stack.enter_context(Mover(folder, {rse: site_of(gateway) for rse, gateway in sites.items()}))
+            story.command("rucio-cs3", "mover", "--config", str(mover.config))
+            story.say(f"FTS3's REST calls on {mover.url}")
+        Demo(story, sites, sandbox, mover, desk).run()
         with story.step("Everything is stopped and removed"):
             stack.close()
 

@@ -60,6 +60,11 @@ class Child:
                 **{"stdout": sink, "stderr": sink, **popen},
             )
 
+    def kill(self) -> None:
+        """End it in the middle of what it does, as the kernel does when memory is short."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
     def stop(self) -> None:
         """Ask the whole group to end, and make sure of it."""
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -99,6 +104,17 @@ class Resource(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+
+class Service(Resource):
+    """A server. Stopped or killed it can be started anew, and is where it was."""
+
+    child: Child
+
+    def kill(self) -> None:
+        """End it without warning."""
+        self.child.kill()
         self.stop()
 
 

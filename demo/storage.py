@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from demo.process import BIN, Child, Resource, SandboxError
+from demo.process import BIN, Child, SandboxError, Service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ EVERYTHING = {
 }
 
 
-class Gateway(Resource):
+class Gateway(Service):
     """The embedded CS3 gateway on a folder: `grpc` and `http` are its addresses, as host:port."""
 
     def __init__(self, folder: Path, *options: str) -> None:
@@ -31,14 +31,16 @@ class Gateway(Resource):
         self.root = folder / "storage"
         self.home = self.root / HOME.strip("/")
         self.options = options
+        self.grpc = self.http = ""
 
     def start(self) -> None:
         """Start it and wait until it says where it listens."""
-        self.home.mkdir(parents=True)
-        child = Child(
+        self.home.mkdir(parents=True, exist_ok=True)
+        grpc, http = (address.rpartition(":")[2] or "0" for address in (self.grpc, self.http))
+        self.child = child = Child(
             [
                 *(str(BIN / "rucio-cs3"), "gateway", "--root", str(self.root), "--json"),
-                *("--port", "0", "--http-port", "0", "--webdav-namespace", HOME, *self.options),
+                *("--port", grpc, "--http-port", http, "--webdav-namespace", HOME, *self.options),
             ],
             log=self.folder / "gateway.log",
             env=os.environ,

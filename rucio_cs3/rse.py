@@ -83,7 +83,10 @@ def pfn_to_path(pfn: str, entry: Mapping[str, Any]) -> str:
     expected = f"{entry['hostname']}:{entry['port']}"
     if scheme != entry["scheme"] or address not in {expected, entry["hostname"]}:
         raise InvalidName(f"not a PFN of this RSE, which begin with {entry['scheme']}://{expected}", path=pfn)
-    decoded = _single_slashes(unquote(slash + path))
+    try:
+        decoded = _single_slashes(unquote(slash + path, errors="strict"))
+    except UnicodeDecodeError:  # else two files would have one name
+        raise InvalidName("it is not UTF-8, percent-encoded", path=pfn) from None
     prefix = _slashed(entry["prefix"])
     if not decoded.startswith(prefix):
         raise InvalidName(f"outside the prefix {prefix} of this RSE", path=pfn)

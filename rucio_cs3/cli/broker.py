@@ -77,7 +77,7 @@ def _serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, A
 
     _log_to_streams()
     seconds = 2 * config.limits.timeout + SPARE
-    serve(application, listening.detach(), settings, tell, seconds)
+    serve(application, [listening.detach()], settings, tell, seconds)
 
 
 def _log_to_streams() -> None:

@@ -15,10 +15,10 @@ import requests
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from rucio_cs3.cli.board import board
 from rucio_cs3.cli.report import printable
-from rucio_cs3.cli.sizes import human
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import keeps_secrets
 from rucio_cs3.private import read_secret
@@ -45,7 +45,7 @@ def mover(context: click.Context, file: Path | None) -> None:
         return
     if not file:
         raise click.UsageError("--config is missing; `rucio-cs3 mover status` asks a mover that runs")
-    missing = next((name for name in ("gunicorn", "prometheus_client") if not find_spec(name)), None)
+    missing = next((name for name in ("gunicorn", "jwt", "prometheus_client") if not find_spec(name)), None)
     if missing:
         raise click.ClickException(f"{missing} is not installed: pip install 'rucio-cs3[mover]'")
     try:
@@ -69,7 +69,8 @@ def status(url: str, bearer_file: str | None, ca: Path | None, every: float, onc
         if as_json:
             click.echo(json.dumps(told))
         elif once or not sys.stdout.isatty():
-            _console().print(_shown(told))
+            console = _console()
+            console.print(board(told, console))
         else:
             _watch(ask, told, every)
     except ConfigError as error:
@@ -106,36 +107,20 @@ class _Asker:
 
 
 def _watch(ask: _Asker, told: dict[str, Any], every: float) -> None:
-    with Live(_shown(told), console=_console(), auto_refresh=False) as live:
+    """Also while the mover is started anew."""
+    console = _console()
+    with Live(board(told, console, fit=True), console=console, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(every)
-                live.update(_shown(ask()), refresh=True)
+                try:
+                    told, trouble = ask(), None
+                except ConfigError as error:
+                    trouble = Text(f"{error}; asking again", style="red")
+                shown = board(told, console, fit=True)
+                live.update(Group(trouble, shown) if trouble else shown, refresh=True)
         except KeyboardInterrupt:
             return
-
-
-def _shown(told: dict[str, Any]) -> Group:
-    files = Table("state", "files", title=escape(printable(f"Mover {told['mover']}")), title_justify="left")
-    for state, count in told["files"].items():
-        files.add_row(state, str(count))
-    running = Table("from", "to", "bytes", "of", "seconds", title="Copies", title_justify="left")
-    for copy in told["running"]:
-        size = "?" if copy["size"] is None else human(copy["size"])
-        running.add_row(
-            *map(_text, (copy["source"], copy["destination"])), human(copy["bytes"]), size, str(copy["seconds"])
-        )
-    links = Table("from", "to", "active", "waiting", title="Links", title_justify="left")
-    for link in told["links"]:
-        links.add_row(*map(_text, (link["source"], link["destination"], link["active"], link["waiting"])))
-    failures = Table("time", "job", "reason", title="Failures", title_justify="left")
-    for failure in told["failures"]:
-        failures.add_row(*map(_text, (failure["time"], failure["job"], failure["reason"])))
-    return Group(files, *(table for table in (running, links, failures) if table.row_count))
-
-
-def _text(value: Any) -> str:
-    return escape(printable(str(value)))
 
 
 def _console() -> Console:

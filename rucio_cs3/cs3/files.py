@@ -225,7 +225,8 @@ class Files:
             self.rename(new, aside)
             self.rename(old, new)
         except BaseException as error:
-            self._step_back(aside, new, error)
+            with deadline.apart():  # it may be the time that was over
+                self._step_back(aside, new, error)
             raise
         try:
             self.discard(aside)

@@ -10,14 +10,15 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from urllib.parse import parse_qs
 
-from rucio_cs3.mover import fts, jobs
+from rucio_cs3.errors import ConfigError
+from rucio_cs3.mover import fts, jobs, pages
 from rucio_cs3.mover.callers import NOBODY
 from rucio_cs3.mover.queue import Duplicate
 from rucio_cs3.service.peer import Peer
 from rucio_cs3.service.refusals import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rucio_cs3.mover.callers import Known
     from rucio_cs3.mover.mover import Mover
@@ -28,6 +29,8 @@ log = logging.getLogger("rucio_cs3.mover")
 
 LARGEST_BODY = 64 << 20
 MOST_IDS = 5000
+MOST_LISTED = 500
+FILTERS = frozenset({"state_in", "limit", "fields", "vo_name"})  # the last one changes nothing: a caller has one VO
 JSON = "application/json"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 VERSION = {"major": 3, "minor": 12, "patch": 0}
@@ -48,11 +51,19 @@ class Request(NamedTuple):
             raise Refused("too_large", f"A body of at most {LARGEST_BODY} bytes is taken")
         return bytes(self.environ["wsgi.input"].read(int(length)))
 
+    def document(self) -> dict[str, Any]:
+        """Raises BadJob."""
+        return jobs.document_of(self.body())
+
+    def asked(self, name: str) -> str:
+        return self.query.get(name, [""])[-1]
+
 
 class Answer(NamedTuple):
     body: Any
     status: int = 200
     kind: str = JSON
+    headers: Mapping[str, str] = {}
 
 
 class App:
@@ -64,35 +75,42 @@ class App:
         self._table: dict[tuple[str, str], Callable[[Request], Answer]] = {
             ("GET", ""): self._version,
             ("GET", "whoami"): self._whoami,
+            ("GET", "jobs"): self._listed,
             ("POST", "jobs"): self._submit,
             ("PUT", "jobs"): self._submit,
             ("GET", "jobs/*"): self._jobs,
             ("POST", "jobs/*"): self._modify,
             ("DELETE", "jobs/*"): self._cancel,
             ("GET", "jobs/*/files"): self._files,
-            ("GET", "ban/se"): lambda _: Answer({}),
-            ("GET", "config/se"): lambda _: Answer({}),
-            ("GET", "status.json"): lambda _: Answer(mover.status()),
+            ("GET", "ban/se"): lambda request: Answer(mover.orders.bans(request.caller.vo)),
+            ("POST", "ban/se"): lambda request: Answer(mover.orders.ban(request.caller, request.document())),
+            ("DELETE", "ban/se"): self._unban,
+            ("GET", "config/se"): lambda request: Answer(mover.orders.limits(request.caller.vo)),
+            ("POST", "config/se"): self._limit,
+            ("GET", "status.json"): lambda request: Answer(mover.status(request.caller.vo)),
             ("GET", "metrics"): lambda _: Answer(mover.metrics.text(), kind=METRICS),
             ("GET", "health"): lambda _: Answer({"status": "ok"}),
         }
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        headers: dict[str, str] = {}
         try:
             answer = self._answer(environ)
         except Refused as refused:
             phrase = HTTPStatus(refused.status).phrase
-            message = {"status": f"{refused.status} {phrase}", "message": refused.text}
-            answer, headers = Answer({**message, **refused.more}, refused.status), refused.headers
+            message = {"status": f"{refused.status} {phrase}", "message": refused.text, **refused.more}
+            answer = Answer(message, refused.status, headers=refused.headers)
         body = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
         fixed = {
             "Content-Type": answer.kind,
             "Content-Length": str(len(body)),
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
+            "Content-Security-Policy": pages.POLICY,
+            "Referrer-Policy": "no-referrer",
         }
-        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list({**fixed, **headers}.items()))
+        if answer.status == HTTPStatus.NO_CONTENT:
+            fixed = {}
+        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", [*{**fixed, **answer.headers}.items()])
         return [body]
 
     def _answer(self, environ: Environ) -> Answer:
@@ -101,7 +119,9 @@ class App:
         if path == "health":
             return self._table["GET", path](Request(environ, NOBODY, ()))
         Peer(environ, behind_proxy=False).refuse_plaintext()
-        caller = self._authenticate(environ)
+        if path in pages.FILES and method == "GET":
+            return _page(path, environ["PATH_INFO"])
+        caller = self._who(environ)
         allowed = sorted(known for known, place in self._table if place == path)
         if not allowed:
             raise Refused("not_found", "The requested URL was not found on the server")
@@ -110,6 +130,8 @@ class App:
             raise Refused("method_not_allowed", text, headers={"Allow": ", ".join(allowed)})
         if caller.watch and method != "GET":
             raise Refused("not_yours", f"{caller.name} may look, and change nothing")
+        if "HTTP_ORIGIN" in environ and method != "GET":  # any page could, where a browser has a certificate
+            raise Refused("not_yours", "A web page may look, and change nothing")
         try:
             return self._table[method, path](Request(environ, caller, ids))
         except Refused:
@@ -117,6 +139,12 @@ class App:
         except jobs.BadJob as error:
             raise Refused("bad_request", str(error)) from None
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            raise _failed(error) from None
+
+    def _who(self, environ: Environ) -> Known:
+        try:
+            return self._authenticate(environ)
+        except ConfigError as error:  # of a secret's file, read just now
             raise _failed(error) from None
 
     def _version(self, _: Request) -> Answer:
@@ -151,16 +179,32 @@ class App:
         self._mover.tell()
         return Answer({"job_id": job_id})
 
+    def _listed(self, request: Request) -> Answer:
+        unknown = sorted(request.query.keys() - FILTERS)
+        if unknown:
+            raise Refused(
+                "bad_request", f"{unknown[0][:40]!r} is not known here; jobs are listed by state_in and limit"
+            )
+        limit = request.asked("limit") or "0"
+        if not limit.isdecimal() or int(limit) > MOST_LISTED:
+            raise Refused("bad_request", f"The limit must be positive and less or equal than {MOST_LISTED}")
+        states, fields = (_words(request.asked(name)) for name in ("state_in", "fields"))
+        shown = map(fts.job, self._queue.listed(request.caller.vo, states, int(limit)))
+        if fields:
+            return Answer([{name: job[name] for name in fields if name in job} for job in shown])
+        return Answer([*shown])
+
     def _jobs(self, request: Request) -> Answer:
         """With `files`, as Rucio asks, each job has its files with these of their fields."""
         rows = self._queue.jobs(request.ids)
-        only = [name for text in request.query.get("files", []) for name in text.split(",") if name]
+        only = _words(request.asked("files"))
         files = self._queue.files(list(rows)) if only else {}
+        so_far = self._mover.so_far()
 
         def show(row: Any) -> dict[str, Any]:
             if not only:
                 return fts.job(row)
-            shown = [entry for file in files[row["id"]] for entry in fts.files(file, row["kind"], only)]
+            shown = [entry for file in files[row["id"]] for entry in fts.files(file, only, so_far.get(file["id"]))]
             return fts.job(row, files=shown)
 
         return self._each(request, rows, show)
@@ -168,7 +212,13 @@ class App:
     def _files(self, request: Request) -> Answer:
         rows = self._mine(request, self._queue.jobs(request.ids))
         files = self._queue.files(list(rows))
-        shown = [entry for row in rows.values() for file in files[row["id"]] for entry in fts.files(file, row["kind"])]
+        so_far = self._mover.so_far()
+        shown = [
+            entry
+            for row in rows.values()
+            for file in files[row["id"]]
+            for entry in fts.files(file, so_far=so_far.get(file["id"]))
+        ]
         if len(rows) < len(request.ids):
             raise _unknown(next(job for job in request.ids if job not in rows))
         return Answer(shown)
@@ -177,11 +227,21 @@ class App:
         return self._change(request, lambda ids: self._mover.stop(self._queue.cancel(ids)))
 
     def _modify(self, request: Request) -> Answer:
-        params = jobs.document_of(request.body()).get("params")
+        params = request.document().get("params")
         if not isinstance(params, dict) or params.get("priority") is None:
             raise Refused("bad_request", "Missing parameter: priority")
         wanted = jobs.priority(params)
         return self._change(request, lambda ids: self._queue.prioritize(ids, wanted))
+
+    def _unban(self, request: Request) -> Answer:
+        self._mover.orders.unban(request.caller.vo, request.asked("storage"))
+        self._mover.tell()
+        return Answer(b"", HTTPStatus.NO_CONTENT)
+
+    def _limit(self, request: Request) -> Answer:
+        limits = self._mover.orders.limit(request.caller.vo, request.document())
+        self._mover.tell()
+        return Answer(limits)
 
     def _change(self, request: Request, change: Callable[[Sequence[str]], None]) -> Answer:
         """Of those jobs that have not come to their end."""
@@ -223,6 +283,18 @@ def _path(text: str) -> tuple[str, tuple[str, ...]]:
         parts[1] = "*" if ids else ""
         return "/".join(parts), ids
     return "/".join(parts), ()
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]
+
+
+def _page(path: str, asked: str) -> Answer:
+    """With a slash at the end, because the page names its other files by what follows it."""
+    if path == pages.PLACE and not asked.endswith("/"):
+        return Answer(b"", HTTPStatus.PERMANENT_REDIRECT, headers={"Location": f"{path.rpartition('/')[2]}/"})
+    content, kind = pages.read(path)
+    return Answer(content, kind=kind)
 
 
 def _unknown(job_id: str) -> Refused:

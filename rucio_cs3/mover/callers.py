@@ -1,4 +1,4 @@
-"""Who asks: known by a bearer token, or by the certificate that the connection was made with."""
+"""Who asks: known by a secret, by a provider's token, or by the certificate that the connection was made with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rucio_cs3.mover.tokens import Tokens
 from rucio_cs3.service.refusals import Refused
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Callers:
     def __init__(self, config: MoverConfig) -> None:
         self._open = config.is_open
         self._callers = config.callers
+        self._tokens = Tokens(config.callers)
 
     def who(self, environ: dict[str, Any]) -> Known:
         """Raises Refused."""
@@ -55,9 +57,10 @@ class Callers:
         return found
 
     def _by_token(self, shown: str) -> Known | None:
-        """All are compared, so that the time does not tell which is right."""
+        """All secrets are compared, so that the time does not tell which is right."""
         good = [name for name, caller in self._callers.items() if _is(shown, caller)]
-        return self._known(good[0], "oauth2") if good else None
+        name = good[0] if good else self._tokens.caller(shown.partition(" ")[2])
+        return self._known(name, "oauth2") if name else None
 
     def _by_certificate(self, environ: dict[str, Any]) -> Known | None:
         subject = subject_of(environ.get("gunicorn.socket"))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.mover import fts
 from rucio_cs3.mover.model import Compare, Place, Wanted
+from rucio_cs3.mover.orders import Held
 from rucio_cs3.mover.queue import Ending, cancel_waiting, end
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from rucio_cs3.mover.database import Database, Session
     from rucio_cs3.mover.model import Done
@@ -24,6 +25,8 @@ LANES = (  # with the highest priority of what is to do there
     "SELECT lanes.*, (SELECT priority FROM files WHERE lane = lanes.id AND state = 'SUBMITTED'"
     " ORDER BY priority DESC LIMIT 1) AS top FROM lanes"
 )
+MOST_LOST = 5  # times that a copy may be begun anew because its mover was gone
+LOST = f"TRANSFER [5] Input/output error: its mover was gone {MOST_LOST + 1} times before it was copied"
 EXPIRED = "Job has been canceled because it stayed in the queue for too long"
 
 
@@ -64,13 +67,18 @@ class Claims:
     def take(self, most: int) -> list[Claim]:
         return self._database.write(lambda session: self._take(session, most))
 
-    def renew(self) -> set[int]:
-        """All that are still ours. What is missing has to end."""
+    def renew(self, so_far: Collection[tuple[int, int]]) -> set[int]:
+        """Those of them that are still ours; the others have to end. Of each how many bytes it has, and its id.
+
+        What is ours and not among them runs out, and is swept up: the answer that gave it to us may have got lost.
+        """
+        copied = {file for _, file in so_far}
 
         def work(session: Session) -> set[int]:
-            session.run("UPDATE files SET lease = {now} + ? WHERE worker = ?", self.lease, self._worker)
+            change = "UPDATE files SET lease = {now} + ?, bytes = ? WHERE id = ? AND worker = ?"
+            session.many(change, [(self.lease, count, file, self._worker) for count, file in so_far])
             rows = session.rows("SELECT id FROM files WHERE worker = ? AND state = ?", self._worker, fts.ACTIVE)
-            return {row["id"] for row in rows}
+            return {row["id"] for row in rows}.intersection(copied)
 
         return self._database.write(work)
 
@@ -81,13 +89,21 @@ class Claims:
             row = self._mine(session, claim)
             if not row:
                 return False
-            end(session, row, Ending(fts.FINISHED, done.source, done.size))
+            end(session, row, Ending(fts.FINISHED, done.source, done.size, tried=_text(done.tried)))
             return True
 
         return self._database.write(work)
 
-    def failed(self, claim: Claim, reason: str, there: Mapping[str, Any] | None = None, *, again: bool) -> bool:
-        """True when there will be another try. `there` is the file that was in the way."""
+    def failed(
+        self,
+        claim: Claim,
+        reason: str,
+        there: Mapping[str, Any] | None = None,
+        tried: Mapping[str, str] | None = None,
+        *,
+        again: bool,
+    ) -> bool:
+        """True when there will be another try. `there` is the file in the way, `tried` what each source gave."""
 
         def work(session: Session) -> bool:
             row = self._mine(session, claim)
@@ -95,7 +111,8 @@ class Claims:
                 _later(session, row, reason)
                 return True
             if row:
-                end(session, row, Ending(fts.FAILED, reason=reason, metadata=_with_file(row["metadata"], there)))
+                metadata = _with_file(row["metadata"], there)
+                end(session, row, Ending(fts.FAILED, reason=reason, metadata=metadata, tried=_text(tried)))
             return False
 
         return self._database.write(work)
@@ -119,7 +136,7 @@ class Claims:
 
     def _mine(self, session: Session, claim: Claim) -> Any:
         """The row, if the copy still counts. A canceled one's destination is free from now on."""
-        row = session.row("SELECT * FROM files WHERE id = ? AND worker = ?", claim.id, self._worker)
+        row = session.row("SELECT * FROM files WHERE id = ? AND worker = ? {lock}", claim.id, self._worker)
         if row and row["state"] == fts.CANCELED:
             session.run("UPDATE files SET worker = NULL, lease = NULL, live = NULL WHERE id = ?", claim.id)
         return row if row and row["state"] == fts.ACTIVE else None
@@ -149,7 +166,7 @@ class Claims:
         if not row:
             return None
         session.run(
-            "UPDATE files SET state = ?, worker = ?, lease = {now} + ?, began = {now} WHERE id = ?",
+            "UPDATE files SET state = ?, worker = ?, lease = {now} + ?, began = {now}, bytes = NULL WHERE id = ?",
             *(fts.ACTIVE, self._worker, self.lease, row["id"]),
         )
         session.run("UPDATE jobs SET state = ? WHERE id = ? AND state = ?", fts.ACTIVE, row["job"], fts.SUBMITTED)
@@ -162,6 +179,7 @@ class _Choice:
     def __init__(self, session: Session, limits: Limits) -> None:
         self._session = session
         self._limits = limits
+        self._held = Held(session)
         self._lanes = {row["id"]: dict(row) for row in session.rows(LANES)}
         self._active: Counter[tuple[str, str]] = Counter()
         counts = session.rows(
@@ -200,8 +218,10 @@ class _Choice:
     def _room(self, lane: Any) -> bool:
         source, target = lane["source_site"], lane["target_site"]
         at_site = {site: sum(n for link, n in self._active.items() if site in link) for site in (source, target)}
-        return self._active[source, target] < self._limits.link and all(
-            n < self._limits.of(site) for site, n in at_site.items()
+        return (
+            self._active[source, target] < self._limits.link
+            and all(n < self._limits.of(site) for site, n in at_site.items())
+            and not self._held.back(lane["vo"], (source, target), self._active)
         )
 
 
@@ -224,6 +244,10 @@ def _with_file(metadata: str, there: Mapping[str, Any] | None) -> str:
     return json.dumps({**known, "dst_file": there}) if there and isinstance(known, dict) else metadata
 
 
+def _text(tried: Mapping[str, str] | None) -> str | None:
+    return json.dumps(dict(tried)) if tried else None
+
+
 def _later(session: Session, row: Any, reason: str) -> None:
     delay = row["retry_delay"] or min(FIRST_DELAY * 2 ** row["tries"], LONGEST_DELAY)
     session.run(
@@ -239,7 +263,10 @@ def _wake(session: Session) -> None:
 
 def _sweep(session: Session, *, everything: bool) -> None:
     gone = "worker IS NOT NULL" if everything else "lease < {now}"
-    for state, change in (("ACTIVE", "state = 'SUBMITTED'"), ("CANCELED", "live = NULL")):
+    hopeless = f"SELECT * FROM files WHERE {gone} AND state = 'ACTIVE' AND lost >= ? {{skip}}"  # noqa: S608 - our words
+    for row in session.rows(hopeless, MOST_LOST):
+        end(session, row, Ending(fts.FAILED, reason=LOST))
+    for state, change in (("ACTIVE", "state = 'SUBMITTED', lost = lost + 1"), ("CANCELED", "live = NULL")):
         sql = f"UPDATE files SET {change}, worker = NULL, lease = NULL WHERE {gone} AND state = ?"  # noqa: S608 - our words
         session.run(sql, state)
     for row in session.rows("SELECT id FROM jobs WHERE expires < {now}"):

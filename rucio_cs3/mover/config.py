@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from rucio_cs3.config import SECRETS
 from rucio_cs3.errors import ConfigError
-from rucio_cs3.loopback import is_loopback
+from rucio_cs3.loopback import is_loopback, keeps_secrets
 from rucio_cs3.mover import claims, jobs
 from rucio_cs3.private import read_secret, refuse_public
 from rucio_cs3.service.listen import Names, address, tls_files
@@ -64,6 +65,13 @@ class Caller:
     """read afresh each time"""
     subjects: list[str] = field(default_factory=list)
     """of client certificates, as /DC=org/CN=rucio; proxies made from them count too"""
+    issuer: str | None = None
+    """an OpenID Connect provider, whose tokens for `audience`, with `scope`, it shows"""
+    audience: str | None = None
+    """Rucio asks for tokens for the host that is named in the RSE attribute fts"""
+    scope: str = "fts"
+    client_id: str | None = None
+    """to whom the provider gave the token; without it, to whomever it gives such tokens"""
     vo: str = "rucio"
     """callers of one VO see each other's jobs"""
     watch: bool = False
@@ -123,6 +131,8 @@ def load(file: str | os.PathLike[str]) -> MoverConfig:
         config = dataclasses.replace(config, database=str(beside))
     elif urlsplit(config.database).password:
         refuse_public(place, "the password of database stands in it, so configuration")
+    if any(not SECRETS.isdisjoint(table) for table in config.sites.values()):
+        refuse_public(place, "a site's login stands in it, so configuration")
     _check(config, place)
     return config
 
@@ -136,7 +146,7 @@ def _check(config: MoverConfig, place: str) -> None:
     if config.is_open and not is_loopback(host):
         raise ConfigError(
             f"{place}: {host} would take jobs from anybody",
-            hint="add [callers.rucio] with bearer_file or subjects, or listen on 127.0.0.1",
+            hint="add [callers.rucio] with bearer_file, subjects or issuer, or listen on 127.0.0.1",
         )
     if config.client_ca and not Path(config.client_ca).expanduser().is_file():
         raise ConfigError(f"{place}: client_ca {config.client_ca} is no file", hint="it is a PEM file of authorities")
@@ -153,10 +163,21 @@ def _caller(table: Any, where: str) -> Caller:
     caller: Caller = fill(Caller, table, where)
     if caller.bearer is not None and caller.bearer_file:
         raise ConfigError(f"{where}: bearer and bearer_file are both set", hint="keep one of them")
-    if not (caller.bearer or caller.bearer_file or caller.subjects):
-        raise ConfigError(f"{where}: nothing says who it is", hint="set bearer_file or subjects")
+    if not (caller.bearer or caller.bearer_file or caller.subjects or caller.issuer):
+        raise ConfigError(f"{where}: nothing says who it is", hint="set bearer_file, subjects or issuer")
+    if bool(caller.issuer) != bool(caller.audience):
+        raise ConfigError(f"{where}: issuer and audience go together", hint="audience is the mover's host name")
+    if caller.issuer and not _keeps_secrets(caller.issuer):
+        raise ConfigError(f"{where}: issuer {caller.issuer} could be anybody", hint="give an https:// address")
     caller.secret()
     return caller
+
+
+def _keeps_secrets(url: str) -> bool:
+    try:
+        return keeps_secrets(url)
+    except ValueError:
+        return False
 
 
 def _limits(table: Any, where: str) -> Limits:

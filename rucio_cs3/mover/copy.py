@@ -11,7 +11,7 @@ import errno
 import logging
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from rucio_cs3 import deadline
@@ -49,14 +49,15 @@ class Copier:
     def copy(self, wanted: Wanted, progress: Progress) -> Done:
         """Raises Failed: nothing is left then, and at the target is what was there."""
         deadline.end_calls()
-        failures: list[Failed] = []
+        failures: dict[str, Failed] = {}
         with at(Side.TARGET, wanted.target.url), self._sites.open(wanted.target) as target:
             checksum = _checksum(wanted)
             for place in wanted.sources:
                 try:
-                    return self._from(place, target, _Task(wanted, checksum, progress))
+                    done = self._from(place, target, _Task(wanted, checksum, progress))
+                    return replace(done, tried=_reasons(failures))
                 except Failed as failure:
-                    failures.append(failure)
+                    failures[place.url] = failure
                     if failure.side is not Side.SOURCE:
                         break
                     log.info("%s", failure.reason)
@@ -104,7 +105,7 @@ class Copier:
             said = not disagreement(task.checksum, file.info.checksums)
             raise failed(Side.SOURCE, error, source.url, again=said) from error
         except AlreadyExists as error:
-            raise _there_already(error, target) from error
+            raise _there_already(error, target, task) from error
         except Cs3Error as error:
             raise failed(Side.TARGET, error, target.url) from error
         return _seen(target, source.url, file.info.size, sent.checksums, "streamed")
@@ -146,7 +147,7 @@ def handed_over(way: str, source: End, target: End, task: _Task, expected: Expec
         try:
             client.files.may_write(final.ref, overwrite=overwrite)
         except AlreadyExists as error:
-            raise _there_already(error, target) from error
+            raise _there_already(error, target, task) from error
         client.folders.ensure(final.ref.parent, final.root)
     try:
         _look_after(way, source, staging, task, expected)
@@ -237,19 +238,30 @@ def _seen(target: End, source: str, size: int, checksums: Mapping[str, str], how
     return Done(source, size, {**info.checksums, **checksums}, how)
 
 
-def _there_already(error: Cs3Error, target: End) -> Failed:
-    """With what is there: Rucio takes it if it is the right file."""
+def _there_already(error: Cs3Error, target: End, task: _Task) -> Failed:
+    """With what is there: Rucio takes it if it is the right file, such as one whose mover could not tell any more."""
     failure = failed(Side.TARGET, error, target.url)
     with contextlib.suppress(Cs3Error):
         info = target.root.stat(target.below)
         failure.dst_file = {"file_size": info.size}
-        for name in verify.cheapest({name: info.checksums[name] for name in info.checksums.keys() & set(RUCIO_KNOWS)}):
-            failure.dst_file.update(checksum_type=name.upper(), checksum_value=info.checksums[name])
+        known = {name: info.checksums[name] for name in info.checksums.keys() & set(RUCIO_KNOWS)}
+        wanted = [name for name in task.checksum if name in RUCIO_KNOWS]
+        if not known and wanted and info.size == task.wanted.size:  # else its size says enough
+            known = target.remote.checksums(wanted)
+        for name in verify.cheapest(known):
+            failure.dst_file.update(checksum_type=name.upper(), checksum_value=known[name])
     return failure
 
 
-def _all_of(failures: list[Failed]) -> Failed:
-    last = failures[-1]
-    if len(failures) == 1 or last.side is not Side.SOURCE:
-        return last
-    return Failed(last.side, "; ".join(each.reason for each in failures), again=any(each.again for each in failures))
+def _reasons(failures: Mapping[str, Failed]) -> Mapping[str, str]:
+    return {url: failure.reason for url, failure in failures.items()}
+
+
+def _all_of(failures: Mapping[str, Failed]) -> Failed:
+    """By source."""
+    told = list(failures.values())
+    last = told[-1]
+    if len(told) > 1 and last.side is Side.SOURCE:
+        last = Failed(last.side, "; ".join(each.reason for each in told), again=any(each.again for each in told))
+    last.tried = _reasons(failures)
+    return last

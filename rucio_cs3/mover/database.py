@@ -26,6 +26,7 @@ Work = Callable[["Session"], T]
 BATCH = 500  # pieces of work in one commit
 TRIES = 3  # for what was only in the way of others
 BUSY_SECONDS = 60
+FROZEN_SECONDS = 15  # after which PostgreSQL ends what a mover began that is frozen, and holds up all others
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -43,11 +44,19 @@ CREATE TABLE IF NOT EXISTS files (
     size {big}, checksum TEXT, compare TEXT NOT NULL, overwrite INTEGER NOT NULL, activity TEXT NOT NULL,
     metadata TEXT NOT NULL, tokens TEXT, hop INTEGER NOT NULL,
     tries INTEGER NOT NULL, retries INTEGER NOT NULL, retry_delay INTEGER NOT NULL, not_before {real},
-    worker TEXT, lease {real}, began {real}, ended {real}, reason TEXT, used TEXT, bytes {big});
+    worker TEXT, lease {real}, lost INTEGER NOT NULL DEFAULT 0,
+    began {real}, ended {real}, reason TEXT, used TEXT, tried TEXT, bytes {big});
+CREATE TABLE IF NOT EXISTS flow (
+    slot {big} NOT NULL, mover TEXT NOT NULL, source_site TEXT NOT NULL, target_site TEXT NOT NULL,
+    bytes {big} NOT NULL, PRIMARY KEY (slot, mover, source_site, target_site));
+CREATE TABLE IF NOT EXISTS orders (
+    vo TEXT NOT NULL, site TEXT NOT NULL, name TEXT NOT NULL, banned {real}, message TEXT, caller TEXT,
+    inbound {big}, outbound {big}, PRIMARY KEY (vo, site));
 CREATE INDEX IF NOT EXISTS files_job ON files (job, position);
 CREATE INDEX IF NOT EXISTS files_next ON files (lane, state, priority DESC, turn, id);
 CREATE INDEX IF NOT EXISTS files_state ON files (state, not_before);
 CREATE INDEX IF NOT EXISTS files_worker ON files (worker) WHERE worker IS NOT NULL;
+CREATE INDEX IF NOT EXISTS files_failed ON files (ended) WHERE state = 'FAILED';
 CREATE UNIQUE INDEX IF NOT EXISTS files_live ON files (live) WHERE live IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_expires ON jobs (expires) WHERE expires IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (ended) WHERE ended IS NOT NULL;
@@ -62,8 +71,12 @@ class Dialect:
     now: str
     begin: str
     skip_locked: str
+    lock: str
+    """keeps others from changing a row, until the commit"""
     one_claims: str
     """makes claims of several movers wait for each other, until the commit"""
+    one_makes: tuple[tuple[str, ...], tuple[str, ...]]
+    """the same for who makes the tables, and its end"""
 
 
 SQLITE = Dialect(
@@ -72,7 +85,9 @@ SQLITE = Dialect(
     now="((julianday('now') - 2440587.5) * 86400.0)",
     begin="BEGIN IMMEDIATE",
     skip_locked="",
+    lock="",
     one_claims="",
+    one_makes=((), ()),
 )
 POSTGRESQL = Dialect(
     words={"serial": "BIGSERIAL PRIMARY KEY", "real": "DOUBLE PRECISION", "big": "BIGINT"},
@@ -80,7 +95,9 @@ POSTGRESQL = Dialect(
     now="extract(epoch FROM clock_timestamp())::float8",
     begin="BEGIN",
     skip_locked="FOR UPDATE SKIP LOCKED",
+    lock="FOR UPDATE",
     one_claims="SELECT pg_advisory_xact_lock(7423001)",
+    one_makes=(("SELECT pg_advisory_lock(7423000)",), ("SELECT pg_advisory_unlock(7423000)",)),
 )
 
 
@@ -88,7 +105,7 @@ class Session:
     """One connection.
 
     In our SQL `?` stands for a value, `{now}` for the database's clock, `{skip}` for passing over
-    what another mover is about to take.
+    what another mover is about to take, `{lock}` for having others wait who want to change it.
     """
 
     def __init__(self, connection: Any, dialect: Dialect) -> None:
@@ -120,7 +137,9 @@ class Session:
         return said
 
     def _in_dialect(self, sql: str) -> str:
-        for name, word in (("{now}", self.dialect.now), ("{skip}", self.dialect.skip_locked), ("?", self.dialect.mark)):
+        words = self.dialect
+        known = {"{now}": words.now, "{skip}": words.skip_locked, "{lock}": words.lock, "?": words.mark}
+        for name, word in known.items():
             sql = sql.replace(name, word)
         return sql
 
@@ -226,9 +245,11 @@ class Database:
         return Session(connection, self.dialect)
 
     def _make(self) -> None:
-        for statement in SCHEMA.format(**self.dialect.words).split(";"):
-            if statement.strip():
-                self._write.run(statement)
+        """One mover at a time: PostgreSQL's IF NOT EXISTS fails for who is second at the same moment."""
+        lock, unlock = self.dialect.one_makes
+        statements = (*lock, *filter(str.strip, SCHEMA.format(**self.dialect.words).split(";")), *unlock)
+        for statement in statements:
+            self._write.run(statement)
 
 
 def _answer(future: Future[Any], result: Any, error: BaseException | None) -> Callable[[], None]:
@@ -256,10 +277,12 @@ def _postgresql(url: str) -> Any:
     except ModuleNotFoundError:
         raise ConfigError("psycopg is not installed", hint="pip install 'rucio-cs3[mover-postgresql]'") from None
     try:
-        return psycopg.connect(url, autocommit=True, row_factory=dict_row, prepare_threshold=3)
+        connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, prepare_threshold=3)
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{FROZEN_SECONDS}s'")
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"cannot use the mover's database: {reason}", hint="check database") from None
+    return connection
 
 
 def _errors(*, shared: bool) -> tuple[type[Exception], tuple[type[Exception], ...]]:

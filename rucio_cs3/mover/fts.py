@@ -6,8 +6,6 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from rucio_cs3.mover.jobs import HOPS
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
@@ -63,13 +61,12 @@ def unknown(job_id: str) -> dict[str, Any]:
     }
 
 
-def files(row: Row, kind: str, only: Collection[str] = ()) -> Iterable[dict[str, Any]]:
-    """One entry for each source, as in FTS3: where one was used, the others were not."""
+def files(row: Row, only: Collection[str] = (), so_far: int | None = None) -> Iterable[dict[str, Any]]:
+    """One entry for each source, as in FTS3. `so_far` is how many bytes were moved, where the caller knows better."""
     sources = json.loads(row["sources"])
-    state = SUBMITTED if row["state"] == WAITING else row["state"]
-    used = row["used"] or sources[0]
+    tried = json.loads(row["tried"] or "{}") if row["state"] in {FINISHED, FAILED} else {}
     for source in sources:
-        at_source = state if source == used or state in {FAILED, CANCELED} else NOT_USED
+        at_source, reason = _outcome(row, source, sources[0], tried)
         shown = {
             "file_id": row["id"],
             "file_index": row["position"],
@@ -80,15 +77,25 @@ def files(row: Row, kind: str, only: Collection[str] = ()) -> Iterable[dict[str,
             "source_se": row["source_site"],
             "dest_se": row["target_site"],
             "user_filesize": row["size"],
-            "filesize": row["bytes"],
+            "filesize": row["bytes"] if row["ended"] else None,
+            "transferred": so_far if so_far is not None else row["bytes"],
             "checksum": row["checksum"],
             "start_time": time_of(row["began"]),
             "finish_time": time_of(row["ended"]),
             "staging_start": None,
             "staging_finished": None,
-            "reason": row["reason"] if at_source != NOT_USED or kind == HOPS else None,
+            "reason": reason,
             "file_metadata": json.loads(row["metadata"]),
             "retry": row["tries"],
             "activity": row["activity"],
         }
         yield {name: shown[name] for name in only if name in shown} if only else shown
+
+
+def _outcome(row: Row, source: str, first: str, tried: Mapping[str, str]) -> tuple[str, str | None]:
+    """State and reason of one source: those that were tried failed, and where one was used, the others were not."""
+    if source in tried:
+        return FAILED, tried[source]
+    if source == (row["used"] or first) or row["state"] == CANCELED or (row["state"] == FAILED and not tried):
+        return SUBMITTED if row["state"] == WAITING else row["state"], row["reason"]
+    return NOT_USED, None

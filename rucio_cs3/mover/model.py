@@ -47,6 +47,8 @@ class Done:
     size: int
     checksums: Mapping[str, str]
     how: str  # streamed, pull, push
+    tried: Mapping[str, str] = field(default_factory=dict)
+    """sources that were of no use before this one, and why"""
 
 
 class Side(str, Enum):
@@ -67,6 +69,8 @@ class Failed(Exception):
         self.again = again  # whether another try may help
         self.dst_file: dict[str, Any] | None = None
         """what is at the target already, as FTS3 tells it in file_metadata: file_size, checksum_type, checksum_value"""
+        self.tried: Mapping[str, str] = {}
+        """what went wrong with each source that was tried"""
 
 
 Copy = Callable[["Wanted", "Callable[[int], None]"], "Done"]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
-import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.errors import ConfigError
-from rucio_cs3.mover import fts
+from rucio_cs3.mover import status
 from rucio_cs3.mover.claims import Claims
 from rucio_cs3.mover.claims import Limits as Places
 from rucio_cs3.mover.config import DAY
 from rucio_cs3.mover.database import Database
+from rucio_cs3.mover.flow import Flow
+from rucio_cs3.mover.fts import time_of
 from rucio_cs3.mover.metrics import Metrics
+from rucio_cs3.mover.orders import Orders
 from rucio_cs3.mover.queue import Queue
 from rucio_cs3.mover.workers import Workers
 
@@ -26,8 +29,6 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.database import Session
     from rucio_cs3.mover.model import Copy
 
-LAST = 20  # failures that are shown
-
 
 class Mover:
     def __init__(self, config: MoverConfig, copy: Copy) -> None:
@@ -37,12 +38,15 @@ class Mover:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.most_files = limits.files
         self.queue = Queue(self._database, limits.retries)
+        self.orders = Orders(self._database)
+        self._flow = Flow(self._database, self.name)
         self.metrics = Metrics(self.depth)
         places = Places(limits.site, limits.link, tuple(config.site_limits.items()))
         claims = Claims(self._database, self.name, places, limits.lease)
         if self._alone is not None:
             claims.sweep_all()
-        self._workers = Workers(claims, copy, limits.copies, self.metrics, lambda: self.queue.forget(limits.days * DAY))
+        tidy = lambda: self.queue.forget(limits.days * DAY)  # noqa: E731
+        self._workers = Workers(claims, copy, limits.copies, self.metrics, self._flow, tidy)
         self._workers.start()
 
     def tell(self) -> None:
@@ -55,26 +59,35 @@ class Mover:
 
     def depth(self) -> dict[str, int]:
         """Files by state."""
-        found = self._database.read(_counts)
-        return {state: found.get(state, 0) for state in (fts.SUBMITTED, fts.WAITING, fts.ACTIVE, *sorted(fts.FINAL))}
+        return self._database.read(status.depth)
 
-    def status(self) -> dict[str, Any]:
-        now = time.monotonic()
-        running = [
-            {
-                "job": copy.claim.job,
-                "source": copy.claim.source_site,
-                "destination": copy.claim.target_site,
-                "size": copy.claim.wanted.size,
-                "bytes": copy.bytes,
-                "seconds": round(now - copy.began, 1),
+    def so_far(self) -> dict[int, int]:
+        """How many bytes of a file this mover has moved, of those that it is at."""
+        return {copy.claim.id: copy.bytes for copy in self._workers.running()}
+
+    def status(self, vo: str) -> dict[str, Any]:
+        """Of all movers that share the queue. Files are named to their own VO only."""
+        running = status.ours(self._workers.running(), vo, self.name)
+
+        def work(session: Session) -> dict[str, Any]:
+            flow = self._flow.told(session)
+            rates = flow.pop("links")
+            return {
+                "mover": self.name,
+                "time": time_of(session.now()),
+                "files": status.depth(session),
+                "running": [*running, *status.theirs(session, vo, self.name)],
+                "links": status.links(session, rates),
+                "failures": status.failures(session, vo),
+                "flow": flow,
             }
-            for copy in self._workers.running()
-        ]
-        return {"mover": self.name, "files": self.depth(), "running": running, **self._database.read(_recent)}
+
+        return {**self._database.read(work), "banned": self.orders.bans(vo)}
 
     def close(self) -> None:
         self._workers.close()
+        with contextlib.suppress(Exception):  # numbers are not worth an error at the end
+            self._flow.keep()
         self._database.close()
         if self._alone is not None:
             os.close(self._alone)
@@ -99,36 +112,3 @@ def _lock(database: str) -> int:
             f"another mover works with {database}", hint="stop it, or give them a postgresql:// database to share"
         ) from None
     return place
-
-
-def _counts(session: Session) -> dict[str, int]:
-    rows = session.rows("SELECT state, count(*) AS n FROM files GROUP BY state")
-    return {row["state"]: row["n"] for row in rows}
-
-
-def _recent(session: Session) -> dict[str, Any]:
-    """What waits on which link, and what failed last."""
-    lanes = session.rows(
-        "SELECT source_site, target_site, sum(active) AS active, sum(waiting) AS waiting FROM (SELECT lanes.*,"
-        " (SELECT count(*) FROM files WHERE lane = lanes.id AND state = 'ACTIVE') AS active,"
-        " (SELECT count(*) FROM files WHERE lane = lanes.id AND state IN ('SUBMITTED', 'WAITING')) AS waiting"
-        " FROM lanes) AS links GROUP BY source_site, target_site HAVING sum(active) + sum(waiting) > 0"
-        " ORDER BY source_site, target_site",
-    )
-    failures = session.rows(
-        "SELECT job, reason, ended FROM files WHERE state = 'FAILED' ORDER BY ended DESC LIMIT ?", LAST
-    )
-    return {
-        "links": [
-            {
-                "source": row["source_site"],
-                "destination": row["target_site"],
-                "active": int(row["active"]),
-                "waiting": int(row["waiting"]),
-            }
-            for row in lanes
-        ],
-        "failures": [
-            {"job": row["job"], "reason": row["reason"], "time": fts.time_of(row["ended"])} for row in failures
-        ],
-    }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.jobs import File, Job
 
 AT_ONCE = 500  # values in one statement; old SQLite takes 999
+BITE = 20  # jobs forgotten in one commit; a large one has 10,000 files
 USUAL_RETRIES = 2
 ID = re.compile("[0-9a-f-]{36}")
 CANCELED_REASON = "Job canceled by the user"
@@ -51,6 +52,18 @@ class Queue:
         known = [job for job in ids if ID.fullmatch(job)]
         return self._database.read(lambda session: _jobs(session, known))
 
+    def listed(self, vo: str, states: Sequence[str] = (), limit: int | None = None) -> list[Any]:
+        """A VO's jobs that have not ended; with a limit the last ones, and then ended ones of these states."""
+        sql, values = "SELECT * FROM jobs WHERE vo = ?", [vo, *states]
+        if not (states and limit):
+            sql += " AND ended IS NULL"
+        if states:
+            sql += f" AND state IN ({', '.join('?' * len(states))})"
+        sql += " ORDER BY submitted DESC, id"
+        if limit:
+            sql += f" LIMIT {limit:d}"
+        return self._database.read(lambda session: session.rows(sql, *values))
+
     def files(self, ids: Sequence[str]) -> dict[str, list[Any]]:
         """Of each of these jobs, in order."""
         return self._database.read(lambda session: _files(session, ids))
@@ -67,9 +80,11 @@ class Queue:
 
         self._database.write(work)
 
-    def forget(self, seconds: float) -> None:
-        """Jobs that ended so long ago."""
-        self._database.write(lambda session: session.run("DELETE FROM jobs WHERE ended < {now} - ?", seconds))
+    def forget(self, seconds: float) -> bool:
+        """Some of the jobs that ended so long ago, so that nobody waits for it. True when there are more."""
+        some = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < {now} - ? ORDER BY ended LIMIT ?)"
+        gone: int = self._database.write(lambda session: session.run(some, seconds, BITE).rowcount)
+        return gone == BITE
 
     def _insert(self, session: Session, job: Job, job_id: str, vo: str, caller: str) -> None:
         now = session.now()
@@ -155,13 +170,15 @@ class Ending(NamedTuple):
     reason: str | None = None
     metadata: str | None = None
     """where it is not what the client gave"""
+    tried: str | None = None
+    """the sources that were of no use, and why"""
 
 
 def end(session: Session, row: Any, ending: Ending) -> None:
     """A file has come to its end, and perhaps its job. Its tokens are nobody's business any more."""
     session.run(
         "UPDATE files SET ended = {now}, tokens = NULL, worker = NULL, lease = NULL, live = NULL,"
-        " state = ?, used = ?, bytes = ?, reason = ?, metadata = COALESCE(?, metadata) WHERE id = ?",
+        " state = ?, used = ?, bytes = ?, reason = ?, metadata = COALESCE(?, metadata), tried = ? WHERE id = ?",
         *(*ending, row["id"]),
     )
     session.run(

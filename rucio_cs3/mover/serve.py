@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.http import message
+
+from rucio_cs3.errors import ConfigError
 from rucio_cs3.mover.app import App
 from rucio_cs3.mover.callers import Callers
 from rucio_cs3.mover.config import NAMES
@@ -14,13 +18,20 @@ from rucio_cs3.service.listen import address, listen, url_of
 from rucio_cs3.service.serve import serve as serve_application
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from rucio_cs3.mover.config import MoverConfig
     from rucio_cs3.mover.model import Copy
 
+log = logging.getLogger("rucio_cs3.mover")
+
 REQUEST_SECONDS = 300.0  # for the largest job over a slow line
 KEEP_ALIVE = 30
+LONGEST_LINE = 256 << 10  # bytes of a request's first line: 5,000 ids are 185 KB
+LINKED = {
+    8446: 8449
+}  # Rucio's links to jobs lead to the second where it sends jobs to the first: FTS3 has its pages there
 PROXY_CERTIFICATES = 0x40  # X509_V_FLAG_ALLOW_PROXY_CERTS, which Python names from 3.10 on
 
 
@@ -44,17 +55,31 @@ def serve(config: MoverConfig, make_copy: Callable[[], Copy], tell: Callable[[st
         os._exit(0)  # gunicorn's own way out of its threads hangs now and then
 
     settings = config.gunicorn()
+    message.MAX_REQUEST_LINE = LONGEST_LINE + 1  # gunicorn's own is 8190, or without an end, for strangers too
     check_database(config.database)
-    listening = listen(*address(config.listen, NAMES))
+    host, port = address(config.listen, NAMES)
+    listening = listen(host, port)
+    also = _listen_where_links_lead(host, port)
     url = url_of(listening, tls="certfile" in settings)
     ours = {
-        "limit_request_line": 0,  # a thousand ids are 37 KB
+        "limit_request_line": LONGEST_LINE,
         "keepalive": KEEP_ALIVE,
         "worker_exit": lambda _server, _worker: close(),
         "worker_int": interrupted,
         "ssl_context": _with_clients(settings.pop("ca_certs", None)),
     }
-    serve_application(application, listening.detach(), {**settings, **ours}, lambda: tell(url), REQUEST_SECONDS)
+    places = [each.detach() for each in (listening, *also)]
+    serve_application(application, places, {**settings, **ours}, lambda: tell(url), REQUEST_SECONDS)
+
+
+def _listen_where_links_lead(host: str, port: int) -> list[socket.socket]:
+    """It is of use, and nothing that a mover could not do without."""
+    linked = LINKED.get(port)
+    try:
+        return [listen(host, linked)] if linked else []
+    except ConfigError as error:
+        log.warning("%s: Rucio's links to jobs lead there, and not to this mover", error.message)
+        return []
 
 
 def _with_clients(ca: str | None) -> Callable[[Any, Callable[[], ssl.SSLContext]], ssl.SSLContext]:

@@ -121,26 +121,27 @@ def copy(way: str, source: End, target: End, progress: Callable[[int], None]) ->
 
 
 def _followed(response: Any, stall: float, progress: Callable[[int], None]) -> str:
-    """The last line of the answer. Raises DeadlineExceeded when there are markers, and no bytes."""
+    """The last line of the answer. Raises DeadlineExceeded when there is talk, and no bytes."""
     last, most, since = "", 0, time.monotonic()
     for line in _lines(response):
-        last = line
+        last = line or last
         if line.lower().startswith(MARKER):
             told = line[len(MARKER) :].strip()
             done = int(told) if told.isdigit() else 0
             if done > most:
                 most, since = done, time.monotonic()
                 progress(done)
-            elif time.monotonic() - since > stall:
-                raise DeadlineExceeded("a third-party copy gets no further", hint="raise stall_timeout if it is slow")
+        if time.monotonic() - since > stall and not line.lower().startswith(SUCCESS):
+            raise DeadlineExceeded("a third-party copy gets no further", hint="raise stall_timeout if it is slow")
     return last
 
 
 def _lines(response: Any) -> Iterator[str]:
+    """Also an empty one now and then, so that talk without a line is noticed."""
     rest = ""
     for piece in response.stream(BLOCK, decode_content=False):
         *whole, rest = (rest + piece.decode("utf-8", "replace")).split("\n")
-        yield from filter(None, map(str.strip, whole))
+        yield from [*filter(None, map(str.strip, whole))] or [""]
         rest = rest[-LINE:]
     if rest.strip():
         yield rest.strip()

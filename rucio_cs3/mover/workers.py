@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Callable, TypeVar
 
 from rucio_cs3.deadline import Stop
@@ -15,9 +16,10 @@ from rucio_cs3.errors import Cs3Error
 from rucio_cs3.mover.model import Failed, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rucio_cs3.mover.claims import Claim, Claims
+    from rucio_cs3.mover.flow import Flow
     from rucio_cs3.mover.metrics import Metrics
     from rucio_cs3.mover.model import Copy, Done
 
@@ -27,6 +29,8 @@ log = logging.getLogger("rucio_cs3.mover")
 LOOK = 2.0  # seconds until the queue is looked at even if nobody told of something new
 IN_VAIN = 0.02  # seconds after a look that found nothing until the next one, which finds all that came meanwhile
 FORGET = 3600.0  # seconds between looks for old jobs
+FORGETTING = 1.0  # seconds for that, of each quarter of a lease
+LONGEST_REASON = 2000  # characters; FTS3 has 2048, and Rucio keeps 4000 with words of its own
 
 
 @dataclass
@@ -34,22 +38,29 @@ class Running:
     """A copy that is being made."""
 
     claim: Claim
+    moved: Callable[[int], None]
+    """is told of each further byte"""
     stop: Stop = field(default_factory=Stop)
     began: float = field(default_factory=time.monotonic)
     bytes: int = 0
 
     def tell(self, so_far: int) -> None:
+        self.moved(so_far - self.bytes if so_far >= self.bytes else so_far)
         self.bytes = so_far
 
 
 class Workers:
     """`count` copies at the same time. One thread more claims for them, and tells that they live."""
 
-    def __init__(self, claims: Claims, copy: Copy, count: int, metrics: Metrics, tidy: Callable[[], None]) -> None:
+    def __init__(
+        self, claims: Claims, copy: Copy, count: int, metrics: Metrics, flow: Flow, tidy: Callable[[], bool]
+    ) -> None:
+        """`tidy` forgets some old jobs, and returns whether there are more."""
         self._claims = claims
         self._copy = copy
         self._count = count
         self._metrics = metrics
+        self._flow = flow
         self._tidy = tidy
         self._running: dict[int, Running] = {}
         self._threads: set[threading.Thread] = set()
@@ -100,7 +111,9 @@ class Workers:
                 free = self._count - len(self._running)
             claimed = self._take(free) if free > 0 else []
             for claim in claimed:
-                self._begin(claim)
+                if not self._begin(claim):
+                    self._told(functools.partial(self._claims.give_back, claim))
+                    self._closing.wait(LOOK)
             if free > 0 and not claimed:
                 self._closing.wait(IN_VAIN)
             if not claimed:
@@ -112,20 +125,35 @@ class Workers:
         self._closing.wait(LOOK)
         return []
 
-    def _begin(self, claim: Claim) -> None:
-        running = Running(claim)
+    def _begin(self, claim: Claim) -> bool:
+        """False where this machine has no thread for it."""
+        link = (claim.source_site, claim.target_site)
+        running = Running(claim, lambda count: self._flow.add(link, count))
         thread = threading.Thread(target=self._make, args=(running,), name=f"mover-copy-{claim.id}", daemon=True)
         with self._lock:
+            if claim.id in self._running:  # it was not ours for a moment, which nobody here has seen
+                return True
             self._running[claim.id] = running
             self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.error("a copy cannot begin: %s", error)  # noqa: TRY400 - there is nothing to see in the trace
+            self._let_go(running, thread)
+            return False
+        return True
 
     def _make(self, running: Running) -> None:
-        self._end(running)
+        try:
+            self._end(running)
+        finally:
+            self._let_go(running, threading.current_thread())
+            self._news.set()
+
+    def _let_go(self, running: Running, thread: threading.Thread) -> None:
         with self._lock:
             del self._running[running.claim.id]
-            self._threads.discard(threading.current_thread())
-        self._news.set()
+            self._threads.discard(thread)
 
     def _end(self, running: Running) -> None:
         claim = running.claim
@@ -138,6 +166,8 @@ class Workers:
             self._finished(running, done)
 
     def _finished(self, running: Running, done: Done) -> None:
+        running.tell(done.size)  # sites that copy by themselves do not always say how far they are
+        done = replace(done, tried=_all_tellable(done.tried, running.claim))
         if self._told(lambda: self._claims.finished(running.claim, done)):
             self._metrics.finished(running.claim, done, time.monotonic() - running.began)
 
@@ -146,8 +176,11 @@ class Workers:
         if running.stop.wanted():  # canceled, taken away, or we are told to end
             self._told(lambda: self._claims.give_back(claim))
             return
-        reason = _without_tokens(failure.reason, claim)
-        again = bool(self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, again=failure.again)))
+        reason = _tellable(failure.reason, claim)
+        tried = _all_tellable(failure.tried, claim)
+        again = bool(
+            self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, tried, again=failure.again))
+        )
         self._metrics.failed(claim, failure.side, again=again)
         log.warning("job %s, file %s: %s%s", claim.job, claim.id, reason, "; to be tried again" if again else "")
 
@@ -165,17 +198,25 @@ class Workers:
         while not (self._closing.wait(self._claims.lease / 4) and not self.running()):
             with _survived("keeping the queue"):
                 before = self.running()
-                kept = self._claims.renew()
+                kept = self._claims.renew([(running.bytes, running.claim.id) for running in before])
                 self._seen = time.monotonic()
                 self.stop(running.claim.id for running in before if running.claim.id not in kept)
                 self._claims.sweep()
+                self._flow.keep()
                 if time.monotonic() - old > FORGET:
-                    old = time.monotonic()
-                    self._tidy()
+                    old = old if self._forget() else time.monotonic()
             if time.monotonic() - self._seen > self._claims.lease:
                 self.stop([running.claim.id for running in self.running()])
             if self._closing.is_set():
                 time.sleep(0.05)
+
+    def _forget(self) -> bool:
+        """True when there is more to forget than there was time for."""
+        end = time.monotonic() + FORGETTING
+        while self._tidy():
+            if time.monotonic() > end:
+                return True
+        return False
 
 
 def _failure(error: Exception) -> Failed:
@@ -201,8 +242,13 @@ def _where(error: Exception) -> str:
     return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
 
 
-def _without_tokens(reason: str, claim: Claim) -> str:
-    """What the copy says goes to clients and to the log."""
+def _tellable(reason: str, claim: Claim) -> str:
+    """It goes to clients and to the log: without tokens, and no database takes everything that a site says."""
     for place in (*claim.wanted.sources, claim.wanted.target):
         reason = reason.replace(place.token, "…") if place.token else reason
-    return reason
+    told = "".join(letter if letter.isprintable() else " " for letter in reason)
+    return told if len(told) <= LONGEST_REASON else f"{told[: LONGEST_REASON - 1]}…"
+
+
+def _all_tellable(reasons: Mapping[str, str], claim: Claim) -> dict[str, str]:
+    return {url: _tellable(reason, claim) for url, reason in reasons.items()}

@@ -1,1 +1,1 @@
-"""What the web services of this package share: the broker and the mover."""
+"""What the web services of this package share: the broker, the mover, and of the issuer the embedded gateway too."""

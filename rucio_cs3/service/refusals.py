@@ -18,6 +18,7 @@ STATUS = {
     "rate_limited": 429,
     "internal_error": 500,
     "site_refused": 502,
+    "issuer_unavailable": 503,
     "rucio_unavailable": 503,
     "site_unavailable": 503,
 }

@@ -16,7 +16,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 HEADER_BYTES = 128 << 10  # tokens may have 100,000 characters, and a service wants to refuse longer ones itself
 HEADERS = 50
@@ -98,17 +98,17 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 def serve(
     application: Callable[[], Any],
-    listening: int,
+    listening: Sequence[int],
     settings: dict[str, Any],
     tell: Callable[[], None],
     seconds: float,
 ) -> None:
-    """Serve what `application` makes, after the fork, on this file descriptor until told to stop.
+    """Serve what `application` makes, after the fork, on these file descriptors until told to stop.
 
     `tell` is called once it is ready; a request and its answer may take `seconds`. Does not return.
     """
     fixed = {
-        "bind": f"fd://{listening}",
+        "bind": [f"fd://{each}" for each in listening],
         "worker_class": type("TimedWorker", (Worker,), {"seconds": seconds}),
         "limit_request_field_size": HEADER_BYTES,
         "limit_request_fields": HEADERS,

@@ -50,11 +50,15 @@ def _bars(axis, title: str, rows: list[dict]) -> None:
     speeds = [(row["bytes"] / MIB if one_big else row["count"]) / row["seconds"] for row in rows]
     colours = ["tab:orange" if row["peer"] in ("client", "plugin") else "tab:gray" for row in rows]
     bars = axis.barh([row["peer"] for row in rows], speeds, color=colours)
-    axis.bar_label(bars, fmt="%.3g", padding=2, fontsize=7)
+    axis.bar_label(bars, fmt=_figure, padding=2, fontsize=7)
     axis.margins(x=0.15)
     axis.set_title(title, fontsize=9)
     axis.set_xlabel("MiB/s" if one_big else "files/s", fontsize=8)
     axis.tick_params(labelsize=8)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _curves(axis, rows: list[dict], group: str, what: str) -> None:

@@ -100,10 +100,10 @@ def configure_spaces(_: Behaviour, folder: Path, values: dict[str, str]) -> list
 
 
 def filled(parts: list[str], values: dict[str, str]) -> str:
-    text = "".join((CONFIGURATIONS / part).read_text() for part in parts)
+    text = "".join((CONFIGURATIONS / part).read_text() for part in parts).replace(LOOPBACK, values["HOST"])
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
-    return text.replace(LOOPBACK, values["HOST"])
+    return text
 
 
 def free_ports(count: int) -> list[int]:

@@ -40,9 +40,9 @@ class End:
     def url(self, name):
         return f"{self.storage.dav}/{quote(os.path.relpath(self.folder, self.storage.home))}/{quote(name)}"
 
-    def put(self, name, content):
+    def put(self, name, content, **options):
         with self.storage.client() as client:
-            client.upload(io.BytesIO(content), self.path(name))
+            client.upload(io.BytesIO(content), self.path(name), **options)
         return self.url(name)
 
     def content(self, name):

@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 
-from rucio_cs3 import errors
+from rucio_cs3 import deadline, errors
 from rucio_cs3.gateway import Fault
 
 MIB = 1 << 20
@@ -410,6 +410,19 @@ def test_what_stepped_aside_is_brought_back_at_last(client, folder, stored, move
     moves("ALREADY_EXISTS", None, "PERMISSION_DENIED", "INTERNAL", "UNAVAILABLE")
     with pytest.raises(errors.PermissionDenied):
         client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    assert names(client, folder) == ["stored"]
+    assert client.files.stat(path).size == len(data)
+
+
+def test_what_stepped_aside_is_brought_back_when_the_time_is_over(
+    storage, client, folder, stored, refusing, monkeypatch
+):
+    path, data = stored
+    monkeypatch.setattr(deadline.apart.__wrapped__, "__defaults__", (2.0,))
+    refusing.add(Fault("grpc:Move", "status", path="*.part", status="ALREADY_EXISTS", times=1))
+    refusing.add(Fault("grpc:Move", "stall", path="*.part"))
+    with storage.client(retries=0) as hasty, pytest.raises(errors.DeadlineExceeded):
+        hasty.upload(io.BytesIO(b"new"), path, overwrite=True)
     assert names(client, folder) == ["stored"]
     assert client.files.stat(path).size == len(data)
 

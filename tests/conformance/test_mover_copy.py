@@ -110,6 +110,15 @@ def test_what_is_there_stays_unless_it_may_be_overwritten(near, far, copy):
     assert far.names() == ["f"]
 
 
+def test_what_is_there_is_told_as_rucio_compares_it(near, far, copy):
+    url = near.put("f", SMALL)
+    for there in (SMALL, SMALL[:-1] + b"?"):
+        far.put("f", there, overwrite=True)
+        failure = failing(copy, url, to="f", size=len(SMALL), checksum=adler(SMALL))
+        told = {"file_size": len(SMALL), "checksum_type": "ADLER32", "checksum_value": adler(there)[8:]}
+        assert failure.dst_file == told
+
+
 def test_a_folder_is_not_replaced(near, far, copy):
     url = near.put("f", SMALL)
     far.wire.mkdir(far.path("d"))
@@ -153,10 +162,11 @@ def test_the_next_source_is_taken_when_one_is_bad(near, far, copy):
     done = copy(near.url("none"), bad, good, checksum=adler(SMALL), size=len(SMALL))
     assert done.source == good
     assert far.content("new/folder/f") == SMALL
+    assert [(url, url in reason) for url, reason in done.tried.items()] == [(near.url("none"), True), (bad, True)]
     failure = failing(copy, near.url("none"), bad, to="other", checksum=adler(SMALL))
     assert failure.side is Side.SOURCE
-    assert near.url("none") in failure.reason
-    assert f"{bad}" in failure.reason
+    assert list(failure.tried) == [near.url("none"), bad]
+    assert failure.reason == "; ".join(failure.tried.values())
     assert "other" not in far.names()
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 PROVIDER = Path(__file__).with_name("provider.py")
 USERS = {"einstein": "relativity", "marie": "radioactivity", "stranger": "unknown to the site"}
-SCOPES = ["openid", "profile", "email", "offline_access", "storage.read:/", "storage.modify:/"]
+FOLDERS = ("/", "/rucio/")  # for which there are scopes
+STORAGE = [f"storage.{what}:{folder}" for what in ("read", "modify") for folder in FOLDERS]
+SCOPES = ["openid", "profile", "email", "offline_access", "fts", *STORAGE]
 AUDIENCE = "rucio"  # of a token for which none was asked
 LIFETIME = 3600
 SECONDS = 20

@@ -54,11 +54,11 @@ def gateway(tmp_path_factory) -> Iterator[Gateway]:
 
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory) -> Path:
-    """A folder with ca.pem, site.pem and site.key for 127.0.0.1, and other.pem, the authority of somebody else."""
+    """A folder with ca.pem, site.pem and site.key for two addresses, and other.pem, somebody else's authority."""
     folder = tmp_path_factory.mktemp("pki")
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-    issued = ca.issue_cert("127.0.0.1")
+    issued = ca.issue_cert("127.0.0.1", "127.0.0.2")
     issued.private_key_pem.write_to_path(str(folder / "site.key"))
     (folder / "site.pem").write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
     trustme.CA().cert_pem.write_to_path(str(folder / "other.pem"))
@@ -79,6 +79,7 @@ def sandbox(gateway, idpsecrets) -> Iterator[Sandbox]:
     config = {
         "cs3": {"gateway": gateway.grpc, **LOGIN},
         "client": {"protocol_stat_retries": 0},
+        "conveyor": {"scheme": "davs", "transfertool": "fts3", "suspicious_pattern": ".*SOURCE CHECKSUM MISMATCH.*"},
         "oidc": {"idpsecrets": idpsecrets, "admin_issuer": "idp"},
     }
     with Sandbox(config=config, environ=environ) as sandbox:

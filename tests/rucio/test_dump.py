@@ -120,7 +120,7 @@ def test_dark_files_are_removed_by_the_dark_reaper(site, auditor, catalogued):
 
 def test_a_lost_file_that_is_nowhere_else_is_gone(site, auditor, catalogued):
     lost = lose(site, auditor, catalogued)
-    said = site.sandbox.daemon("necromancer").stdout
+    said = site.sandbox.rounds("necromancer")
     assert site.client.get_metadata(SCOPE, lost)["availability"] == "LOST", said
     said = site.reap().stdout
     assert site.replica(lost) is None, said
@@ -133,7 +133,7 @@ def test_a_lost_file_is_asked_for_from_the_other_site(site, auditor, catalogued,
     site.client.add_distance(other.rse, site.rse, {"distance": 1})
     site.client.add_replication_rule([{"scope": SCOPE, "name": catalogued[0]}], 1, site.rse)
     lost = lose(site, auditor, catalogued)
-    said = site.sandbox.daemon("necromancer").stdout
+    said = site.sandbox.rounds("necromancer")
     request = site.client.list_request_by_did(lost, site.rse, SCOPE)
     assert (request["name"], request["dest_rse"], request["request_type"]) == (lost, site.rse, "TRANSFER"), said
 

@@ -63,6 +63,7 @@ def test_a_plain_name_is_left_as_it_is():
         "davs://dav.example.org:443/remote.php/webdav/rucio/../secret",
         "davs://dav.example.org:443/remote.php/webdav/rucio/%2e%2e/secret",
         "davs://dav.example.org:443/remote.php/webdav/rucio/a%00b",
+        "davs://dav.example.org:443/remote.php/webdav/rucio/a%ffb",
         "davs://dav.example.org:443/remote.php/webdav/other/a",
         "davs://dav.example.org:443/remote.php/webdav/ruciox/a",
         "davs://elsewhere.example.org:443/remote.php/webdav/rucio/a",

@@ -63,6 +63,11 @@ class Served:
         wait_for(lambda: self.job(job)["job_state"] in final)
         return self.job(job)
 
+    def running(self):
+        """The copies of this mover, without those of others that share its queue."""
+        told = self.ask("GET", "/status.json").json()
+        return [copy for copy in told["running"] if copy["mover"] == told["mover"]]
+
     def kill(self):
         """All at once, as the kernel does when memory is short."""
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -98,7 +103,7 @@ def empty_postgresql(postgresql):
     import psycopg  # noqa: PLC0415 - an extra
 
     with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS files, jobs, lanes")
+        connection.execute("DROP TABLE IF EXISTS files, jobs, lanes, flow, orders")
     return postgresql
 
 

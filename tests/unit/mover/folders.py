@@ -1,11 +1,12 @@
 """Sites that are folders, and a mover that copies between them: davs://a.example/x is a.example/x in the root.
 
 `python folders.py CONFIG ROOT` serves such a mover until it is told to stop, or killed. A file named `hold` in the root
-keeps copies from going on.
+keeps copies from going on; a number in it, once they have so many bytes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import zlib
@@ -28,12 +29,15 @@ class Folders:
 
     def copy(self, wanted, progress):
         """A rucio_cs3.mover.model.Copy."""
-        failure = None
+        tried = {}
         for source in wanted.sources:
             try:
-                return self._from(source, wanted, progress)
+                return dataclasses.replace(self._from(source, wanted, progress), tried=tried)
             except FileNotFoundError:
-                failure = Failed(Side.SOURCE, f"SOURCE [2] No such file or directory: {source.url}", again=False)
+                token = source.token or ""
+                tried[source.url] = f"SOURCE [2] No such file or directory: {source.url} {token}".strip()
+        failure = Failed(Side.SOURCE, "; ".join(tried.values()), again=False)
+        failure.tried = tried
         raise failure
 
     def _from(self, source, wanted, progress):
@@ -51,16 +55,26 @@ class Folders:
             self._note("began", target)
             part, size, checksum = target.with_name(f"{target.name}.part{os.getpid()}"), 0, 1
             with part.open("wb") as out:
-                while (self.root / "hold").exists():
-                    deadline.sleep(0.02)
+                self._wait(0)
                 while chunk := content.read(CHUNK):
                     deadline.check()
                     checksum = zlib.adler32(chunk, checksum)
                     size += out.write(chunk)
                     progress(size)
+                    self._wait(size)
         part.rename(target)
         self._note("ended", target)
         return Done(source.url, size, {"adler32": f"{checksum:08x}"}, "streamed")
+
+    def _wait(self, size: int) -> None:
+        while (self.root / "hold").exists() and size >= self._most():
+            deadline.sleep(0.02)
+
+    def _most(self) -> float:
+        try:
+            return int((self.root / "hold").read_text() or 0)
+        except FileNotFoundError:
+            return float("inf")
 
     def _note(self, what: str, target: Path) -> None:
         with (self.root / "notes").open("a") as notes:

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.mover import config
 from tests.unit.broker.conftest import as_toml
-from tests.unit.mover.conftest import file
+from tests.unit.mover.conftest import file, wait_for
 
 BEARER = "the-secret-of-rucio"
 
@@ -142,6 +142,30 @@ def test_another_vo_does_not_see_the_job(mover, put):
     assert mover.ask("DELETE", f"/jobs/{job}", **bearer("only-looks")).status_code == 403
 
 
+def test_another_vo_does_not_see_what_became_of_the_job(mover):
+    wanted = {"files": [file("davs://a.example/none", "davs://b.example/x")]}
+    job = mover.ask("POST", "/jobs", json=wanted, **bearer(BEARER)).json()["job_id"]
+    wait_for(lambda: mover.ask("GET", f"/jobs/{job}", **bearer(BEARER)).json()["job_state"] == "FAILED")
+    for who, seen in (("only-looks", [job]), ("of-another-vo", [])):
+        told = mover.ask("GET", "/status.json", **bearer(who)).json()
+        assert [failure["job"] for failure in told["failures"]] == seen
+
+
+def test_a_page_in_a_browser_changes_nothing(mover, put, pki):
+    """It would come with the certificate of who looks at it, or from this machine."""
+    wanted = {"files": [file(put("davs://a.example/x"), "davs://b.example/x")]}
+    page = {"headers": {"Origin": "https://elsewhere.example"}, "cert": pki.place("rucio.pem")}
+    assert mover.ask("POST", "/jobs", json=wanted, **page).status_code == 403
+    assert mover.ask("GET", "/whoami", **page).status_code == 200
+
+
+def test_a_secret_that_is_gone_is_told_to_nobody(mover, secured):
+    Path(secured["callers"]["other"]["bearer_file"]).unlink()
+    answer = mover.ask("GET", "/whoami", **bearer(BEARER))
+    assert answer.status_code == 500
+    assert "request id" in answer.json()["message"]
+
+
 def test_a_connection_that_says_nothing_is_in_nobodys_way(mover):
     host, port = mover.url.rpartition("/")[2].split(":")
     with socket.create_connection((host, int(port))):
@@ -152,6 +176,11 @@ MISTAKES = {
     "anybody": ({"listen": "0.0.0.0:0", "callers": {}, "client_ca": ""}, "would take jobs from anybody"),
     "nobody": ({"callers": {"rucio": {}}, "client_ca": ""}, "caller rucio: nothing says who it is"),
     "two secrets": ({"callers": {"r": {"bearer": "x", "bearer_file": "y"}}}, "bearer and bearer_file are both set"),
+    "issuer alone": ({"callers": {"r": {"issuer": "https://idp.example"}}}, "issuer and audience go together"),
+    "issuer in the clear": (
+        {"callers": {"r": {"issuer": "http://idp.example", "audience": "m"}}},
+        "caller r: issuer http://idp.example could be anybody",
+    ),
     "subjects alone": ({"client_ca": ""}, "client_ca and the subjects of a caller go together"),
     "no such ca": ({"client_ca": "/nowhere"}, "client_ca /nowhere is no file"),
     "limit": ({"limits": {"copies": 0}}, "limits: copies must be more than 0"),
@@ -176,9 +205,12 @@ def test_a_mistake_is_named_in_one_line(secured, tmp_path, change, words):
     assert BEARER not in str(caught.value)
 
 
-def test_a_secret_makes_the_file_private(secured, tmp_path):
+def test_a_secret_makes_the_file_private(secured, settings, tmp_path):
     place = tmp_path / "mover.toml"
     place.write_text(as_toml(secured))
     place.chmod(0o644)
     with pytest.raises(ConfigError, match="a caller's bearer stands in it"):
+        config.load(place)
+    place.write_text(as_toml({**settings, "sites": {"A": {"gateway": "a.example:443", "machine_secret": "s"}}}))
+    with pytest.raises(ConfigError, match="a site's login stands in it"):
         config.load(place)

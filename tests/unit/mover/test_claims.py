@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rucio_cs3.mover import jobs
+from rucio_cs3.mover import claims, jobs
+from rucio_cs3.mover import database as databases
 from rucio_cs3.mover.claims import Claims, Limits
 from rucio_cs3.mover.database import Database
 from rucio_cs3.mover.model import Done
@@ -122,11 +126,23 @@ def test_a_dead_movers_files_are_anothers(kept):
     [first, second] = dead.take(2)
     two.sweep()
     assert len(two.take(2)) == 2
-    assert dead.renew() == set()
+    assert dead.renew([(0, first.id), (0, second.id)]) == set()
     assert not dead.finished(first, done(first))
     assert not dead.failed(second, "because", again=True)
     assert kept.file_states(job) == ["ACTIVE", "ACTIVE"]
-    assert two.renew() == {first.id, second.id}
+    assert two.renew([(0, first.id), (0, second.id)]) == {first.id, second.id}
+
+
+def test_who_takes_every_mover_with_him_is_left_alone_at_last(kept):
+    job = kept.submit(*files("A", 1), retry=0)
+    for _ in range(6):
+        assert kept.file_states(job) == ["SUBMITTED"]
+        assert len(kept.mover(lease=-1.0).take(1)) == 1
+        kept.mover(name="two").sweep()
+    assert kept.job(job)["state"] == "FAILED"
+    assert kept.job(job)["reason"].startswith("TRANSFER [5] ")
+    assert kept.mover().take(1) == []
+    kept.submit(*files("A", 1))  # its place is free
 
 
 def test_retries_end(kept):
@@ -180,6 +196,76 @@ def test_a_duplicate_leaves_nothing_behind(kept):
     with pytest.raises(Duplicate):
         kept.submit(*files("B", 3), *files("A", 1))
     assert len(kept.mover().take(10)) == 1
+
+
+def test_a_cancel_while_the_end_is_told(empty_postgresql, monkeypatch):
+    """Whoever comes first: the file ends once."""
+    kept, other = Kept(empty_postgresql), Kept(empty_postgresql)
+    try:
+        job = kept.submit(*files("A", 2))
+        mover = kept.mover()
+        first, _ = mover.take(2)
+        threads = []
+
+        def end(*arguments):
+            threads.append(threading.Thread(target=other.queue.cancel, args=([job],)))
+            threads[0].start()
+            threads[0].join(1.0)
+            claims_end(*arguments)
+
+        claims_end = claims.end
+        monkeypatch.setattr(claims, "end", end)
+        mover.finished(first, done(first))
+        threads[0].join()
+        row = kept.job(job)
+        assert kept.file_states(job) == ["FINISHED", "CANCELED"]
+        assert (row["unfinished"], row["finished"], row["canceled"]) == (0, 1, 1)
+        assert row["state"] == "FINISHEDDIRTY"
+    finally:
+        kept.database.close()
+        other.database.close()
+
+
+def test_movers_that_begin_at_the_same_moment(postgresql):
+    import psycopg  # noqa: PLC0415 - an extra
+
+    for _ in range(5):
+        with psycopg.connect(postgresql, autocommit=True) as connection:
+            connection.execute("DROP TABLE IF EXISTS files, jobs, lanes")
+        with ThreadPoolExecutor(4) as pool:
+            for database in pool.map(Database, [postgresql] * 4):
+                database.close()
+
+
+def test_a_frozen_mover_holds_up_the_others_for_a_while_only(empty_postgresql, monkeypatch):
+    monkeypatch.setattr(databases, "FROZEN_SECONDS", 1)
+    frozen, kept = Kept(empty_postgresql), Kept(empty_postgresql)
+    thaw = threading.Event()
+
+    def freeze(session):
+        session.run(session.dialect.one_claims)
+        thaw.wait(60)
+
+    thread = threading.Thread(target=frozen.database.write, args=(freeze,))
+    thread.start()
+    kept.submit(*files("A", 1))
+    began = time.monotonic()
+    assert len(kept.mover().take(1)) == 1
+    assert time.monotonic() - began < 30
+    thaw.set()
+    thread.join()
+    frozen.database.close()
+    kept.database.close()
+
+
+def test_old_jobs_are_forgotten_a_few_at_a_time(kept):
+    for n in range(45):
+        kept.submit(*files(f"A{n}", 1))
+    mover = kept.mover()
+    for claim in mover.take(100):
+        mover.finished(claim, done(claim))
+    assert [kept.queue.forget(-60) for _ in range(3)] == [True, True, False]
+    assert kept.database.read(lambda session: session.rows("SELECT id FROM files")) == []
 
 
 def test_tokens_go_with_the_claim_and_then_away(kept):

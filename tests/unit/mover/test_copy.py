@@ -18,7 +18,7 @@ import pytest
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import Fault, Gateway
 from rucio_cs3.mover.copy import Copier
-from rucio_cs3.mover.model import Place, Wanted
+from rucio_cs3.mover.model import Failed, Place, Wanted
 from rucio_cs3.mover.sites import Sites
 
 LOGIN = {"tls": False, "username": "einstein", "password": "relativity", "cache": "off"}
@@ -92,6 +92,21 @@ def test_who_is_killed_is_in_nobodys_way(gateways, tables, source):
         assert done.size == len(content)
         with client.open_read(f"{folder}/f") as file:
             assert file.read() == content
+
+
+def test_of_each_source_its_own_failure_is_told(gateways, tables, source):
+    """Rucio finds by the words which replicas are suspicious."""
+    url, _ = source
+    places = (Place(url), Place(f"{url}-none"))
+    wanted = Wanted(places, Place(f"{gateways[1].webdav_url}/f"), checksum="adler32:00000001")
+    with Sites.of(tables) as sites, pytest.raises(Failed) as failed:
+        Copier(sites).copy(wanted, lambda _: None)
+    urls = [place.url for place in places]
+    assert list(failed.value.tried) == urls
+    bad, missing = failed.value.tried.values()
+    assert "CHECKSUM MISMATCH" in bad
+    assert missing.startswith("SOURCE [2] No such file or directory")
+    assert "MISMATCH" not in missing
 
 
 def test_a_copy_keeps_no_more_than_some_blocks(gateways, tables, source):

@@ -192,7 +192,7 @@ def test_what_is_taken_can_be_kept_and_shown(queue, place, value):
     with contextlib.suppress(Duplicate):  # of the example before
         submitted = queue.submit(job, "vo", "caller")
         row = queue.jobs([submitted])[submitted]
-        shown = [entry for file in queue.files([submitted])[submitted] for entry in fts.files(file, row["kind"])]
+        shown = [entry for file in queue.files([submitted])[submitted] for entry in fts.files(file)]
         assert shown[0]["file_metadata"] == job.files[0].metadata
         assert json.loads(json.dumps(fts.job(row, files=shown)))["job_id"] == submitted
         queue.cancel([submitted])

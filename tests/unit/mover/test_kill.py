@@ -68,7 +68,7 @@ def test_two_share_a_queue(start, shared, root, put):
     (root / "hold").touch()
     files = [file(put(f"davs://a.example/{n}"), f"davs://b.example/{n}") for n in range(FILES)]
     jobs = [movers[n % 2].submit(one) for n, one in enumerate(files)]
-    wait_for(lambda: all(len(mover.ask("GET", "/status.json").json()["running"]) == 4 for mover in movers))
+    wait_for(lambda: all(len(mover.running()) == 4 for mover in movers))
     (root / "hold").unlink()
     assert {movers[0].ended(job)["job_state"] for job in jobs} == {"FINISHED"}
     assert set(map(tuple, (count.items() for count in notes(root).values()))) == {(("began", 1), ("ended", 1))}
@@ -94,7 +94,7 @@ def test_one_that_slept_lets_go_of_what_is_not_its_own_any_more(start, shared, r
     two = start(shared, "two")
     wait_for(lambda: notes(root)["x"]["began"] == 2)
     os.killpg(one.process.pid, signal.SIGCONT)
-    wait_for(lambda: one.ask("GET", "/status.json").json()["running"] == [])
+    wait_for(lambda: one.running() == [])
     (root / "hold").unlink()
     assert two.ended(job)["job_state"] == "FINISHED"
     assert notes(root)["x"] == {"began": 2, "ended": 1}
@@ -107,7 +107,7 @@ def test_the_other_is_told_of_a_cancel(start, shared, root, put):
     wait_for((root / "notes").exists)
     two = start(shared, "two")
     assert two.ask("DELETE", f"/jobs/{job}").json()["job_state"] == "CANCELED"
-    wait_for(lambda: one.ask("GET", "/status.json").json()["running"] == [])
+    wait_for(lambda: one.running() == [])
     assert notes(root)["x"] == {"began": 1}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import sqlite3
 import uuid
 from http.client import HTTPConnection
@@ -156,6 +157,17 @@ def test_a_connection_carries_many_requests(mover):
             connection.auto_open = first
             connection.request("GET", "/health")
             assert connection.getresponse().read() == b'{"status": "ok"}'
+
+
+def test_a_request_without_an_end_is_cut(mover):
+    """It is from anybody: who asks is known only after it."""
+    host, port = mover.url.rpartition("/")[2].split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection, pytest.raises(ConnectionError):
+        connection.sendall(b"GET /")
+        for _ in range(1000):
+            connection.sendall(bytes([ord("x")]) * (16 << 10))
+    ids = ",".join(str(uuid.uuid4()) for _ in range(5000))
+    assert len(mover.ask("GET", f"/jobs/{ids}").json()) == 5000
 
 
 def test_numbers_for_prometheus(mover, put):

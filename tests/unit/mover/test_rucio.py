@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import uuid
@@ -151,7 +152,7 @@ def test_cancel_and_priority(tool, mover, root, put, folders):
     assert tool("cancel", transfer_ids=[job])["job_state"] == "CANCELED"
     report = tool.ended(job, "r1")["r1"]
     assert (report["state"], "canceled" in report["err_msg"]) == ("FAILED", True)
-    wait_for(lambda: mover.ask("GET", "/status.json").json()["running"] == [])
+    wait_for(lambda: mover.running() == [])
     assert not folders.path("davs://b.example/x").exists()
     assert tool("cancel", transfer_ids=[job])["http_status"] == "304 Not Modified"
 
@@ -159,5 +160,58 @@ def test_cancel_and_priority(tool, mover, root, put, folders):
 def test_who_and_what(tool):
     assert tool("whoami")["vos"] == ["rucio"]
     assert tool("version")["api"]["major"] == 3
-    assert tool("list_se_status") == {}
+    assert tool("list_se_status") == []
     assert tool("query", transfer_ids=[tool("submit", paths=[[hop("davs://a.example/x", "davs://b.example/y")]])[0]])
+
+
+def test_a_banned_site_waits(tool, mover, put):
+    """Rucio names a storage as FTS3 does. It asks for jobs to be canceled; here they wait, see docs."""
+    assert tool("set_se_status", storage_element="davs://b.example", message="down", ban=True) == 0
+    [job] = tool("submit", paths=[[hop(put("davs://a.example/x", CONTENT), "davs://b.example/x")]])
+    [other] = tool("submit", paths=[[hop(put("davs://a.example/y", CONTENT), "davs://c.example/y", "r2")]])
+    assert tool.ended(other, "r2")["r2"]["state"] == "DONE"
+    assert mover.job(job)["job_state"] == "SUBMITTED"
+    [ban] = tool("list_se_status")
+    assert (ban["se"], ban["message"], ban["status"]) == ("davs://b.example", "down", "WAIT_AS")
+    assert tool("set_se_status", storage_element="davs://b.example", message="up", ban=False) == 0
+    assert tool("list_se_status") == []
+    assert tool.ended(job, "r1")["r1"]["state"] == "DONE"
+
+
+def test_a_site_s_limits(tool):
+    site = "davs://b.example"
+    told = tool("set_se_config", storage_element=site, inbound_max_active=3)
+    assert told[site]["se_info"] == {"inbound_max_active": 3, "outbound_max_active": None}
+    tool("set_se_config", storage_element=site, outbound_max_active=2)
+    assert tool("get_se_config", storage_element=site)["se_info"] == {"inbound_max_active": 3, "outbound_max_active": 2}
+    with pytest.raises(RuntimeError, match="Could not set the configuration"):
+        tool("set_se_config", storage_element=site, inbound_max_throughput=5.0)
+
+
+def test_each_source_that_was_tried_tells_its_own_reason(tool, mover, put):
+    sources = [
+        "davs://a.example/none",
+        "davs://d.example/none",
+        put("davs://c.example/x", CONTENT),
+        "davs://e.example/x",
+    ]
+    [job] = tool("submit", paths=[[hop(sources, "davs://b.example/x")]])
+    assert tool.ended(job, "r1")["r1"]["source"] == sources[2]
+    told = [(entry["file_state"], entry["reason"]) for entry in mover.job(job)["files"]]
+    reasons = [f"SOURCE [2] No such file or directory: {url}" for url in sources[:2]]
+    assert told == [("FAILED", reasons[0]), ("FAILED", reasons[1]), ("FINISHED", None), ("NOT_USED", None)]
+    [bad] = tool("submit", paths=[[hop(sources[:2], "davs://b.example/y", "r2")]])
+    report = tool.ended(bad, "r2")["r2"]
+    assert (report["state"], report["source"], report["err_msg"].count("SOURCE")) == ("FAILED", sources[1], 1)
+
+
+def test_its_link_leads_to_the_page(process, start, settings):
+    """Also where the mover listens on FTS3's port for jobs: Rucio takes it for the one of FTS3's pages then."""
+    host = ".".join(["127", *(str(random.randrange(1, 255)) for _ in range(3))])
+    for port in (0, 8446):
+        mover = start({**settings, "listen": f"{host}:{port}", "database": f"{settings['database']}-{port}"})
+        link = Tool(process).of(mover)("link", job="some-id")
+        assert link.endswith("/fts3/ftsmon/#/job/some-id")
+        assert (":8449/" in link) == (port == 8446)
+        mover.url, _, place = link.partition("/fts3")
+        assert "<title>Mover</title>" in mover.ask("GET", f"/fts3{place.partition('#')[0]}").text

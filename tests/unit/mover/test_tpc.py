@@ -163,14 +163,16 @@ def test_a_door_that_says_nothing_more(copy, clients, pieces):
     right(clients)
 
 
-def endless():
+def endless(piece):
+    yield MARKER.format(5)
     while True:
         threading.Event().wait(0.05)
-        yield MARKER.format(5)
+        yield piece
 
 
-def test_a_door_that_gets_no_further(copy, clients):
-    done, told = copy(Door(202, endless()), stall_timeout=0.5)
+@pytest.mark.parametrize("piece", [MARKER.format(5), "Perf Marker\nEnd\n", "\n", "."])
+def test_a_door_that_gets_no_further(copy, clients, piece):
+    done, told = copy(Door(202, endless(piece)), stall_timeout=0.5)
     assert done.how == "streamed"
     assert told[0] == 5
     right(clients)

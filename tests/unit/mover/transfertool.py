@@ -61,6 +61,14 @@ class Calls:
         found = tool.bulk_query({job: {one: {"request_id": one} for one in ones} for job, ones in requests.items()}, 60)
         return {job: self._told(report) for job, report in found.items()}
 
+    def link(self, tool, job):
+        """Where Rucio's events and its web pages say that a transfer can be looked at."""
+        from rucio.transfertool.fts3 import FTS3ApiTransferStatusReport as Report  # noqa: PLC0415
+
+        return Report(
+            tool.external_host, "r", {"job_id": job, "job_metadata": {}}, {"file_metadata": {}}
+        )._transfer_link()
+
     def _told(self, reports):
         if not isinstance(reports, dict):
             return repr(reports)

@@ -1,0 +1,113 @@
+"""What movers tell of their work: to programs, to a terminal and to the status page."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from rucio_cs3.mover import fts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rucio_cs3.mover.database import Session
+    from rucio_cs3.mover.workers import Running
+
+MOST_RUNNING = 200  # copies of others that are shown
+LAST = 20  # failures that are shown
+
+
+def depth(session: Session) -> dict[str, int]:
+    """Files by state."""
+    rows = session.rows("SELECT state, count(*) AS n FROM files GROUP BY state")
+    found = {row["state"]: row["n"] for row in rows}
+    return {state: found.get(state, 0) for state in (fts.SUBMITTED, fts.WAITING, fts.ACTIVE, *sorted(fts.FINAL))}
+
+
+def ours(copies: Iterable[Running], vo: str, mover: str) -> list[dict[str, Any]]:
+    """What this mover is at, also what it has to let go of."""
+    now = time.monotonic()
+    return [
+        {
+            "job": copy.claim.job,
+            "file_id": copy.claim.id,
+            "file": without_query(copy.claim.wanted.target.url),
+            "source": copy.claim.source_site,
+            "destination": copy.claim.target_site,
+            "size": copy.claim.wanted.size,
+            "bytes": copy.bytes,
+            "seconds": round(now - copy.began, 1),
+            "mover": mover,
+        }
+        for copy in copies
+        if copy.claim.vo == vo
+    ]
+
+
+def theirs(session: Session, vo: str, mover: str) -> list[dict[str, Any]]:
+    """What the other movers are at, as they last wrote it down."""
+    now = session.now()
+    rows = session.rows(
+        "SELECT files.* FROM files JOIN jobs ON jobs.id = files.job"
+        " WHERE files.worker IS NOT NULL AND files.worker <> ? AND jobs.vo = ? ORDER BY files.began, files.id LIMIT ?",
+        *(mover, vo, MOST_RUNNING),
+    )
+    return [
+        {
+            "job": row["job"],
+            "file_id": row["id"],
+            "file": without_query(row["target"]),
+            "source": row["source_site"],
+            "destination": row["target_site"],
+            "size": row["size"],
+            "bytes": row["bytes"] or 0,
+            "seconds": round(max(now - row["began"], 0.0), 1),
+            "mover": row["worker"],
+        }
+        for row in rows
+    ]
+
+
+def links(session: Session, rates: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
+    """Between which sites files wait or are moved, or were a moment ago."""
+    rows = session.rows(
+        "SELECT source_site, target_site, sum(CASE WHEN state = ? THEN 1 ELSE 0 END) AS active, count(*) AS n"
+        " FROM files WHERE state IN (?, ?, ?) GROUP BY source_site, target_site",
+        *(fts.ACTIVE, fts.ACTIVE, fts.SUBMITTED, fts.WAITING),
+    )
+    queued = {(row["source_site"], row["target_site"]): (row["active"], row["n"] - row["active"]) for row in rows}
+    return [
+        {
+            "source": link[0],
+            "destination": link[1],
+            "active": queued.get(link, (0, 0))[0],
+            "waiting": queued.get(link, (0, 0))[1],
+            "rate": round(rates.get(link, 0.0)),
+        }
+        for link in sorted(queued.keys() | rates.keys())
+    ]
+
+
+def failures(session: Session, vo: str) -> list[dict[str, Any]]:
+    """The last ones first. The state is named, so that its index is used."""
+    rows = session.rows(
+        "SELECT files.* FROM files JOIN jobs ON jobs.id = files.job"
+        " WHERE files.state = 'FAILED' AND jobs.vo = ? ORDER BY files.ended DESC LIMIT ?",
+        *(vo, LAST),
+    )
+    return [
+        {
+            "job": row["job"],
+            "file_id": row["id"],
+            "file": without_query(row["target"]),
+            "reason": row["reason"],
+            "time": fts.time_of(row["ended"]),
+        }
+        for row in rows
+    ]
+
+
+def without_query(url: str) -> str:
+    """Something that opens the door may stand in it."""
+    return urlsplit(url)._replace(query="").geturl()
