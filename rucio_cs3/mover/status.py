@@ -72,11 +72,12 @@ def theirs(session: Session, vo: str, mover: str) -> list[dict[str, Any]]:
 def links(session: Session, rates: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
     """Between which sites files wait or are moved, or were a moment ago."""
     rows = session.rows(
-        "SELECT source_site, target_site, sum(CASE WHEN state = ? THEN 1 ELSE 0 END) AS active, count(*) AS n"
-        " FROM files WHERE state IN (?, ?, ?) GROUP BY source_site, target_site",
-        *(fts.ACTIVE, fts.ACTIVE, fts.SUBMITTED, fts.WAITING),
+        "SELECT source_site, target_site, sum(active) AS active, sum(waiting) AS waiting FROM (SELECT lanes.*,"
+        " (SELECT count(*) FROM files WHERE lane = lanes.id AND state = 'ACTIVE') AS active,"
+        " (SELECT count(*) FROM files WHERE lane = lanes.id AND state IN ('SUBMITTED', 'WAITING')) AS waiting"
+        " FROM lanes) AS links GROUP BY source_site, target_site HAVING sum(active) + sum(waiting) > 0"
     )
-    queued = {(row["source_site"], row["target_site"]): (row["active"], row["n"] - row["active"]) for row in rows}
+    queued = {(row["source_site"], row["target_site"]): (int(row["active"]), int(row["waiting"])) for row in rows}
     return [
         {
             "source": link[0],
