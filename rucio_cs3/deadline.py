@@ -48,6 +48,11 @@ class Stop:
             for waited in self._connections:
                 _break(waited)
 
+    def cancel(self) -> bool:
+        """As of a call: for a Stop in whose scope this one is."""
+        self.now()
+        return True
+
     def wanted(self) -> bool:
         return self._wanted.is_set()
 

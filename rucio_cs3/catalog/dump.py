@@ -20,7 +20,7 @@ import shutil
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rucio_cs3.catalog.frontier import Frontier
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from rucio_cs3.catalog.frontier import Folder
     from rucio_cs3.cs3.files import Files
-    from rucio_cs3.model import Info, Ref
+    from rucio_cs3.model import Brief, Info, Ref
     from rucio_cs3.transfer.crew import Result
 
 JOBS = 8
@@ -92,8 +92,8 @@ class Counts:
         return self.files + self.unfinished + self.newer + self.unwritable + self.other
 
     def add(self, other: Counts) -> None:
-        for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+        for name, count in vars(other).items():
+            setattr(self, name, getattr(self, name) + count)
 
 
 class Listing:
@@ -257,7 +257,7 @@ class Dump:
         listing.counts.folders = 1
         try:
             with self._room.taken(listing):
-                for page in self._files.pages(ref):
+                for page in self._files.pages(ref) if self._wanted.details else self._files.briefs(ref):
                     self._sort(listing, f"{folder.path}/" if folder.path else "", page)
         except BaseException as error:
             listing.close()
@@ -292,7 +292,7 @@ class Dump:
         listing.lines.write("".join(lines).encode())
         listing.folders.write("".join(folders).encode())
 
-    def _is_usable(self, name: str, folder: str, info: Info, counts: Counts) -> bool:
+    def _is_usable(self, name: str, folder: str, info: Brief | Info, counts: Counts) -> bool:
         if "/" in name or name in {"", ".", ".."}:
             raise InvalidName(f"the storage tells a name that is none: {name!r}", path=folder)
         if UNWRITABLE.search(name):

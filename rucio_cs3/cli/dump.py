@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from rucio_cs3 import memory
 from rucio_cs3.catalog.dump import JOBS, Dump, Wanted
 from rucio_cs3.cli import times
 from rucio_cs3.cli.inspect import MOST_JOBS
@@ -62,6 +63,7 @@ def dump(places: Places, report: Report, name: str, output: str, jobs: int, **wa
     Rucio's auditor compares them with its catalogue. The file has its name when it is whole; until then it is called
     FILE.incomplete. After whatever ended it, the same command goes on, within a day.
     """
+    memory.one_heap()
     told, files, root, top = _opened(places, name)
     path = Path(time.strftime(output, time.gmtime()))
     began = time.monotonic()

@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cs3.gateway.v1beta1 import gateway_api_pb2 as gateway
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as provider
@@ -29,12 +29,12 @@ from rucio_cs3.errors import (
 from rucio_cs3.model import Quota, Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rucio_cs3.cs3.channel import Channel
-    from rucio_cs3.model import Info, ResourceId, Target
+    from rucio_cs3.model import Brief, Info, ResourceId, Target
 
-
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 ROOT_STAYS = "refusing to delete what may be the root of a storage"  # the second line would lose the whole space
 A_FILE = "a file stands where a folder is meant"
@@ -108,13 +108,19 @@ class Files:
         Raises:
             ListingTooLarge: a server without pages cannot send more than its message limit.
         """
-        ref = Ref.of(target)
+        return self._pages(Ref.of(target), wire.info, page_size)
+
+    def briefs(self, target: Target, *, page_size: int = 1000) -> Iterator[Sequence[Brief]]:
+        """The same, with little of what is known of each entry."""
+        return self._pages(Ref.of(target), wire.brief, page_size)
+
+    def _pages(self, ref: Ref, read: Callable[[Any], T], page_size: int) -> Iterator[Sequence[T]]:
         token = ""
         while True:
             request = provider.ListContainerRequest(ref=wire.reference(ref), page_size=page_size, page_token=token)
             reply = self._channel.call("ListContainer", request, path=str(ref))
             for start in range(0, len(reply.infos), page_size):
-                yield [wire.info(entry) for entry in reply.infos[start : start + page_size]]
+                yield [read(entry) for entry in reply.infos[start : start + page_size]]
             if reply.next_page_token in ("", token):
                 return
             token = reply.next_page_token

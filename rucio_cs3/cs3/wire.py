@@ -8,7 +8,7 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3.types.v1beta1 import types_pb2 as types
 
 from rucio_cs3.checksums import ALGORITHMS, normalise
-from rucio_cs3.model import Info, ResourceId
+from rucio_cs3.model import Brief, Info, ResourceId
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ _KINDS = {
     storage.RESOURCE_TYPE_REFERENCE: "reference",
     storage.RESOURCE_TYPE_SYMLINK: "symlink",
 }
+OTHER = "other"
 _CHECKSUM_TYPES = {
     storage.RESOURCE_CHECKSUM_TYPE_ADLER32: "adler32",
     storage.RESOURCE_CHECKSUM_TYPE_MD5: "md5",
@@ -43,14 +44,19 @@ def opaque(values: Mapping[str, str]) -> types.Opaque:
     return types.Opaque(map={key: types.OpaqueEntry(decoder="plain", value=v.encode()) for key, v in values.items()})
 
 
+def brief(message: Any) -> Brief:
+    time = message.mtime
+    return Brief(_name(message), _KINDS.get(message.type, OTHER), message.size, time.seconds + time.nanos / 1e9)
+
+
 def info(message: Any) -> Info:
-    """Read a ResourceInfo. Servers say the name in `name`, in `path`, or in both."""
+    """Read a ResourceInfo."""
     extra = {key: entry.value.decode("utf-8", "replace") for key, entry in message.opaque.map.items()}
     return Info(
-        name=message.name or message.path.rpartition("/")[2],
+        name=_name(message),
         path=message.path,
         id=_id(message.id),
-        kind=_KINDS.get(message.type, "other"),
+        kind=_KINDS.get(message.type, OTHER),
         size=message.size,
         mtime=message.mtime.seconds + message.mtime.nanos / 1e9,
         etag=message.etag,
@@ -61,6 +67,11 @@ def info(message: Any) -> Info:
         parent=_id(message.parent_id) if message.parent_id.opaque_id else None,
         processing=extra.get("status") == "processing",
     )
+
+
+def _name(message: Any) -> str:
+    """Servers say it in `name`, in `path`, or in both."""
+    return message.name or message.path.rpartition("/")[2]  # type: ignore[no-any-return]
 
 
 def _id(message: Any) -> ResourceId:

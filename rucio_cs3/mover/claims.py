@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 LEASE = 30.0  # seconds after which a silent mover's copies are somebody else's
 FIRST_DELAY = 2.0  # seconds before another try, doubled each time
 LONGEST_DELAY = 600.0
+LANES = (  # with the highest priority of what is to do there
+    "SELECT lanes.*, (SELECT priority FROM files WHERE lane = lanes.id AND state = 'SUBMITTED'"
+    " ORDER BY priority DESC LIMIT 1) AS top FROM lanes"
+)
 MOST_LOST = 5  # times that a copy may be begun anew because its mover was gone
 LOST = f"TRANSFER [5] Input/output error: its mover was gone {MOST_LOST + 1} times before it was copied"
 EXPIRED = "Job has been canceled because it stayed in the queue for too long"
@@ -176,7 +180,7 @@ class _Choice:
         self._session = session
         self._limits = limits
         self._held = Held(session)
-        self._lanes = {row["id"]: dict(row) for row in session.rows("SELECT * FROM lanes")}
+        self._lanes = {row["id"]: dict(row) for row in session.rows(LANES)}
         self._active: Counter[tuple[str, str]] = Counter()
         counts = session.rows(
             "SELECT source_site, target_site, count(*) AS n FROM files WHERE state = 'ACTIVE'"
@@ -184,7 +188,7 @@ class _Choice:
         )
         for row in counts:
             self._active[row["source_site"], row["target_site"]] = row["n"]
-        self._top = {lane: self._highest(lane) for lane in self._lanes}
+        self._top = {lane: row["top"] for lane, row in self._lanes.items()}
         self._clock = max((lane["served"] for lane in self._lanes.values()), default=0.0)
 
     def next(self) -> Any:
@@ -207,9 +211,9 @@ class _Choice:
         )
 
     def _highest(self, lane: int) -> int | None:
-        sql = "SELECT priority FROM files WHERE lane = ? AND state = ? ORDER BY priority DESC LIMIT 1"
-        row = self._session.row(sql, lane, fts.SUBMITTED)
-        return row["priority"] if row else None
+        row = self._session.row(f"{LANES} WHERE id = ?", lane)
+        top: int | None = row["top"]
+        return top
 
     def _room(self, lane: Any) -> bool:
         source, target = lane["source_site"], lane["target_site"]

@@ -145,13 +145,13 @@ class Session:
 
 
 class Database:
-    """Reads go their own ways. Writes go through one thread, which commits what came meanwhile all at once."""
+    """Reads have a connection for each that is at work. Writes go through one thread, which commits all that waits."""
 
     def __init__(self, url: str) -> None:
         self.shared = url.startswith(("postgresql://", "postgres://"))
         self.dialect = POSTGRESQL if self.shared else SQLITE
         self._url = url
-        self._here = threading.local()
+        self._idle: list[Session] = []  # the one used last at the end: it remembers most
         self._connections: list[Any] = []
         self._lock = threading.Lock()
         self._integrity, self._trouble = _errors(shared=self.shared)
@@ -162,10 +162,14 @@ class Database:
         self._writer.start()
 
     def read(self, work: Work[T]) -> T:
-        session = getattr(self._here, "session", None)
+        with self._lock:
+            session = self._idle.pop() if self._idle else None
         if session is None or (self.shared and session.connection.closed):
-            session = self._here.session = self._open()
-        return work(session)
+            session = self._open()
+        try:
+            return work(session)
+        finally:
+            self._idle.append(session)
 
     def write(self, work: Work[T]) -> T:
         """In a transaction, whose commit is awaited. `work` may be called again after a failure."""

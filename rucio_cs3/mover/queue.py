@@ -187,7 +187,7 @@ def end(session: Session, row: Any, ending: Ending) -> None:
     )
     if ending.state == fts.FINISHED:
         session.run(
-            "UPDATE files SET state = 'SUBMITTED' WHERE job = ? AND hop = ? AND state = 'NOT_USED'",
+            "UPDATE files SET state = 'SUBMITTED' WHERE job = ? AND position = ? AND hop > 0 AND state = 'NOT_USED'",
             *(row["job"], row["position"] + 1),
         )
     elif row["hop"] or _has_hops(session, row["job"]):

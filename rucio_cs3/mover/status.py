@@ -75,7 +75,7 @@ def links(session: Session, rates: Mapping[tuple[str, str], float]) -> list[dict
         "SELECT source_site, target_site, sum(active) AS active, sum(waiting) AS waiting FROM (SELECT lanes.*,"
         " (SELECT count(*) FROM files WHERE lane = lanes.id AND state = 'ACTIVE') AS active,"
         " (SELECT count(*) FROM files WHERE lane = lanes.id AND state IN ('SUBMITTED', 'WAITING')) AS waiting"
-        " FROM lanes) AS links GROUP BY source_site, target_site HAVING sum(active) + sum(waiting) > 0",
+        " FROM lanes) AS links GROUP BY source_site, target_site HAVING sum(active) + sum(waiting) > 0"
     )
     queued = {(row["source_site"], row["target_site"]): (int(row["active"]), int(row["waiting"])) for row in rows}
     return [

@@ -27,6 +27,7 @@ T = TypeVar("T")
 log = logging.getLogger("rucio_cs3.mover")
 
 LOOK = 2.0  # seconds until the queue is looked at even if nobody told of something new
+IN_VAIN = 0.02  # seconds after a look that found nothing until the next one, which finds all that came meanwhile
 FORGET = 3600.0  # seconds between looks for old jobs
 FORGETTING = 1.0  # seconds for that, of each quarter of a lease
 LONGEST_REASON = 2000  # characters; FTS3 has 2048, and Rucio keeps 4000 with words of its own
@@ -113,6 +114,8 @@ class Workers:
                 if not self._begin(claim):
                     self._told(functools.partial(self._claims.give_back, claim))
                     self._closing.wait(LOOK)
+            if free > 0 and not claimed:
+                self._closing.wait(IN_VAIN)
             if not claimed:
                 self._news.wait(LOOK)
 

@@ -53,17 +53,16 @@ class Source:
     def blocks(self, start: int = 0, count: int | None = None) -> Iterator[memoryview]:
         """`count` bytes from `start` on, by default all. Each block is good until the next one is asked for."""
         left = self.size - start if count is None else count
-        read_into = _reader(self.file)
-        buffer = memoryview(bytearray(min(BLOCK, left)))
+        read = _reader(self.file, min(BLOCK, left))
         with local_source(self.name):
             self.file.seek(self.begin + start)
         while left:
             with local_source(self.name):
-                length = read_into(buffer[: min(BLOCK, left)])
-            if not length:
+                block = read(min(BLOCK, left))
+            if not block:
                 raise LocalSourceError("it became shorter while it was read", path=self.name)
-            left -= length
-            yield buffer[:length]
+            left -= len(block)
+            yield block
 
     def confirm(self) -> None:
         """Raises LocalSourceError when it is not what it was. For after the last byte."""
@@ -86,17 +85,20 @@ class Source:
         return Source(io.BytesIO(content), self.size, 0, self.name, mtime_ns=self.mtime_ns)
 
 
-def _reader(file: BinaryIO) -> Callable[[memoryview], int | None]:
+def _reader(file: BinaryIO, size: int) -> Callable[[int], memoryview]:
     """Into a buffer that is used again and again: fresh memory for each block costs more than the reading."""
+    if hasattr(file, "next_block"):  # it has buffers of its own
+        return file.next_block  # type: ignore[no-any-return]
+    buffer = memoryview(bytearray(size))
     if hasattr(file, "readinto"):
-        return file.readinto  # type: ignore[no-any-return]
+        return lambda most: buffer[: file.readinto(buffer[:most])]
 
-    def read_into(buffer: memoryview) -> int:
-        block = file.read(len(buffer))
+    def read(most: int) -> memoryview:
+        block = file.read(most)
         buffer[: len(block)] = block
-        return len(block)
+        return buffer[: len(block)]
 
-    return read_into
+    return read
 
 
 @contextlib.contextmanager

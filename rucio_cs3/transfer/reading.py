@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, cast
 
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.transfer import verify
+from rucio_cs3.transfer.ahead import Ahead
 from rucio_cs3.transfer.local import BLOCK
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class SourceFailed(Exception):
 
 
 class Reading(io.RawIOBase):
-    """A file at a site that is read to be sent to another one. In memory are its first block and another one."""
+    """A file at a site that is read to be sent to another one. In memory are its first block and what is read ahead."""
 
     def __init__(self, source: Remote) -> None:
         """Look at it; its bytes are asked for when they are read."""
@@ -36,6 +37,8 @@ class Reading(io.RawIOBase):
         self.name = self.info.path or self.info.name
         self._position = 0
         self._first = memoryview(b"")
+        self._ahead: Ahead | None = None
+        self._next = 0  # where what is read ahead goes on
 
     def send(
         self,
@@ -64,6 +67,7 @@ class Reading(io.RawIOBase):
         )
 
     def close(self) -> None:
+        self._leave()
         self._file.close()
         super().close()
 
@@ -83,21 +87,42 @@ class Reading(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer)
-        here = self._first[self._position : self._position + len(view)]
-        view[: len(here)] = here
-        count = len(here) or self._read(view)
-        self._position += count
-        return count
+        block = self.next_block(len(view))
+        view[: len(block)] = block
+        return len(block)
+
+    def next_block(self, most: int) -> memoryview:
+        """What comes next, up to so many bytes, none at the end. Good until the next one is asked for."""
+        most = min(most, self.info.size - self._position)
+        block = self._first[self._position : self._position + most]
+        if not block and most > 0:
+            block = self._further(most)
+        self._position += len(block)
+        return block
+
+    def _further(self, most: int) -> memoryview:
+        if self._ahead is None or self._next != self._position:
+            self._leave()
+            self._file.seek(self._position)
+            self._ahead = Ahead(self._read, self.info.size - self._position)
+        block = self._ahead.take(most)
+        self._next = self._position + len(block)
+        return block
+
+    def _leave(self) -> None:
+        if self._ahead:
+            self._ahead.end()
+        self._ahead = None
 
     def _read(self, view: memoryview) -> int:
         try:
-            self._file.seek(self._position)
-            count = self._file.readinto(view)
+            return self._file.readinto(view)
         except Cs3Error as error:
             raise SourceFailed(error) from error
-        return count
 
     def _read_first(self) -> None:
         """What cannot be read must not begin an upload: some servers make a file of its first byte, or of none."""
+        self._leave()
+        self._file.seek(0)
         block = memoryview(bytearray(min(BLOCK, self.info.size)))
         self._first = block[: self._read(block)]

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import plot, report, rucio_upload
+from tests.bench import dump, mover, plot, report, rucio_upload
 from tests.bench.cases import MIB, table
 from tests.bench.peers import PEERS
 from tests.bench.run import REVA, Run
@@ -32,7 +32,10 @@ QUICK = {
     "sizes": [MIB, 16 * MIB, 256 * MIB],
     "counts": [1, 10, 100, 1000],
     "uploads": 20,
+    "jobs": 10_000,
+    "entries": 200_000,
 }
+MEASURES = {"files": Run.case, "mover": mover.copies, "queue": mover.queue, "dump": dump.measure}
 FULL = {
     "big": GIB,
     "small": 500,
@@ -41,6 +44,8 @@ FULL = {
     "sizes": [MIB, 16 * MIB, 128 * MIB, GIB, 8 * GIB],
     "counts": [1, 10, 100, 1000, 10_000, 100_000],
     "uploads": 200,
+    "jobs": 100_000,
+    "entries": 1_000_000,
 }
 
 
@@ -54,6 +59,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--far", type=int, metavar="BYTES", help="over the long link")
     parser.add_argument("--rounds", type=int, metavar="COUNT")
     parser.add_argument("--uploads", type=int, metavar="COUNT", help="of files for rucio upload; 0 leaves it out")
+    parser.add_argument("--jobs", type=int, metavar="COUNT", help="in the mover's queue")
+    parser.add_argument("--entries", type=int, metavar="COUNT", help="of the tree that is dumped")
     parser.add_argument("--only", metavar="WORD", action="append", help="cases whose name begins with this")
     parser.add_argument("--peers", metavar="NAME", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--behave", metavar="NAME", choices=LINES, default="reva-localhome", help=BEHAVE)
@@ -68,7 +75,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     sizes = {**(told.sizes_of or QUICK)}
     sizes |= {key: value for key, value in vars(told).items() if key in sizes and value is not None and key != "sizes"}
-    cases = table(sizes["big"], sizes["small"], sizes["far"], sizes["sizes"], sizes["counts"])
+    cases = table(**{key: value for key, value in sizes.items() if key not in ("rounds", "uploads")})
     only = tuple(told.only or ("",))
     cases = [case for case in cases if case.name.startswith(only)]
     needed = COPIES * max((case.size * case.count for case in cases), default=0)
@@ -79,7 +86,7 @@ def main() -> int:
         begun = os.getloadavg()
         try:
             for case in cases:
-                run.case(case)
+                MEASURES[case.of](run, case)
             if "rucio upload".startswith(only) and sizes["uploads"]:
                 rucio_upload.measure(run, sizes["uploads"])
         except KeyboardInterrupt:

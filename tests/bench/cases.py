@@ -6,12 +6,18 @@ from dataclasses import dataclass, field
 
 MIB = 1 << 20
 EVERYBODY = ("client", "plugin", "curl", "webdav", "cs3client", "rclone", "davix", "gfal2")
+QUEUE = "mover, queue"
+WIDTHS = (5, 1000, 20_000)
 SMALL = ("client", "plugin", "bare", "curl", "webdav", "cs3client", "rclone", "davix", "gfal2")
 
 
 @dataclass(frozen=True)
 class Case:
-    """`count` files of `size` bytes, moved by each of `peers`: up, stat, down, delete, as far as `verbs` says so."""
+    """`count` files of `size` bytes, moved by each of `peers`: up, stat, down, delete, as far as `verbs` says so.
+
+    `of` is what is measured: the client's `files`, the `mover`, its `queue`, or a `dump` of a tree with `wide` files in
+    each folder.
+    """
 
     name: str
     size: int
@@ -22,9 +28,11 @@ class Case:
     site: str = "plain"  # or tls, or long: 50 ms away
     rounds: int | None = None
     group: str = field(default="")
+    of: str = "files"
+    wide: int = 0
 
 
-def table(big: int, small: int, far: int, sizes: list[int], counts: list[int]) -> list[Case]:
+def table(big: int, small: int, far: int, jobs: int, entries: int, sizes: list[int], counts: list[int]) -> list[Case]:
     """The cases, with the sizes that were asked for."""
     every = ("up", "stat", "down", "delete")
     growth = ("client", "curl")
@@ -39,6 +47,13 @@ def table(big: int, small: int, far: int, sizes: list[int], counts: list[int]) -
         *(
             Case(f"count {count}", 4096, count, threads=16, peers=growth, rounds=1, group="count", verbs=every)
             for count in counts
+        ),
+        Case("mover, big", big, verbs=("copy",), peers=("mover", "pipe"), of="mover"),
+        Case("mover, small", 4096, small, verbs=("copy",), peers=("mover",), site="embedded", of="mover"),
+        Case(QUEUE, 0, jobs, peers=("mover",), of="queue"),
+        *(
+            Case(f"dump, {wide} a folder", 0, entries, verbs=("dump",), peers=("dump",), of="dump", wide=wide)
+            for wide in WIDTHS
         ),
     ]
 

@@ -9,18 +9,27 @@ from pathlib import Path
 from tests.conformance.wire import Wire
 
 
-def main(job: dict) -> str:
+def main(job: dict) -> dict[str, str]:
+    """Files of options, by their names."""
+    if job["verb"] == "copy":
+        [name] = job["files"]
+        down = _moved({**job, "verb": "down"}, [("-", f"{job['remote']}/{name}")])
+        up = _moved({**job, "verb": "up", "site": job["other"]}, [("-", f"{job['target']}/{name}")])
+        return {"from.conf": down, "to.conf": up}
+    return {"curl.conf": _moved(job, [(f"{job['local']}/{name}", f"{job['remote']}/{name}") for name in job["names"]])}
+
+
+def _moved(job: dict, places: list[tuple[str, str]]) -> str:
     site = job["site"]
     wire = Wire(site["grpc"], ca=site["ca"]).login(site["user"], site["password"])
-    parts = [_one(wire, job, name) for name in job["names"]]
+    parts = [_one(wire, job, *place) for place in places]
     wire.close()
     common = ["silent", "show-error", "fail", *([f'cacert = "{site["ca"]}"'] if site["ca"] else [])]
     several = ["parallel", "parallel-immediate", f"parallel-max = {job['threads']}"] if job["threads"] > 1 else []
-    return "\n".join(several) + "\nnext\n".join("\n".join([*common, *part]) for part in parts)
+    return "\n".join(several) + "\nnext\n".join("\n".join([*common, *part]) for part in parts) + "\n"
 
 
-def _one(wire: Wire, job: dict, name: str) -> list[str]:
-    local, remote = f"{job['local']}/{name}", f"{job['remote']}/{name}"
+def _one(wire: Wire, job: dict, local: str, remote: str) -> list[str]:
     if job["verb"] == "up":
         endpoint = wire.uploads(remote, job["size"])["simple"]
         lines = [f'upload-file = "{local}"', 'output = "/dev/null"', 'header = "Expect:"']
@@ -33,6 +42,7 @@ def _one(wire: Wire, job: dict, name: str) -> list[str]:
 
 if __name__ == "__main__":
     work = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    config = Path(work["scratch"], "curl.conf")
-    config.touch(mode=0o600)
-    config.write_text("\n" + main(work) + "\n", encoding="utf-8")
+    for file, options in main(work).items():
+        config = Path(work["scratch"], file)
+        config.touch(mode=0o600)
+        config.write_text(options, encoding="utf-8")

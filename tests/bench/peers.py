@@ -48,6 +48,11 @@ def _curl(job: dict) -> Command:
     return ["curl", "--config", f"{job['scratch']}/curl.conf"], {}
 
 
+def _pipe(job: dict) -> Command:
+    places = [f"{job['scratch']}/{name}.conf" for name in ("from", "to")]
+    return ["sh", "-c", 'curl --config "$1" | curl --config "$2"', "sh", *places], {}
+
+
 def _curl_prepare(job: dict) -> list[str]:
     """It is told the endpoints, with their tokens: only bytes are left for it to move."""
     return [sys.executable, "-m", "tests.bench.curl", _write(job, "job.json", json.dumps(job))]
@@ -123,6 +128,9 @@ PEERS = {
     "plugin": Peer("our plugin, called as Rucio does", _library("plugin"), _python("rucio-clients", "rucio")),
     "bare": Peer("a bare loop that makes our client's calls", _library("bare"), _python("urllib3", "bench")),
     "curl": Peer("curl, bytes only", _curl, _program("curl", "curl"), ("up", "down"), _curl_prepare),
+    "pipe": Peer("curl into curl", _pipe, _program("curl", "curl"), ("copy",), _curl_prepare),
+    "mover": Peer("our mover", _library("mover"), _python("gunicorn", "mover"), ("copy", "submit", "bulk", "poll")),
+    "dump": Peer("our dump", _library("dump"), _python("rucio-cs3", "bench"), ("dump",)),
     "webdav": Peer("Rucio's webdav plugin", _library("webdav"), _python("rucio-clients", "rucio")),
     "cs3client": Peer("cs3client", _library("cs3client"), _python("cs3client", "bench")),
     "rclone": Peer("rclone, WebDAV", _rclone, _program("rclone", "rclone"), ("up", "down", "delete")),

@@ -26,13 +26,18 @@ compared with the source, and a program that moved other bytes has no figures.
   nothing around them: no retries, no checks, no errors of its own.
 - *long link*: 50 ms there and back, 1 Gbit/s.
 - *size* and *count*: how time and memory grow.
+- *mover*: one job, from its submission until it has ended, beside a curl that reads from one site into another one
+  that writes to the other; and jobs that stay in the queue, each with one file, or in `bulk` with 100, submitted by 8
+  connections. CPU and memory are those of the mover's processes.
+- *dump*: of a tree that a server makes up.
 
 Figures are medians of the rounds. Seconds and CPU of a library are those of the work, without its start and login; of a
 program, those of the whole process. Memory is the peak of the whole process. *time / ours* is what a program takes for
 each second of ours: above 1 it is slower than we are. Client and server share one machine, so that ratios
 say more than figures.
 """
-REFERENCE = {"rucio upload": "rucio+plugin"}  # else it is our client
+REFERENCE = {"rucio upload": "rucio+plugin", "mover, big": "mover"}  # else it is our client
+UNITS = {"poll": "jobs", "dump": "entries"}  # else files
 
 
 def collect(run: Run, facts: dict) -> dict:
@@ -120,6 +125,6 @@ def _table(case: str, verb: str, rows: list[dict]) -> list[str]:
 
 
 def rate(row: dict) -> str:
-    if row["bytes"] > MIB and row["verb"] in ("up", "down") and row["count"] == 1:
+    if row["bytes"] > MIB and row["verb"] in ("up", "down", "copy") and row["count"] == 1:
         return f"{row['bytes'] / MIB / row['seconds']:.0f} MiB/s"
-    return f"{row['count'] / row['seconds']:.0f} files/s"
+    return f"{row['count'] / row['seconds']:.0f} {UNITS.get(row['verb'], 'files')}/s"

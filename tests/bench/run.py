@@ -64,7 +64,7 @@ class Run(contextlib.ExitStack):
         files = Files(self.folder / "source", case.size, case.count)
         peers = [name for name in case.peers if name in self.versions]
         store = store_of(site)
-        with _kept(store, "stored"):
+        with kept(store, "stored"):
             store.fill("stored", files)
             for number in range(case.rounds or self.rounds):
                 for peer in peers[:: 1 if number % 2 == 0 else -1]:
@@ -91,7 +91,8 @@ class Run(contextlib.ExitStack):
         reva = os.environ.get(REVA)
         if kind == "tls" and reva:
             raise NotRun("the real Reva is started without TLS")
-        if not reva and nginx.missing():
+        is_alone = kind.startswith("embedded")
+        if not (reva or is_alone) and nginx.missing():
             raise NotRun(f"a data server in Python would be what is measured, and {nginx.missing()}")
         near: list[str] = []
         far: list[str] = []
@@ -101,7 +102,7 @@ class Run(contextlib.ExitStack):
             near, far, host = link.near, link.far, longlink.FAR
         folder = self.folder / kind
         folder.mkdir()
-        options = ["--tls"] if kind == "tls" else []
+        options = ["--tls"] if kind == "tls" else ["--alone"] if is_alone else []
         options += ["--reva", self._program(reva), "--behave", self.behaviour] if reva else []
         serve = [sys.executable, "-m", "tests.bench.serve", "--folder", str(folder), "--host", host, *options]
         server = Child([*far, *serve], log=folder / "serve.log", env=clean(), stdout=subprocess.PIPE)
@@ -126,7 +127,7 @@ class Run(contextlib.ExitStack):
         site, store, before = place
         ours = f"{peer}-{number}"
         back = self.folder / "back"
-        with _kept(store, ours), _folder(back):
+        with kept(store, ours), _folder(back):
             for verb in case.verbs:
                 if verb not in PEERS[peer].verbs:
                     continue
@@ -142,11 +143,12 @@ class Run(contextlib.ExitStack):
                     "adler32": {name: value.partition(":")[2] for name, value in files.adler32.items()},
                     "calls": self._recorded() if peer == "bare" else None,
                 }
-                self._measure(case, verb, peer, number, job, before)
+                self.measure(case, verb, peer, number, job, before)
                 if "failed" not in self.results[-1]:
                     self.results[-1]["wrong"] = _wrong(verb, files, back, store, ours)
 
-    def _measure(self, case: Case, verb: str, peer: str, number: int, job: dict, before: list[str]) -> None:
+    def measure(self, case: Case, verb: str, peer: str, number: int, job: dict, before: list[str]) -> None:
+        """Of `job`, which names its verb: one of the case's peers does it once."""
         known = {"case": case.name, "group": case.group, "verb": verb, "peer": peer, "round": number}
         known |= {"bytes": case.size * case.count, "count": case.count}
         try:
@@ -175,7 +177,7 @@ def _wrong(verb: str, files: Files, back: Path, store: Store, name: str) -> str 
 
 
 @contextlib.contextmanager
-def _kept(store: Store, name: str) -> Iterator[None]:
+def kept(store: Store, name: str) -> Iterator[None]:
     store.make(name)
     try:
         yield

@@ -25,6 +25,7 @@ from tests.conformance.wire import Wire
 
 FOLDER = "bench"
 USER, PASSWORD = DEMO_USERS[0].username, DEMO_USERS[0].password
+ALONE = "reva-localhome"
 NO_ISSUER = "http://127.0.0.1:9"
 CAVEAT = "The gateway is Python and limits small files; WebDAV goes past it: set those side by side on a real Reva."
 STOP = {signal.SIGINT, signal.SIGTERM}
@@ -61,6 +62,23 @@ def embedded(folder: Path, host: str, *, tls: bool):
             "ca": str(files["ca"]) if files else None,
             "ranges": True,
             "server": f"calls: the embedded gateway; bytes and WebDAV: {nginx.version()}. {CAVEAT}",
+            "root": str(root),
+        }
+
+
+@contextlib.contextmanager
+def alone(folder: Path):
+    """The embedded gateway with its own data server."""
+    root = folder / "root"
+    root.mkdir()
+    with Gateway(root, ALONE) as gateway:
+        yield {
+            "grpc": gateway.address,
+            "dav": gateway.webdav_url,
+            "home": home_of(BEHAVIOURS[ALONE], DEMO_USERS[0]).rstrip("/"),
+            "ca": None,
+            "ranges": BEHAVIOURS[ALONE].serves_ranges,
+            "server": f"the embedded gateway as {ALONE}",
             "root": str(root),
         }
 
@@ -104,12 +122,15 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--tls", action="store_true")
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--reva", type=Path)
     parser.add_argument("--behave", default="reva-localhome")
     told = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)  # before threads are made, or one of them would get it
     if told.reva:
         serving = real(told.folder, told.host, told.reva, told.behave)
+    elif told.alone:
+        serving = alone(told.folder)
     else:
         serving = embedded(told.folder, told.host, tls=told.tls)
     with serving as site:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.bench.cases import QUEUE, WIDTHS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,8 +23,18 @@ def _cpu(case: str, verb: str) -> Callable[[Find], float]:
     return lambda find: find(case, verb, "client")["cpu"] / find(case, verb, "curl")["cpu"]
 
 
-def _peak(case: str, verb: str) -> Callable[[Find], float]:
-    return lambda find: find(case, verb, "client")["peak_mib"]
+def _peak(case: str, verb: str, peer: str = "client") -> Callable[[Find], float]:
+    return lambda find: find(case, verb, peer)["peak_mib"]
+
+
+def _rate(case: str, verb: str, peer: str) -> Callable[[Find], float]:
+    """Of files, jobs or entries, in a second."""
+
+    def measure(find: Find) -> float:
+        row = find(case, verb, peer)
+        return row["count"] / row["seconds"]
+
+    return measure
 
 
 def _threads(verb: str) -> Callable[[Find], float]:
@@ -75,6 +87,24 @@ TARGETS: list[tuple[str, str, float, Callable[[Find], float]]] = [
         lambda find: (
             find("rucio upload", "up", "rucio+plugin")["seconds"] / find("rucio upload", "up", "rucio+file")["seconds"]
         ),
+    ),
+    ("mover, big: speed / that of curl into curl", LEAST, 0.9, _times("mover, big", "copy", "pipe", "mover")),
+    ("mover, small: files a second", LEAST, 50, _rate("mover, small", "copy", "mover")),
+    (f"{QUEUE}: jobs of one file, a second", LEAST, 1000, _rate(QUEUE, "submit", "mover")),
+    (f"{QUEUE}: files a second in jobs of 100", LEAST, 1000, _rate(QUEUE, "bulk", "mover")),
+    (f"{QUEUE}: seconds for 1,000 jobs in one call", MOST, 0.2, lambda find: find(QUEUE, "poll", "mover")["seconds"]),
+    *(
+        entry
+        for wide in WIDTHS
+        for entry in (
+            (
+                f"dump, {wide} a folder: entries a second",
+                LEAST,
+                20_000,
+                _rate(f"dump, {wide} a folder", "dump", "dump"),
+            ),
+            (f"dump, {wide} a folder: peak MiB", MOST, 100, _peak(f"dump, {wide} a folder", "dump", "dump")),
+        )
     ),
 ]
 

@@ -32,37 +32,40 @@ except ConnectionRefusedError:
 """
 
 
-@pytest.fixture
-def report(tmp_path):
-    """What a tiny run of our client and its two measures makes."""
+def tiny_run(folder, peers, only, *options):
+    """What a tiny run of these peers makes."""
     if not shutil.which("curl"):
         pytest.skip("curl is not installed: apt-get install curl")
     if not os.environ.get("RUCIO_CS3_TEST_REVA") and nginx.missing():
         pytest.skip(nginx.missing())
-    work = tmp_path / "work"
+    work = folder / "work"
     work.mkdir()
     command = [
         sys.executable,
         "-m",
         "tests.bench",
-        "--big",
-        str(MIB),
-        "--small",
-        "3",
         "--rounds",
         "1",
         "--uploads",
         "0",
+        "--big",
+        str(MIB),
+        "--small",
+        "3",
     ]
-    options = ["--peers", "client", "curl", "bare", "--only", "big", "--only", "small", "--folder", work]
-    subprocess.run([*command, *options, "--out", tmp_path / "out"], cwd=ROOT, check=True, capture_output=True)
+    command += ["--peers", *peers, *(word for name in only for word in ("--only", name)), *options]
+    subprocess.run([*command, "--folder", work, "--out", folder / "out"], cwd=ROOT, check=True, capture_output=True)
     assert not list(work.iterdir()), "files are left"
-    return tmp_path
+    texts = [file.read_text(errors="replace") for file in (folder / "out").iterdir()]
+    assert not [text for text in texts if "relativity" in text or str(folder) in text]
+    found = json.loads((folder / "out" / "bench.json").read_text())
+    assert not [row for row in found["medians"] if "bad" in row]
+    return found
 
 
 @pytest.mark.slow
-def test_a_tiny_run_measures_everything(report):
-    found = json.loads((report / "out" / "bench.json").read_text())
+def test_a_tiny_run_measures_everything(tmp_path):
+    found = tiny_run(tmp_path, ["client", "curl", "bare"], ["big", "small"])
     assert found["versions"].keys() == {"client", "curl", "bare"}
     assert {(row["case"], row["verb"], row["peer"]) for row in found["medians"]} >= {
         *(("big", verb, peer) for verb in ("up", "down") for peer in ("client", "curl")),
@@ -70,12 +73,28 @@ def test_a_tiny_run_measures_everything(report):
         *(("small, 16 threads", verb, "client") for verb in ("up", "stat", "down", "delete")),
     }
     for row in found["medians"]:
-        assert "bad" not in row, row
         assert min(row["seconds"], row["cpu"], row["peak_mib"]) > 0
         assert row["process"]["seconds"] >= row["seconds"]
-    assert "our client" in (report / "out" / "bench.md").read_text()
-    texts = [file.read_text(errors="replace") for file in (report / "out").iterdir()]
-    assert not [text for text in texts if "relativity" in text or str(report) in text]
+    assert "our client" in (tmp_path / "out" / "bench.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_tiny_run_measures_the_mover_and_the_dump(tmp_path):
+    found = tiny_run(tmp_path, ["mover", "pipe", "dump"], ["mover", "dump"], "--jobs", "200", "--entries", "5000")
+    rows = {(row["case"], row["verb"], row["peer"]): row["count"] for row in found["medians"]}
+    assert rows == {
+        ("mover, big", "copy", "mover"): 1,
+        ("mover, big", "copy", "pipe"): 1,
+        ("mover, small", "copy", "mover"): 3,
+        ("mover, queue", "submit", "mover"): 200,
+        ("mover, queue", "bulk", "mover"): 200,
+        ("mover, queue", "poll", "mover"): 202,
+        ("dump, 5 a folder", "dump", "dump"): 5000,
+        ("dump, 1000 a folder", "dump", "dump"): 5000,
+        ("dump, 20000 a folder", "dump", "dump"): 20_000,
+    }
+    assert all(row["seconds"] > 0 and row["peak_mib"] > 0 for row in found["medians"])
+    assert not [one for one in found["targets"] if one["what"].startswith(("mover", "dump")) and not one["got"]]
 
 
 @pytest.mark.parametrize("spoil", ["content", "length", "missing", "more"])
