@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from demo.mover import Mover, site_of
+from demo.process import BIN, run
 from tests.rucio.conftest import SCOPE
 from tests.rucio.two_sites.conftest import LARGE
 from tests.unit.mover.conftest import Served, empty_postgresql, file, postgresql, wait_for  # noqa: F401 - fixtures
@@ -42,9 +43,10 @@ def test_a_full_destination(here, there, orchestra, new_name, other_faults):
 
 def test_tokens_that_end_in_mid_queue(here, there, orchestra, new_name, set_faults, other_faults):
     orchestra.dataset(here, new_name, 20)
-    ends = [{"on": f"{door}:*", "kind": "token_expired", "skip": 9, "times": 3} for door in ("grpc", "http")]
-    set_faults(*ends)
-    other_faults(*ends)
+    ends = {"kind": "token_expired", "times": 1}  # a new one does
+    faults = [{"on": f"{door}:*", "skip": skip, **ends} for door in ("grpc", "http") for skip in (9, 24, 39)]
+    set_faults(*faults)
+    other_faults(*faults)
     assert orchestra.settle(orchestra.rule(new_name, there)) == ["OK"]
     orchestra.agree()
 
@@ -79,6 +81,21 @@ def test_a_corrupted_replica_is_suspicious_declared_bad_and_repaired(
     assert orchestra.settle(protected) == ["OK"]
     assert orchestra.repair(wanted) == ["OK"]
     assert [list(site.stored().values()) for site in orchestra.sites] == [[CONTENT]] * 3
+    orchestra.agree()
+
+
+def test_a_lost_file_that_a_dump_does_not_have_comes_back(here, there, orchestra, new_name, client, tmp_path):
+    for site in (here, there):
+        site.register(new_name, CONTENT)
+    rule, dump = orchestra.rule(new_name, here), tmp_path / "dump"
+    here.path(new_name).unlink()
+    said = run([BIN / "rucio-cs3", "dump", here.rse, "--output", dump], env=here.sandbox.user.environ)
+    assert (said.returncode, dump.read_text()) == (0, ""), said.stdout
+    client.declare_bad_file_replicas([{"scope": SCOPE, "name": new_name, "rse": here.rse}], "it is not in the dump")
+    orchestra.play("necromancer")
+    assert orchestra.states(rule) == ["REPLICATING"]
+    assert orchestra.settle(rule) == ["OK"]
+    assert list(here.stored().values()) == [CONTENT]
     orchestra.agree()
 
 

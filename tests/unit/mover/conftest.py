@@ -162,7 +162,13 @@ def start(tmp_path, root):
 
 @pytest.fixture
 def mover(start, settings):
-    return start(settings)
+    """It ends as it should, if it does, and tells what was covered; whatever `start` starts is killed."""
+    mover = start(settings)
+    yield mover
+    mover.session.close()
+    mover.process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        mover.process.wait(3)
 
 
 def _end(process):
