@@ -5,7 +5,7 @@ WORKERS ?= 3
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit suite endurance pythons bench clean venv-demo venv-test venv-bench
+.PHONY: help demo test lint types unit suite endurance oldest pythons bench clean venv-demo venv-test venv-bench
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ help: ## Say what can be made
 demo: venv-demo ## See a real Rucio store, fetch, copy and delete files on two CS3 storages
 	@$(BIN)/python -m demo.demo
 
-test: lint types suite pythons ## Run lint, types, the whole suite with its coverage, and other Pythons
+test: lint types suite oldest ## Run lint, types, the whole suite with its coverage, and the oldest Python
 
 lint: venv-test ## Check style (ruff)
 	@$(BIN)/ruff check
@@ -32,6 +32,9 @@ suite: venv-test ## Run the test suite but for endurance; 90 % of the lines have
 
 endurance: venv-test ## Disturb transfers in a thousand ways, kill clients, upload from a thousand processes
 	@$(BIN)/pytest -m endurance -n $(WORKERS) --dist worksteal
+
+oldest: ## Run the quick tests on the oldest Python that we support
+	@PYTHON=$(PYTHON) .ci/test-pythons oldest
 
 pythons: ## Run the quick tests on the oldest Python that we support and on the newest at hand
 	@PYTHON=$(PYTHON) .ci/test-pythons
