@@ -73,7 +73,7 @@ def test_a_storage_that_only_looks_like_the_second_line_gets_its_empty_files_too
     client = login(gateway, retries=1, verify=verify)
     for name in ("/a", "/b"):
         client.upload(io.BytesIO(), name)
-    assert counted(gateway) >= Counter(InitiateFileUpload=1, TouchFile=2)
+    assert not Counter(InitiateFileUpload=1, TouchFile=2) - counted(gateway)
     assert [(entry.name, entry.size) for entry in client.files.list("/")] == [("a", 0), ("b", 0)]
 
 
