@@ -23,6 +23,7 @@ log = logging.getLogger("rucio_cs3.mover")
 
 T = TypeVar("T")
 Work = Callable[["Session"], T]
+SERVERS = ("postgresql://", "postgres://")  # how addresses of PostgreSQL begin
 BATCH = 500  # pieces of work in one commit
 TRIES = 3  # for what was only in the way of others
 BUSY_SECONDS = 60
@@ -148,7 +149,7 @@ class Database:
     """Reads have a connection for each that is at work. Writes go through one thread, which commits all that waits."""
 
     def __init__(self, url: str) -> None:
-        self.shared = url.startswith(("postgresql://", "postgres://"))
+        self.shared = url.startswith(SERVERS)
         self.dialect = POSTGRESQL if self.shared else SQLITE
         self._url = url
         self._idle: list[Session] = []  # the one used last at the end: it remembers most
