@@ -27,7 +27,7 @@ from rucio_cs3.config import SECRETS
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import is_loopback, keeps_secrets
 from rucio_cs3.mover import claims, jobs, queue
-from rucio_cs3.mover.database import SERVERS
+from rucio_cs3.mover.database import ENCODE, SERVERS
 from rucio_cs3.private import read_secret, refuse_public
 from rucio_cs3.service.listen import Names, address, tls_files
 from rucio_cs3.service.settings import fill, read_toml
@@ -129,12 +129,19 @@ def load(file: str | os.PathLike[str]) -> MoverConfig:
     if not config.database.startswith(SERVERS):
         beside = Path(place).expanduser().parent / Path(config.database).expanduser()
         config = dataclasses.replace(config, database=str(beside))
-    elif urlsplit(config.database).password:
+    elif _has_password(config.database, place):
         refuse_public(place, "the password of database stands in it, so configuration")
     if any(not SECRETS.isdisjoint(table) for table in config.sites.values()):
         refuse_public(place, "a site's login stands in it, so configuration")
     _check(config, place)
     return config
+
+
+def _has_password(url: str, place: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        raise ConfigError(f"{place}: database is no address of PostgreSQL", hint=ENCODE) from None
 
 
 def _check(config: MoverConfig, place: str) -> None:

@@ -92,6 +92,8 @@ def test_without_a_mover():
         ({"lsten": "x"}, "unknown setting 'lsten'; did you mean 'listen'?"),
         ({"database": "/nowhere/at/all.db"}, "cannot use the mover's database /nowhere/at/all.db"),
         ({"database": "postgresql://127.0.0.1:9/x"}, "cannot use the mover's database"),
+        ({"database": "postgresql://u:%hush@127.0.0.1:9/x"}, "database is no address of PostgreSQL"),
+        ({"database": "postgresql://u:[hush@127.0.0.1:9/x"}, "database is no address of PostgreSQL"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(settings, gateways, tmp_path, change, words):
@@ -102,6 +104,7 @@ def test_a_mistake_is_told_in_one_line(settings, gateways, tmp_path, change, wor
     told = run("--config", place)
     assert (told.returncode, told.stderr.count("\n")) == (1, 1)
     assert words in told.stderr
+    assert "hush" not in told.stderr
 
 
 def test_without_a_configuration():
