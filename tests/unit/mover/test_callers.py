@@ -173,6 +173,10 @@ MISTAKES = {
         {"callers": {"r": {"issuer": "http://idp.example", "audience": "m"}}},
         "caller r: issuer http://idp.example could be anybody",
     ),
+    "issuer at no address": (
+        {"callers": {"r": {"issuer": "https://[idp", "audience": "m"}}},
+        "caller r: issuer https://[idp could be anybody",
+    ),
     "subjects alone": ({"client_ca": ""}, "client_ca and the subjects of a caller go together"),
     "no such ca": ({"client_ca": "/nowhere"}, "client_ca /nowhere is no file"),
     "limit": ({"limits": {"copies": 0}}, "limits: copies must be more than 0"),

@@ -84,6 +84,12 @@ def test_without_a_mover():
     assert "no mover answers at http://127.0.0.1:9; check --url" in told.stderr
 
 
+def test_an_address_that_is_none_is_told_no_secret():
+    told = run("status", "--url", "https://[x", "--bearer-file", "none")
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
+    assert "use https" in told.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
