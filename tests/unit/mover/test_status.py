@@ -33,6 +33,17 @@ def test_a_copy_that_runs(mover, root, put):
     assert mover.job(job, "transferred,filesize")["files"] == [{"transferred": 3 * CHUNK, "filesize": 3 * CHUNK}]
 
 
+def test_what_opens_a_door_is_not_logged(mover):
+    job = mover.submit(file("davs://a.example/none?authz=se%2Fcret", "davs://b.example/y?authz=other"))
+    [entry] = mover.ended(job)["files"]
+    assert entry["reason"] == "SOURCE [2] No such file or directory: davs://a.example/none…"
+    assert status(mover)["failures"][0]["reason"] == entry["reason"]
+    mover.process.terminate()
+    log = mover.process.stderr.read()
+    assert "No such file" in log
+    assert "authz" not in log
+
+
 def test_what_other_movers_do_is_told_too(start, settings, empty_postgresql, root, put):
     (root / "hold").write_text(str(CHUNK))
     settings = {**settings, "database": empty_postgresql, "limits": {"copies": 1, "lease": 2.0}}
