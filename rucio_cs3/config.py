@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 ENV_PREFIX = "RUCIO_CS3_"
 ENV_FILE = ENV_PREFIX + "CONFIG"
 ENVIRONMENT = "the environment"
-ENV_OTHERS = (ENV_FILE, ENV_PREFIX + "BROKER_CONFIG")  # with the prefix, and no settings of a site
+# With the prefix, and no settings of a site
+ENV_OTHERS = (ENV_FILE, *(ENV_PREFIX + name for name in ("BROKER_CONFIG", "DOOR", "MOVER")))
 AUTH_METHODS = (
     *("token", "bearer", "rucio", "exchange", "wlcg", "command", "client_credentials", "refresh", "login"),
     *("appauth", "broker", "machine", "basic"),

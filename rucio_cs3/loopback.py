@@ -7,8 +7,11 @@ from urllib.parse import urlsplit
 
 
 def keeps_secrets(url: str) -> bool:
-    """Whether nobody can listen on the way: https, or http to this machine. Raises ValueError for no URL."""
-    parts = urlsplit(url)
+    """Whether nobody can listen on the way: https, or http to this machine. False for what is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     host = parts.hostname or ""
     return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))
 

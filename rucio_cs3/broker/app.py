@@ -30,6 +30,7 @@ log = logging.getLogger("rucio_cs3.broker")
 
 LARGEST_BODY = 4096
 JSON = "application/json"
+USE_HTTPS = "use https, or set behind_proxy = true if a proxy in front of the broker does"
 WRONG = {"rucio_token_refused", "stranger"}  # a guess may have been behind these
 ADDRESS = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,255}:[0-9]{1,5}")
 
@@ -81,7 +82,7 @@ class Broker:
         record.endpoint = path
         method, answer = self._endpoints[path]
         if path != "health":  # which takes and tells no secret, and is asked by probes that know no TLS
-            peer.refuse_plaintext()
+            peer.refuse_plaintext(USE_HTTPS)
         if environ["REQUEST_METHOD"] != method:
             raise Refused("method_not_allowed", f"/{path} takes {method} only", headers={"Allow": method})
         try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 SPARE = 5.0  # seconds for a request and its answer, beside what Rucio and the site may take
-NAMES = Names("--bind", "--tls-cert", "--tls-key")
+NAMES = Names("--bind", "--tls-cert", "--tls-key", "bind to 127.0.0.1 behind a proxy that speaks TLS")
 
 
 @click.command()

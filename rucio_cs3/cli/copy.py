@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,7 +15,7 @@ from rucio_cs3.cli.completion import remote_names
 from rucio_cs3.cli.inspect import AT_ONCE
 from rucio_cs3.cli.place import Place
 from rucio_cs3.cli.plan import Plan, refuse_local, refuse_twins
-from rucio_cs3.cli.report import Tally, on_places, told
+from rucio_cs3.cli.report import Tally, on_places, told, typed
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.config import VERIFY_MODES
 from rucio_cs3.errors import Cs3Error, LocalFileError, NotAuthenticated, StorageFull, Unavailable
@@ -177,7 +176,7 @@ def _about_one(item: Copy, stopped: list[Result]) -> str:
 
 
 def _again(*, resumable: bool) -> str:
-    return shlex.join(["rucio-cs3", *sys.argv[1:], *([] if resumable else ["--journal", "FILE"])])
+    return typed(*([] if resumable else ["--journal", "FILE"]))
 
 
 def _say(report: Report, result: Result, *, quiet: bool) -> None:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 HEADER = "X-Access-Token"  # every Reva takes its tokens there; as Bearer only where it was told to
 PLAIN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what no shell and no parser takes for anything else
-
-
 GIVE_IT = "give it with --webdav-url, such as https://cernbox.example.org/remote.php/webdav"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 import time
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from rucio_cs3 import memory
 from rucio_cs3.catalog.dump import JOBS, Dump, Wanted
 from rucio_cs3.cli import times
 from rucio_cs3.cli.inspect import MOST_JOBS
-from rucio_cs3.cli.report import on_places
+from rucio_cs3.cli.report import on_places, typed
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.model import Ref
 
@@ -124,7 +123,7 @@ def _files(counts: Counts) -> str:
 
 def _again(path: Path) -> str:
     """The same command, even tomorrow."""
-    return shlex.join(["rucio-cs3", *sys.argv[1:], *([] if str(path) in sys.argv else ["--output", str(path)])])
+    return typed(*([] if str(path) in sys.argv else ["--output", str(path)]))
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from rucio_cs3.private import read_secret
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 SECONDS = 20.0  # for an answer
+VARIABLE = "RUCIO_CS3_MOVER"  # one of config.ENV_OTHERS
 USUAL_URL = "http://127.0.0.1:8446"
 
 
@@ -55,7 +56,9 @@ def mover(context: click.Context, file: Path | None) -> None:
 
 
 @mover.command()
-@click.option("--url", default=USUAL_URL, show_default=True, envvar="RUCIO_CS3_MOVER", help="Where the mover is.")
+@click.option(
+    "--url", default=USUAL_URL, show_default=True, envvar=VARIABLE, show_envvar=True, help="Where the mover is."
+)
 @click.option("--bearer-file", help="Who we are there, if it asks.")
 @click.option("--ca", type=FILE, help="PEM: who signed its certificate, if not one of the system's authorities.")
 @click.option("--every", default=1.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between looks.")

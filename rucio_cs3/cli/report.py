@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import shlex
 import signal
 import sys
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
@@ -116,6 +117,11 @@ def told(error: Exception) -> dict[str, str]:
     if isinstance(error, Cs3Error):
         return {"error": error.code, "message": str(error)}
     return {"error": "error", "message": str(error)}
+
+
+def typed(*more: str) -> str:
+    """The command as it was typed, and more of it."""
+    return shlex.join(["rucio-cs3", *sys.argv[1:], *more])
 
 
 def printable(text: str) -> str:

@@ -26,13 +26,13 @@ from urllib.parse import urlsplit
 from rucio_cs3.config import SECRETS
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import is_loopback, keeps_secrets
-from rucio_cs3.mover import claims, jobs
+from rucio_cs3.mover import claims, jobs, queue
+from rucio_cs3.mover.database import ENCODE, SERVERS
 from rucio_cs3.private import read_secret, refuse_public
 from rucio_cs3.service.listen import Names, address, tls_files
 from rucio_cs3.service.settings import fill, read_toml
 
-NAMES = Names("listen", "tls_cert", "tls_key")
-POSTGRESQL = ("postgresql://", "postgres://")
+NAMES = Names("listen", "tls_cert", "tls_key", "listen on 127.0.0.1")
 DAY = 86400.0
 
 
@@ -42,11 +42,11 @@ class Limits:
 
     copies: int = 16
     """of this mover"""
-    site: int = 32
+    site: int = claims.Limits.site
     """of all movers, to and from one site"""
-    link: int = 16
+    link: int = claims.Limits.link
     """of all movers, from one site to another"""
-    retries: int = 2
+    retries: int = queue.USUAL_RETRIES
     """of a file, where its job does not say"""
     files: int = jobs.MOST_FILES
     """of a job"""
@@ -96,7 +96,7 @@ class MoverConfig:
     limits: Limits = Limits()
     callers: dict[str, Caller] = field(default_factory=dict)
     sites: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """for the engine"""
+    """as rucio_cs3.mover.sites describes them"""
     site_limits: dict[str, int] = field(default_factory=dict)
     """copies to and from single sites, by host:port as in their URLs"""
 
@@ -126,15 +126,22 @@ def load(file: str | os.PathLike[str]) -> MoverConfig:
     config: MoverConfig = fill(MoverConfig, {**document, "limits": limits, "callers": callers}, place)
     if any(caller.bearer for caller in callers.values()):
         refuse_public(place, "a caller's bearer stands in it, so configuration")
-    if not config.database.startswith(POSTGRESQL):
+    if not config.database.startswith(SERVERS):
         beside = Path(place).expanduser().parent / Path(config.database).expanduser()
         config = dataclasses.replace(config, database=str(beside))
-    elif urlsplit(config.database).password:
+    elif _has_password(config.database, place):
         refuse_public(place, "the password of database stands in it, so configuration")
     if any(not SECRETS.isdisjoint(table) for table in config.sites.values()):
         refuse_public(place, "a site's login stands in it, so configuration")
     _check(config, place)
     return config
+
+
+def _has_password(url: str, place: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError:
+        raise ConfigError(f"{place}: database is no address of PostgreSQL", hint=ENCODE) from None
 
 
 def _check(config: MoverConfig, place: str) -> None:
@@ -167,17 +174,10 @@ def _caller(table: Any, where: str) -> Caller:
         raise ConfigError(f"{where}: nothing says who it is", hint="set bearer_file, subjects or issuer")
     if bool(caller.issuer) != bool(caller.audience):
         raise ConfigError(f"{where}: issuer and audience go together", hint="audience is the mover's host name")
-    if caller.issuer and not _keeps_secrets(caller.issuer):
+    if caller.issuer and not keeps_secrets(caller.issuer):
         raise ConfigError(f"{where}: issuer {caller.issuer} could be anybody", hint="give an https:// address")
     caller.secret()
     return caller
-
-
-def _keeps_secrets(url: str) -> bool:
-    try:
-        return keeps_secrets(url)
-    except ValueError:
-        return False
 
 
 def _limits(table: Any, where: str) -> Limits:

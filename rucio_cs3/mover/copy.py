@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from rucio_cs3 import deadline
 from rucio_cs3.checksums import ALGORITHMS, normalise
-from rucio_cs3.errors import AlreadyExists, Cs3Error, LocalSourceError, NotFound, Processing, Stopped, WrongContent
+from rucio_cs3.errors import AlreadyExists, Cs3Error, LocalSourceError, Processing, Stopped, WrongContent
 from rucio_cs3.mover import tpc
 from rucio_cs3.mover.model import Compare, Done, Failed, Side
 from rucio_cs3.mover.reasons import MISMATCH, at, because, failed
 from rucio_cs3.mover.tpc import NotDone
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.reading import Reading, SourceFailed
+from rucio_cs3.transfer.upload import discard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 RUCIO_KNOWS = ("adler32", "md5")
 LATER_LOOK = 0.5  # seconds between looks at what is being processed
-LATE_WRITE = (0.0, 0.1, 0.3, 1.0)  # seconds until a look for what was left
 Progress = Callable[[int], None]
 
 
@@ -60,7 +60,6 @@ class Copier:
                     failures[place.url] = failure
                     if failure.side is not Side.SOURCE:
                         break
-                    log.info("%s", failure.reason)
         raise _all_of(failures)
 
     def _from(self, place: Place, target: End, task: _Task) -> Done:
@@ -155,7 +154,7 @@ def handed_over(way: str, source: End, target: End, task: _Task, expected: Expec
             client.files.move(written.ref, final.ref, overwrite=overwrite)
     except BaseException as error:
         client.folders.forget(final.ref.parent)
-        _discard(staging, late=not (isinstance(error, NotDone) and error.over))
+        discard(client.files, written.ref, late=not (isinstance(error, NotDone) and error.over))
         raise
 
 
@@ -190,20 +189,6 @@ def _processed(remote: Remote) -> Info:
             raise Processing("the storage is still processing it", path=str(remote))
         deadline.sleep(LATER_LOOK)
     return info
-
-
-def _discard(staging: End, *, late: bool) -> None:
-    """Also what a door that was left alone writes a moment later. A second failure must not hide the first."""
-    with deadline.apart():
-        for pause in LATE_WRITE if late else LATE_WRITE[:1]:
-            time.sleep(pause)
-            try:
-                staging.client.files.discard(staging.remote.ref)
-            except NotFound:
-                continue
-            except Cs3Error as error:
-                log.warning("could not remove what a failed copy left: %s", error)
-            return
 
 
 def disagreement(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -23,6 +23,8 @@ log = logging.getLogger("rucio_cs3.mover")
 
 T = TypeVar("T")
 Work = Callable[["Session"], T]
+SERVERS = ("postgresql://", "postgres://")  # how addresses of PostgreSQL begin
+ENCODE = "in its password % is written as %25, / as %2F, [ as %5B"
 BATCH = 500  # pieces of work in one commit
 TRIES = 3  # for what was only in the way of others
 BUSY_SECONDS = 60
@@ -148,7 +150,7 @@ class Database:
     """Reads have a connection for each that is at work. Writes go through one thread, which commits all that waits."""
 
     def __init__(self, url: str) -> None:
-        self.shared = url.startswith(("postgresql://", "postgres://"))
+        self.shared = url.startswith(SERVERS)
         self.dialect = POSTGRESQL if self.shared else SQLITE
         self._url = url
         self._idle: list[Session] = []  # the one used last at the end: it remembers most
@@ -279,6 +281,8 @@ def _postgresql(url: str) -> Any:
     try:
         connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, prepare_threshold=3)
         connection.execute(f"SET idle_in_transaction_session_timeout = '{FROZEN_SECONDS}s'")
+    except psycopg.ProgrammingError:  # whose text may repeat the password
+        raise ConfigError("database is no address of PostgreSQL", hint=ENCODE) from None
     except psycopg.OperationalError as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"cannot use the mover's database: {reason}", hint="check database") from None

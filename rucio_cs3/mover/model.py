@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Compare(str, Enum):
-    """Which ends' checksums are to be held against the one that is wanted, in FTS3's words."""
+    """Which ends' checksums are to be held against the one that is wanted, in FTS3's words: here both, or none."""
 
     NONE = "none"
     SOURCE = "source"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import socket
 import uuid
@@ -45,7 +46,7 @@ class Mover:
         claims = Claims(self._database, self.name, places, limits.lease)
         if self._alone is not None:
             claims.sweep_all()
-        tidy = lambda: self.queue.forget(limits.days * DAY)  # noqa: E731
+        tidy = functools.partial(self.queue.forget, limits.days * DAY)
         self._workers = Workers(claims, copy, limits.copies, self.metrics, self._flow, tidy)
         self._workers.start()
 

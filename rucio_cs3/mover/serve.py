@@ -29,9 +29,8 @@ log = logging.getLogger("rucio_cs3.mover")
 REQUEST_SECONDS = 300.0  # for the largest job over a slow line
 KEEP_ALIVE = 30
 LONGEST_LINE = 256 << 10  # bytes of a request's first line: 5,000 ids are 185 KB
-LINKED = {
-    8446: 8449
-}  # Rucio's links to jobs lead to the second where it sends jobs to the first: FTS3 has its pages there
+# Rucio's links to jobs lead to the second where it sends jobs to the first: FTS3 has its pages there
+LINKED = {8446: 8449}
 PROXY_CERTIFICATES = 0x40  # X509_V_FLAG_ALLOW_PROXY_CERTS, which Python names from 3.10 on
 
 

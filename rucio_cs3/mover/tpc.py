@@ -5,7 +5,6 @@ What it says of its success is not believed: real doors say so when nothing, not
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from http import HTTPStatus
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from rucio_cs3.mover.sites import End
 
-log = logging.getLogger(__name__)
 WAYS = {"pull": "Source", "push": "Destination"}  # and the header that names the other site
 SMALLEST = BLOCK  # bytes; less is sent sooner than a door is asked
 AGAIN_AFTER = 900.0  # seconds until a pair of sites that failed is asked again

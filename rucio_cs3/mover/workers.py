@@ -10,6 +10,7 @@ import time
 import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Callable, TypeVar
+from urllib.parse import unquote
 
 from rucio_cs3.deadline import Stop
 from rucio_cs3.errors import Cs3Error
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.claims import Claim, Claims
     from rucio_cs3.mover.flow import Flow
     from rucio_cs3.mover.metrics import Metrics
-    from rucio_cs3.mover.model import Copy, Done
+    from rucio_cs3.mover.model import Copy, Done, Place
 
 T = TypeVar("T")
 log = logging.getLogger("rucio_cs3.mover")
@@ -243,11 +244,18 @@ def _where(error: Exception) -> str:
 
 
 def _tellable(reason: str, claim: Claim) -> str:
-    """It goes to clients and to the log: without tokens, and no database takes everything that a site says."""
-    for place in (*claim.wanted.sources, claim.wanted.target):
-        reason = reason.replace(place.token, "…") if place.token else reason
+    """It goes to clients and to the log: without secrets, and no database takes everything that a site says."""
+    places = (*claim.wanted.sources, claim.wanted.target)
+    for secret in sorted({secret for place in places for secret in _secrets(place)}, key=len, reverse=True):
+        reason = reason.replace(secret, "…")
     told = "".join(letter if letter.isprintable() else " " for letter in reason)
     return told if len(told) <= LONGEST_REASON else f"{told[: LONGEST_REASON - 1]}…"
+
+
+def _secrets(place: Place) -> list[str]:
+    """Its token, and what follows the path: something that opens the door may stand there."""
+    query = place.url.partition("?")[2]
+    return [*filter(None, [place.token]), *([f"?{query}", f"?{unquote(query)}"] if query else [])]
 
 
 def _all_tellable(reasons: Mapping[str, str], claim: Claim) -> dict[str, str]:

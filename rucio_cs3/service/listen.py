@@ -22,6 +22,8 @@ class Names(NamedTuple):
     bind: str
     cert: str
     key: str
+    instead: str
+    """what does without a certificate"""
 
 
 def address(bind: str, names: Names) -> tuple[str, int]:
@@ -38,7 +40,7 @@ def tls_files(cert: Path | None, key: Path | None, host: str, names: Names) -> d
         if not is_loopback(host):
             raise ConfigError(
                 f"without TLS, {names.bind} {host} would take tokens in the clear",
-                hint=f"give {names.cert} and {names.key}, or bind to 127.0.0.1 behind a proxy that speaks TLS",
+                hint=f"give {names.cert} and {names.key}, or {names.instead}",
             )
         return {}
     try:

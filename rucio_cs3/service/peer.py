@@ -52,8 +52,8 @@ class Peer:
             return _address(self._environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip())
         return None if self._forwarded else _address(self._next)
 
-    def refuse_plaintext(self) -> None:
-        """Raises Refused if somebody could have listened."""
+    def refuse_plaintext(self, remedy: str = "use https") -> None:
+        """Raises Refused if somebody could have listened. `remedy` is for who has not told us of a proxy."""
         if self._behind_proxy:
             said = self._environ.get("HTTP_X_FORWARDED_PROTO", "")
             if said and {word.strip().lower() for word in said.split(",")} == {"https"}:
@@ -62,7 +62,7 @@ class Peer:
         else:
             if self._environ["wsgi.url_scheme"] == "https" or (is_loopback(self._next) and not self._forwarded):
                 return
-            hint = "use https, or set behind_proxy = true if a proxy in front of this service does"
+            hint = remedy
         raise Refused("plaintext_refused", f"the request came in the clear; {hint}")
 
 

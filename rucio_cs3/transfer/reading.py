@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any, Callable, cast
 
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.ahead import Ahead
 from rucio_cs3.transfer.local import BLOCK
+from rucio_cs3.transfer.stream import Seekable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,16 +26,14 @@ class SourceFailed(Exception):
         self.error = error
 
 
-class Reading(io.RawIOBase):
+class Reading(Seekable):
     """A file at a site that is read to be sent to another one. In memory are its first block and what is read ahead."""
 
     def __init__(self, source: Remote) -> None:
         """Look at it; its bytes are asked for when they are read."""
-        super().__init__()
         self._file = cast("RemoteFile", source.client.open_read(source.ref).detach())
-        self.info = self._file.info
+        super().__init__(self._file.info)
         self.name = self.info.path or self.info.name
-        self._position = 0
         self._first = memoryview(b"")
         self._ahead: Ahead | None = None
         self._next = 0  # where what is read ahead goes on
@@ -70,20 +68,6 @@ class Reading(io.RawIOBase):
         self._leave()
         self._file.close()
         super().close()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.info.size}[whence]
-        self._position = start + offset
-        return self._position
 
     def readinto(self, buffer: Any, /) -> int:
         view = memoryview(buffer)

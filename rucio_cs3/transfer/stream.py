@@ -25,19 +25,13 @@ if TYPE_CHECKING:
 BUFFER = 1 << 20
 
 
-class RemoteFile(io.RawIOBase):
-    """Reads one file. A seek asks for a range; without ranges the file is read again and skipped through."""
+class Seekable(io.RawIOBase):
+    """Where a reader stands in a file."""
 
-    def __init__(self, ref: Ref, info: Info, downloads: Downloads, servers: DataServers) -> None:
+    def __init__(self, info: Info) -> None:
         super().__init__()
         self.info = info
-        self._times = downloads.config.retries
-        self._tokens = downloads.tokens
-        self._content = Content(ref, info, downloads, servers)
-        self._position = 0  # where the caller is
-        self._streamed = 0  # where the open body is
-        self._body: Body | None = None
-        self._bodies = contextlib.ExitStack()
+        self._position = 0
 
     def readable(self) -> bool:
         return True
@@ -54,6 +48,19 @@ class RemoteFile(io.RawIOBase):
             raise ValueError("cannot seek before the beginning")
         self._position = start + offset
         return self._position
+
+
+class RemoteFile(Seekable):
+    """Reads one file. A seek asks for a range; without ranges the file is read again and skipped through."""
+
+    def __init__(self, ref: Ref, info: Info, downloads: Downloads, servers: DataServers) -> None:
+        super().__init__(info)
+        self._times = downloads.config.retries
+        self._tokens = downloads.tokens
+        self._content = Content(ref, info, downloads, servers)
+        self._streamed = 0  # where the open body is
+        self._body: Body | None = None
+        self._bodies = contextlib.ExitStack()
 
     def readinto(self, buffer: Any, /) -> int:
         wanted = min(len(buffer), self.info.size - self._position)

@@ -44,7 +44,7 @@ from rucio_cs3.transfer.sessions import Sessions, Slot, folder_of
 from rucio_cs3.transfer.traits import Traits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
@@ -187,20 +187,7 @@ class Uploads:
             raise Interrupted("an earlier upload, cut on its way, was committed over this one", path=str(ref))
 
     def discard(self, staging: Ref, *, late: bool) -> None:
-        """Remove what a failed upload left. A second failure must not hide the first."""
-        with deadline.apart():
-            self._delete(staging, LATE_COMMIT if late else LATE_COMMIT[:1])
-
-    def _delete(self, staging: Ref, pauses: Iterable[float]) -> None:
-        for pause in pauses:
-            time.sleep(pause)
-            try:
-                self.files.discard(staging)
-            except NotFound:
-                continue
-            except Cs3Error as error:
-                log.warning("could not remove what a failed upload left: %s", error)
-            return
+        discard(self.files, staging, late=late)
 
 
 class _Upload:
@@ -326,6 +313,20 @@ class _Upload:
         delivery.give_up()
         if staging:
             self._of.discard(staging, late=True)
+
+
+def discard(files: Files, staging: Ref, *, late: bool) -> None:
+    """Remove what failed; `late`, what may yet appear of it too. A second failure must not hide the first."""
+    with deadline.apart():
+        for pause in LATE_COMMIT if late else LATE_COMMIT[:1]:
+            time.sleep(pause)
+            try:
+                files.discard(staging)
+            except NotFound:
+                continue
+            except Cs3Error as error:
+                log.warning("could not remove what a failed upload left: %s", error)
+            return
 
 
 def _tell(error: BaseException, hint: str) -> None:

@@ -10,6 +10,7 @@ from rucio_cs3.gateway import BEHAVIOURS, Fault
 from rucio_cs3.transfer import retry
 from tests.conformance import storages
 from tests.conformance.dav import Dav
+from tests.conformance.ends import end
 from tests.conformance.gaps import GAPS
 from tests.conformance.issuer import Issuer
 from tests.conformance.sending import OLD
@@ -60,9 +61,7 @@ def storage(request, fleet):
     alone = request.node.get_closest_marker("breaks_storage")
     with fleet.fresh(request.param) if alone else contextlib.nullcontext(fleet.get(request.param)) as storage:
         yield storage
-        if storage.gateway:
-            storage.gateway.faults.clear()
-        storage.close_wires()
+        storage.recover()
 
 
 @pytest.fixture
@@ -71,9 +70,28 @@ def copier(request, storage, fleet):
     alone, name = request.node.get_closest_marker("breaks_storage"), storage.name
     with fleet.fresh(name, copies=True) if alone else contextlib.nullcontext(fleet.get(name, copies=True)) as copier:
         yield copier
-        if copier.gateway:
-            copier.gateway.faults.clear()
-        copier.close_wires()
+        copier.recover()
+
+
+@pytest.fixture(scope="module")
+def far_fleet(issuer):
+    """Storages that are others than those of the same name."""
+    with storages.Fleet(issuer) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def near(pair):
+    """Where copies come from; `pair` is of the module."""
+    with end("NEAR", pair[0]) as near:
+        yield near
+
+
+@pytest.fixture
+def far(pair):
+    """Where copies go."""
+    with end("FAR", pair[1]) as far:
+        yield far
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -13,6 +14,7 @@ import pytest
 
 from rucio_cs3.gateway import Fault
 from rucio_cs3.mover.model import Failed
+from tests.conformance import storages
 
 
 class End:
@@ -57,6 +59,19 @@ class End:
         if not self.storage.gateway:
             pytest.skip("a real storage does not break on request")
         self.storage.gateway.faults.add(Fault(**fault))
+
+
+@contextlib.contextmanager
+def end(name, storage):
+    end = End(name, storage)
+    yield end
+    end.wire.call("Delete", ref=end.folder)
+
+
+def pairs(kinds):
+    """Parameters for `pair`: those of these pairs that there are, of embedded storages and of real ones."""
+    both = [tuple(prefix + name for name in pair) for prefix in ("", "real-") for pair in kinds]
+    return [pytest.param(pair, id=">".join(pair)) for pair in both if set(pair) <= set(storages.names())]
 
 
 def adler(content):

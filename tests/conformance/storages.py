@@ -110,6 +110,12 @@ class Storage:
         while self._wires:
             self._wires.pop().close()
 
+    def recover(self) -> None:
+        """For the next test."""
+        if self.gateway:
+            self.gateway.faults.clear()
+        self.close_wires()
+
 
 def names() -> list[str]:
     return [*BEHAVIOURS, *real_names()]

@@ -31,7 +31,7 @@ def dump(client, folder, tmp_path):
     return make
 
 
-def test_every_file_is_in_it(client, wire, folder, dump):
+def test_every_file_is_in_it(client, folder, dump):
     writable = {name for name in NAMES if not any(letter < " " or letter == "\x7f" for letter in name)}
     client.files.mkdir(f"{folder}/sub/empty", parents=True)
     for name in NAMES:
@@ -59,7 +59,7 @@ def test_what_a_storage_says_without_reading(storage, client, folder, dump, tmp_
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_a_folder_beyond_what_the_server_can_send(storage, first_line, client, folder, dump):
+def test_a_folder_beyond_what_the_server_can_send(first_line, client, folder, dump):
     """It is told, and the dump keeps the name of one that is not whole. The rest is there."""
     client.files.mkdir(f"{folder}/{DEEP}", parents=True)
     client.files.touch(f"{folder}/beside")

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from tests.conformance.test_mover_copy import SMALL, far, far_fleet, near, pair  # noqa: F401 - fixtures
+from tests.conformance.test_mover_copy import SMALL, pair  # noqa: F401 - a fixture
 from tests.unit.broker.conftest import as_toml
 from tests.unit.mover.conftest import commanded, file
 
@@ -15,7 +15,7 @@ pytest.importorskip("prometheus_client", reason="pip install rucio-cs3[mover]")
 
 
 @pytest.fixture
-def mover(near, far, tmp_path):  # noqa: F811
+def mover(near, far, tmp_path):
     place = tmp_path / "mover.toml"
     place.touch(mode=0o600)
     place.write_text(as_toml({"listen": "127.0.0.1:0", "sites": {end.name: end.table for end in (near, far)}}))
@@ -23,7 +23,7 @@ def mover(near, far, tmp_path):  # noqa: F811
         yield mover
 
 
-def test_a_job(mover, near, far):  # noqa: F811
+def test_a_job(mover, near, far):
     near.put("x", SMALL)
     wanted = file(near.url("x"), far.url("y"), filesize=len(SMALL), checksum=f"adler32:{zlib.adler32(SMALL):08x}")
     told = mover.ended(mover.submit(wanted, verify_checksum="both"))

@@ -11,8 +11,7 @@ from rucio_cs3 import deadline
 from rucio_cs3.mover.copy import Copier
 from rucio_cs3.mover.model import Compare, Failed, Place, Side, Wanted
 from rucio_cs3.mover.sites import Sites
-from tests.conformance import storages
-from tests.conformance.ends import End, adler, failing
+from tests.conformance.ends import adler, failing, pairs
 
 MIB = 1 << 20
 SMALL, LARGE = os.urandom(12_345), os.urandom(5 * MIB + 17)
@@ -26,42 +25,13 @@ KINDS = (
 )
 
 
-def pairs():
-    names = storages.names()
-    both = [pair for prefix in ("", "real-") for pair in ([prefix + name for name in pair] for pair in KINDS)]
-    return [pytest.param(pair, id=">".join(pair)) for pair in both if set(pair) <= set(names)]
-
-
-@pytest.fixture(scope="module")
-def far_fleet(issuer):
-    """Storages that are others than those of the same name."""
-    with storages.Fleet(issuer) as fleet:
-        yield fleet
-
-
-@pytest.fixture(params=pairs())
+@pytest.fixture(params=pairs(KINDS))
 def pair(request, fleet, far_fleet):
     near, far = request.param
     ends = fleet.get(near), far_fleet.get(far)
     yield ends
     for storage in ends:
-        if storage.gateway:
-            storage.gateway.faults.clear()
-        storage.close_wires()
-
-
-@pytest.fixture
-def near(pair):
-    side = End("NEAR", pair[0])
-    yield side
-    side.wire.call("Delete", ref=side.folder)
-
-
-@pytest.fixture
-def far(pair):
-    side = End("FAR", pair[1])
-    yield side
-    side.wire.call("Delete", ref=side.folder)
+        storage.recover()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from rucio_cs3.mover.copy import Copier
 from rucio_cs3.mover.model import Place, Side, Wanted
 from rucio_cs3.mover.sites import Sites
 from tests.conformance import storages
-from tests.conformance.ends import End, adler, failing
+from tests.conformance.ends import End, adler, failing, pairs
 from tests.conformance.storages import home_of
 
 CONTENT = os.urandom((3 << 20) + 17)
@@ -28,40 +28,12 @@ HOW = {
 }
 
 
-def pairs():
-    names = storages.names()
-    all_of = [tuple(prefix + name for name in pair) for prefix in ("", "real-") for pair in HOW]
-    return [pytest.param(pair, id=">".join(pair)) for pair in all_of if set(pair) <= set(names)]
-
-
-@pytest.fixture(scope="module")
-def far_fleet(issuer):
-    with storages.Fleet(issuer) as fleet:
-        yield fleet
-
-
-@pytest.fixture(params=pairs())
+@pytest.fixture(params=pairs(HOW))
 def pair(request, fleet, far_fleet):
     ends = [one.get(name, copies=True) for one, name in zip((fleet, far_fleet), request.param)]
     yield ends
     for storage in ends:
-        if storage.gateway:
-            storage.gateway.faults.clear()
-        storage.close_wires()
-
-
-@pytest.fixture
-def near(pair):
-    end = End("NEAR", pair[0])
-    yield end
-    end.wire.call("Delete", ref=end.folder)
-
-
-@pytest.fixture
-def far(pair):
-    end = End("FAR", pair[1])
-    yield end
-    end.wire.call("Delete", ref=end.folder)
+        storage.recover()
 
 
 @pytest.fixture
@@ -138,7 +110,7 @@ def test_our_own_tokens_are_shown_to_no_other_site_unless_we_are_told_to(near, f
     assert far.content("new/f") == CONTENT
 
 
-def test_nothing_small_is_left_to_them(near, far, copy, quick):
+def test_nothing_small_is_left_to_them(near, far, quick):
     with Sites.of({end.name: {**end.table, "tpc": "lend"} for end in (near, far)}) as sites:
         wanted = Wanted((Place(near.put("f", b"small")),), Place(far.url("f")), checksum=adler(b"small"))
         assert Copier(sites).copy(wanted, lambda _: None).how == "streamed"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import logging
+from importlib import import_module
 
 import pytest
 
 from rucio_cs3 import config as config_module
 from rucio_cs3.broker.config import ENV_FILE as BROKER_FILE
+from rucio_cs3.cli import COMMANDS
 from rucio_cs3.config import ENV_OTHERS, SECRETS, Config, from_environment
 from rucio_cs3.errors import ConfigError
 
@@ -184,4 +186,12 @@ def test_what_the_variable_is_called_cannot_write_lines_of_its_own(warned):
 
 def test_variables_that_are_no_settings_are_known(warned):
     names = ["RUCIO_CS3_TEST_REVA", *ENV_OTHERS, BROKER_FILE, "RUCIO_CS3_TOKEN", "RUCIO_HOME", "_RUCIO_CS3_COMPLETE"]
+    assert warned(*names) == []
+
+
+def test_variables_that_stand_for_options_are_known(warned):
+    commands = [getattr(import_module(module), name) for module, name in COMMANDS.values()]
+    commands += [below for command in commands for below in getattr(command, "commands", {}).values()]
+    names = {option.envvar for command in commands for option in command.params if option.envvar}
+    assert names >= {"RUCIO_CS3_DOOR", "RUCIO_CS3_MOVER"}
     assert warned(*names) == []

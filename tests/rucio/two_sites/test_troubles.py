@@ -139,7 +139,7 @@ def test_of_two_bad_sources_each_is_told_by_its_own_failure(here, there, add_at,
     orchestra.agree()
 
 
-def test_a_site_that_the_mover_does_not_know(here, add_at, other_gateway, orchestra, new_name, tmp_path, client):
+def test_a_site_that_the_mover_does_not_know(here, add_at, other_gateway, orchestra, new_name, tmp_path):
     """The mover is told of it, begun anew, and the rule goes on."""
     here.register(new_name, CONTENT)
     there = add_at(other_gateway)

@@ -1,10 +1,15 @@
-"""The command as a process of its own, with nothing set but what a test says."""
+"""The command, in this process or in one of its own, with nothing set but what a test says."""
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+
+import pytest
+
+from rucio_cs3.cli import main
 
 COMMAND = [sys.executable, "-c", "from rucio_cs3.cli import main; main()"]
 SECONDS = 60
@@ -12,6 +17,18 @@ SECONDS = 60
 
 def environment(settings):
     return {**os.environ, **{f"RUCIO_CS3_{name.upper()}": str(value) for name, value in settings.items()}}
+
+
+def called(monkeypatch, capfd, *arguments, stdin=b""):
+    """In this process: its exit code, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["rucio-cs3", *map(str, arguments)])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    sys.stdout.flush()
+    said = capfd.readouterr()
+    assert "Traceback" not in said.err
+    return ended.value.code, said.out, said.err
 
 
 def run(*arguments, **settings):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
+import functools
 import json
 import os
 import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from rucio_cs3.cli import main
 from rucio_cs3.gateway import Fault
-from tests.unit.cli.command import COMMAND, SECONDS, environment
+from tests.unit.cli.command import COMMAND, SECONDS, called, environment
 
 
 @pytest.fixture
@@ -43,17 +41,7 @@ def run(here, monkeypatch, capfd):
     for name, value in {"USERNAME": "einstein", "PASSWORD": "relativity"}.items():
         monkeypatch.setenv(f"RUCIO_CS3_{name}", value)
 
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["rucio-cs3", "dump", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        sys.stdout.flush()
-        said = capfd.readouterr()
-        assert "Traceback" not in said.err
-        return ended.value.code, said.out, said.err
-
-    return call
+    return functools.partial(called, monkeypatch, capfd, "dump")
 
 
 def plant(top, *names):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
+import functools
 import json
 import os
 import re
-import sys
 import time
 
 import pytest
 
-from rucio_cs3.cli import main
 from rucio_cs3.gateway import Fault, Gateway
+from tests.unit.cli.command import called
 
 CHECKSUM = "00620062"  # adler32 of b"a"
 
@@ -45,17 +44,7 @@ def run(folder, monkeypatch, capfd):
     monkeypatch.setenv("RUCIO_CS3_PASSWORD", "relativity")
     monkeypatch.setenv("RUCIO_CS3_RETRIES", "0")
 
-    def call(*arguments, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["rucio-cs3", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        sys.stdout.flush()
-        said = capfd.readouterr()
-        assert "Traceback" not in said.err
-        return ended.value.code, said.out, said.err
-
-    return call
+    return functools.partial(called, monkeypatch, capfd)
 
 
 @pytest.fixture

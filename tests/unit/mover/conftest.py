@@ -100,11 +100,15 @@ def postgresql():
 
 @pytest.fixture
 def empty_postgresql(postgresql):
+    drop_tables(postgresql)
+    return postgresql
+
+
+def drop_tables(url):
     import psycopg  # noqa: PLC0415 - an extra
 
-    with psycopg.connect(postgresql, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS files, jobs, lanes, flow, orders")
-    return postgresql
 
 
 @pytest.fixture

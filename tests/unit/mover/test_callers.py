@@ -151,14 +151,6 @@ def test_another_vo_does_not_see_what_became_of_the_job(mover):
         assert [failure["job"] for failure in told["failures"]] == seen
 
 
-def test_a_page_in_a_browser_changes_nothing(mover, put, pki):
-    """It would come with the certificate of who looks at it, or from this machine."""
-    wanted = {"files": [file(put("davs://a.example/x"), "davs://b.example/x")]}
-    page = {"headers": {"Origin": "https://elsewhere.example"}, "cert": pki.place("rucio.pem")}
-    assert mover.ask("POST", "/jobs", json=wanted, **page).status_code == 403
-    assert mover.ask("GET", "/whoami", **page).status_code == 200
-
-
 def test_a_secret_that_is_gone_is_told_to_nobody(mover, secured):
     Path(secured["callers"]["other"]["bearer_file"]).unlink()
     answer = mover.ask("GET", "/whoami", **bearer(BEARER))
@@ -180,6 +172,10 @@ MISTAKES = {
     "issuer in the clear": (
         {"callers": {"r": {"issuer": "http://idp.example", "audience": "m"}}},
         "caller r: issuer http://idp.example could be anybody",
+    ),
+    "issuer at no address": (
+        {"callers": {"r": {"issuer": "https://[idp", "audience": "m"}}},
+        "caller r: issuer https://[idp could be anybody",
     ),
     "subjects alone": ({"client_ca": ""}, "client_ca and the subjects of a caller go together"),
     "no such ca": ({"client_ca": "/nowhere"}, "client_ca /nowhere is no file"),

@@ -15,7 +15,7 @@ from rucio_cs3.mover.claims import Claims, Limits
 from rucio_cs3.mover.database import Database
 from rucio_cs3.mover.model import Done
 from rucio_cs3.mover.queue import Duplicate, Queue
-from tests.unit.mover.conftest import file
+from tests.unit.mover.conftest import drop_tables, file
 
 NO_LIMIT = Limits(10_000, 10_000)
 
@@ -227,11 +227,8 @@ def test_a_cancel_while_the_end_is_told(empty_postgresql, monkeypatch):
 
 
 def test_movers_that_begin_at_the_same_moment(postgresql):
-    import psycopg  # noqa: PLC0415 - an extra
-
     for _ in range(5):
-        with psycopg.connect(postgresql, autocommit=True) as connection:
-            connection.execute("DROP TABLE IF EXISTS files, jobs, lanes")
+        drop_tables(postgresql)
         with ThreadPoolExecutor(4) as pool:
             for database in pool.map(Database, [postgresql] * 4):
                 database.close()

@@ -84,6 +84,12 @@ def test_without_a_mover():
     assert "no mover answers at http://127.0.0.1:9; check --url" in told.stderr
 
 
+def test_an_address_that_is_none_is_told_no_secret():
+    told = run("status", "--url", "https://[x", "--bearer-file", "none")
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
+    assert "use https" in told.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -92,6 +98,8 @@ def test_without_a_mover():
         ({"lsten": "x"}, "unknown setting 'lsten'; did you mean 'listen'?"),
         ({"database": "/nowhere/at/all.db"}, "cannot use the mover's database /nowhere/at/all.db"),
         ({"database": "postgresql://127.0.0.1:9/x"}, "cannot use the mover's database"),
+        ({"database": "postgresql://u:%hush@127.0.0.1:9/x"}, "database is no address of PostgreSQL"),
+        ({"database": "postgresql://u:[hush@127.0.0.1:9/x"}, "database is no address of PostgreSQL"),
     ],
 )
 def test_a_mistake_is_told_in_one_line(settings, gateways, tmp_path, change, words):
@@ -102,6 +110,7 @@ def test_a_mistake_is_told_in_one_line(settings, gateways, tmp_path, change, wor
     told = run("--config", place)
     assert (told.returncode, told.stderr.count("\n")) == (1, 1)
     assert words in told.stderr
+    assert "hush" not in told.stderr
 
 
 def test_without_a_configuration():

@@ -96,7 +96,7 @@ def test_a_ban_of_something_else_is_no_ban_less(orders):
         orders.unban("vo", "")
 
 
-def test_a_ban_outlives_the_mover(start, settings, root, put):
+def test_a_ban_outlives_the_mover(start, settings, put):
     mover = start(settings)
     mover.ask("POST", "/ban/se", json=BAN)
     job = mover.submit(file(put("davs://a.example/x"), "davs://b:443/x"))

@@ -172,16 +172,21 @@ def test_a_mover_that_goes_away_and_comes_back(page, start, settings, mover):
     wait_for(lambda: page.text("#news") == "")
 
 
-def test_pause(page, mover, put):
+def test_pause(page, mover):
+    """Then it looks once more, and no time is set for another look."""
+    looks = "performance.getEntriesByType('resource').filter((one) => one.name.endsWith('status.json')).length"
     page.open()
     page.shows("Nothing waits")
-    page.click("#pause")
-    asked = page.run("performance.getEntriesByType('resource').length")
-    mover.ended(mover.submit(file("davs://a.example/none", "davs://b.example/failed")))
+    before = page.run(looks)
+    page.run("(window.timers = [], window.setTimeout = (look) => timers.push(look))")
+    page.run("(timers.length = 0, document.querySelector('#pause').click())")
     assert page.run("document.querySelector('#pause').ariaPressed") == "true"
+    wait_for(lambda: page.run(looks) > before)
+    mover.ended(mover.submit(file("davs://a.example/none", "davs://b.example/failed")))
+    assert page.run("timers.length") == 0
     page.click("#pause")
     page.shows("davs://a.example/none", where="#failures")
-    assert page.run("performance.getEntriesByType('resource').length") > asked
+    wait_for(lambda: page.run("timers.length") == 1)
 
 
 def test_somebody_whom_the_mover_does_not_know(driver, start, secured):  # noqa: F811

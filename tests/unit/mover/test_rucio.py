@@ -81,7 +81,7 @@ def test_a_transfer(tool, put, folders):
     assert folders.path("davs://b.example/x").read_bytes() == CONTENT
 
 
-def test_the_id_is_what_rucio_expects(tool, mover, put):
+def test_the_id_is_what_rucio_expects(tool, put):
     """It takes that one when the answer got lost."""
     [job] = tool("submit", paths=[[hop(put("davs://a.example/x"), "davs://b.example/x", "some-request")]])
     whoami = tool("whoami")

@@ -126,7 +126,7 @@ def test_no_sites_at_all():
         Sites.of({})
 
 
-def test_the_token_of_a_job_takes_the_place_of_all_our_logins(known, monkeypatch):
+def test_the_token_of_a_job_takes_the_place_of_all_our_logins(known):
     site, _, _ = known.find("cs3s://cs3.example.org/eos/project/r/x")
     config = site.with_token("of-the-job")
     assert (config.auth, config.bearer_token, config.cache) == ("bearer", "of-the-job", "off")

@@ -22,13 +22,17 @@ PARTS = [number * MIB for number in range(13)]
 PROBE = len(CONTENT) - 1
 
 
-@pytest.fixture
-def liar(liar, monkeypatch):
-    """A long way off, and with a file that is large by the measure of these tests."""
+def go_far_away(liar, monkeypatch):
+    """And have a file that is large by the measure of these tests."""
     monkeypatch.setattr(parallel, "WORTH", 4 * MIB)
     monkeypatch.setattr(parallel, "CHUNK", MIB)
     liar.content = CONTENT
     liar.delay = 0.02
+
+
+@pytest.fixture
+def liar(liar, monkeypatch):
+    go_far_away(liar, monkeypatch)
     yield liar
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("rucio-cs3-part")]
 
@@ -148,15 +152,16 @@ def test_one_part_that_fails_for_good_ends_all(site, liar, tmp_path, lie, kind):
     assert os.listdir(tmp_path) == []
 
 
+def one_is_silent_and_one_refused(reply):
+    told = str(reply.headers)
+    if f"bytes {3 * MIB}-" in told:
+        return says(403)(reply)
+    return reply.but(sent=10, end="stall") if f"bytes {MIB}-" in told else reply
+
+
 @pytest.mark.timeout(60)
 def test_who_waits_for_bytes_is_woken_when_another_part_fails_for_good(site, liar, tmp_path):
-    def answer(reply):
-        told = str(reply.headers)
-        if f"bytes {3 * MIB}-" in told:
-            return says(403)(reply)
-        return reply.but(sent=10, end="stall") if f"bytes {MIB}-" in told else reply
-
-    liar.always = answer
+    liar.always = one_is_silent_and_one_refused
     with pytest.raises(errors.PermissionDenied):
         site.again(stall_timeout=600).downloads.to_path("/f", str(tmp_path / "got"))
     assert os.listdir(tmp_path) == []

@@ -9,9 +9,8 @@ import pytest
 import trustme
 
 from rucio_cs3 import errors
-from rucio_cs3.transfer import parallel
 from tests.unit.transfer.liar import MIB, cut, says
-from tests.unit.transfer.test_parallel import CONTENT, PARTS, fetched, once
+from tests.unit.transfer.test_parallel import CONTENT, PARTS, fetched, go_far_away, once, one_is_silent_and_one_refused
 
 SHUTS = {"cut": cut(MIB // 2), "reset": cut(MIB // 2, "reset"), "refused": says(503)}
 
@@ -32,10 +31,7 @@ def secured(authority, tmp_path_factory):
 
 @pytest.fixture
 def liar(liar, monkeypatch):
-    monkeypatch.setattr(parallel, "WORTH", 4 * MIB)
-    monkeypatch.setattr(parallel, "CHUNK", MIB)
-    liar.content = CONTENT
-    liar.delay = 0.02
+    go_far_away(liar, monkeypatch)
     return liar
 
 
@@ -56,19 +52,13 @@ def test_a_part_that_breaks_is_asked_for_again_alone(site, liar, tmp_path, how):
 
 @pytest.mark.timeout(60)
 def test_who_waits_for_bytes_is_woken_when_another_part_fails_for_good(site, liar, tmp_path):
-    def answer(reply):
-        told = str(reply.headers)
-        if f"bytes {3 * MIB}-" in told:
-            return says(403)(reply)
-        return reply.but(sent=10, end="stall") if f"bytes {MIB}-" in told else reply
-
-    liar.always = answer
+    liar.always = one_is_silent_and_one_refused
     with pytest.raises(errors.PermissionDenied):
         site.again(stall_timeout=600).downloads.to_path("/f", str(tmp_path / "got"))
     assert os.listdir(tmp_path) == []
 
 
-def test_no_part_comes_from_a_server_that_nobody_vouches_for(site, liar, tmp_path, monkeypatch):
+def test_no_part_comes_from_a_server_that_nobody_vouches_for(site, liar, tmp_path):
     """It took the address over after the first answer."""
     stranger = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(stranger)
