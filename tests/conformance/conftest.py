@@ -55,22 +55,23 @@ def fleet(issuer):
         yield fleet
 
 
-@pytest.fixture
-def storage(request, fleet):
-    """A running storage, a storages.Storage: the session's, or for a test that breaks it one of its own."""
+def _lent(request, fleet, name, **options):
     alone = request.node.get_closest_marker("breaks_storage")
-    with fleet.fresh(request.param) if alone else contextlib.nullcontext(fleet.get(request.param)) as storage:
+    with fleet.fresh(name, **options) if alone else contextlib.nullcontext(fleet.get(name, **options)) as storage:
         yield storage
         storage.recover()
 
 
 @pytest.fixture
+def storage(request, fleet):
+    """A running storage, a storages.Storage: the session's, or for a test that breaks it one of its own."""
+    yield from _lent(request, fleet, request.param)
+
+
+@pytest.fixture
 def copier(request, storage, fleet):
     """Another storage of its kind, which makes third-party copies; one of its own for a test that breaks it."""
-    alone, name = request.node.get_closest_marker("breaks_storage"), storage.name
-    with fleet.fresh(name, copies=True) if alone else contextlib.nullcontext(fleet.get(name, copies=True)) as copier:
-        yield copier
-        copier.recover()
+    yield from _lent(request, fleet, storage.name, copies=True)
 
 
 @pytest.fixture(scope="module")
