@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ COMMANDS = {
     "mover": ("rucio_cs3.cli.mover", "mover"),
     "mv": ("rucio_cs3.cli.change", "mv"),
     "rm": ("rucio_cs3.cli.change", "rm"),
+    "rse": ("rucio_cs3.cli.rse", "rse"),
     "stat": ("rucio_cs3.cli.inspect", "stat"),
     "token": ("rucio_cs3.cli.token", "token"),
 }
@@ -43,20 +43,9 @@ def main() -> None:
 def _group() -> click.Group:
     import click  # noqa: PLC0415
 
-    class Commands(click.Group):
-        def list_commands(self, ctx: click.Context) -> list[str]:
-            del ctx
-            return sorted(COMMANDS)
+    from rucio_cs3.cli.lazy import LazyGroup  # noqa: PLC0415
 
-        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-            del ctx
-            if cmd_name not in COMMANDS:
-                return None
-            module, name = COMMANDS[cmd_name]
-            command: click.Command = getattr(import_module(module), name)
-            return command
-
-    @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+    @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
     @click.version_option(package_name="rucio-cs3", prog_name="rucio-cs3")
     def rucio_cs3() -> None:
         """CS3 storages for Rucio."""
