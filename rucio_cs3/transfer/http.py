@@ -54,10 +54,8 @@ class DataServers:
         try:
             yield response
         finally:
-            if response.length_remaining == 0 or _raw(response).is_read:
-                response.drain_conn()
-            else:
-                response.close()
+            if not _raw(response).is_read:  # else urllib3 2, which read nothing of it, would miss bytes and hang up
+                _end(response)
             response.release_conn()
 
     def put(self, endpoint: Endpoint, body: Iterable[Any], size: int, *, path: str) -> None:
@@ -162,6 +160,14 @@ def choose(offered: Iterable[Endpoint], protocols: Sequence[str], what: str, *, 
 def fill(response: Any, view: memoryview) -> int:
     """Read the body until `view` is full or the body ends, with no copy on the way."""
     return _raw(response).fill(view)
+
+
+def _end(response: Any) -> None:
+    """Nothing of this answer may be taken for the next one's."""
+    if response.length_remaining == 0:
+        response.drain_conn()
+    else:
+        response.close()
 
 
 def abort(response: Any) -> None:
