@@ -59,3 +59,15 @@ def pods(documents):
 
 def containers(pod):
     return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+def notes(folder, variant=None):
+    """What helm says at the end of an installation, which it says of no template: so it is one, in a copy."""
+    copy = shutil.copytree(CHART, folder / "chart")
+    text = (CHART / "templates/NOTES.txt").read_text(encoding="utf-8")
+    (copy / "templates/notes.yaml").write_text(
+        f'{{{{- define "notes" }}}}{text}{{{{ end }}}}notes: {{{{ include "notes" . | toJson }}}}'
+    )
+    chosen = [] if variant is None else ["--values", CHART / f"ci/{variant}.yaml"]
+    only = ("--show-only", "templates/notes.yaml")
+    return yaml.safe_load(helm("template", "cs3", copy, "--namespace", NAMESPACE, *only, *chosen))["notes"]

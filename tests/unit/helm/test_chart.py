@@ -10,7 +10,7 @@ import pytest
 import rucio_cs3
 from rucio_cs3.config import SECRETS
 from tests.unit.helm import schema
-from tests.unit.helm.chart import CHART, VARIANTS, containers, helm, needs_helm, one, pods, render, yaml
+from tests.unit.helm.chart import CHART, VARIANTS, containers, helm, needs_helm, notes, one, pods, render, yaml
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="pip install rucio-cs3[test-helm]")
 
@@ -144,3 +144,18 @@ def test_a_document_that_is_wrong_is_noticed(version):
     document["spec"]["template"]["spec"]["container"] = []
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(document, version, strict=True)
+
+
+NEXT = [
+    (None, "Nothing is enabled. Set mover.enabled or broker.enabled"),
+    ("mover", "rucio rse attribute set RSE --key fts --value https://cs3-mover.rucio.svc:8446\n"),
+    ("movers", "kubectl --namespace rucio rollout status deployment/cs3-mover\n"),
+    ("broker", '{"cs3": {…, "broker": "https://broker.example.org", "auth": "rucio, broker"}}'),
+    ("demo", "helm --namespace rucio test cs3 --logs\n"),
+]
+
+
+@needs_helm
+@pytest.mark.parametrize(("variant", "said"), NEXT)
+def test_the_notes_say_what_to_do_next(variant, said, tmp_path):
+    assert said in notes(tmp_path, variant)
