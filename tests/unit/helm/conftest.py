@@ -7,8 +7,6 @@ import os
 import pytest
 import trustme
 
-from tests.unit.helm.chart import one
-
 PLACE = "/run/rucio-cs3"
 SECRET = "s3cret"  # whatever it is for
 
@@ -16,6 +14,8 @@ SECRET = "s3cret"  # whatever it is for
 @pytest.fixture
 def as_mounted(tmp_path):
     """The settings file of a pod, in which all that it names is in a folder of ours, as the pod's volumes say."""
+    from tests.unit.helm.chart import one  # noqa: PLC0415 - skips where an extra is missing, which a conftest may not
+
     authority = trustme.CA()
     pair = authority.issue_cert("127.0.0.1")
     content = {
