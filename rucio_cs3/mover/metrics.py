@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
 if TYPE_CHECKING:
@@ -17,14 +17,16 @@ LINK = ("source", "destination")
 
 
 class Metrics:
-    def __init__(self, depth: Callable[[], Mapping[str, int]]) -> None:
-        """`depth` counts the queue's files by state."""
+    def __init__(self, depth: Callable[[], Mapping[str, int]], oldest: Callable[[], float]) -> None:
+        """`depth` counts the queue's files by state, `oldest` is the age of its oldest job."""
         self._registry = registry = CollectorRegistry()
         self._files = Counter("rucio_cs3_mover_copies", "Copies made", ("how", *LINK), registry=registry)
         self._bytes = Counter("rucio_cs3_mover_bytes", "Bytes copied", LINK, registry=registry)
         self._seconds = Histogram("rucio_cs3_mover_copy_seconds", "Time for a copy", registry=registry)
         self._failures = Counter("rucio_cs3_mover_failures", "Copies that failed", ("side", *LINK), registry=registry)
         self._retries = Counter("rucio_cs3_mover_retries", "Copies to be tried again", LINK, registry=registry)
+        age = Gauge("rucio_cs3_mover_oldest_job_seconds", "Age of the oldest job that has not ended", registry=registry)
+        age.set_function(oldest)
         registry.register(_Depth(depth))
 
     def finished(self, claim: Claim, done: Done, seconds: float) -> None:
