@@ -6,11 +6,14 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from rucio_cs3.gateway import DEMO_USERS, Fault
+from tests.unit.cli.command import environment
 from tests.unit.etc.numbers import asked, exported, unknown_labels
 from tests.unit.etc.units import ETC, INSTANCE, Unit
 
@@ -22,6 +25,7 @@ ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule
 TESTS = Path(__file__).with_name("alerts.yml")
 DASHBOARD = json.loads((ETC / "grafana" / "rucio-cs3.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+SECONDS = 100
 COLUMNS = 24  # of Grafana's grid
 # What is exported and in no panel, and why.
 NOT_SHOWN: dict[str, str] = {}
@@ -40,7 +44,7 @@ def written(expression):
 
 
 def checked(*argv):
-    done = subprocess.run(["promtool", *map(str, argv)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["promtool", *map(str, argv)], capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -73,9 +77,26 @@ def test_the_jobs_of_the_alerts_are_scraped():
 
 
 @pytest.fixture(scope="module")
-def known(mover_of_the_unit, broker_of_the_unit):
+def of_a_client(tmp_path_factory, etc_site):
+    """The numbers of a program whose download fails after another try."""
+    file = tmp_path_factory.mktemp("numbers") / "numbers.prom"
+    login = {"username": DEMO_USERS[0].username, "password": DEMO_USERS[0].password}
+    environ = environment({"gateway": etc_site.address, "tls": "false", "metrics": f"file:{file}", **login})
+    etc_site.root.joinpath("lost").write_bytes(b"content")
+    etc_site.faults.add(Fault(on="http:GET", path="*/lost", kind="cut", after=1))
+    program = "from rucio_cs3 import Cs3Client; Cs3Client().download('/lost', 'lost')"
+    started = {"env": environ, "cwd": file.parent, "capture_output": True, "timeout": SECONDS}
+    ran = subprocess.run([sys.executable, "-c", program], check=False, **started)
+    etc_site.faults.clear()
+    assert b"Interrupted" in ran.stderr, ran.stderr
+    return file.read_text()
+
+
+@pytest.fixture(scope="module")
+def known(mover_of_the_unit, broker_of_the_unit, of_a_client):
     """All names that are really exported, each with its labels."""
-    told = [service.ask("GET", "/metrics").text for service in (mover_of_the_unit, broker_of_the_unit)]
+    told = [of_a_client]
+    told += [service.ask("GET", "/metrics").text for service in (mover_of_the_unit, broker_of_the_unit)]
     [dump] = re.findall(r"echo '(rucio_cs3_\S+)'", Unit("rucio-cs3-dump@.service").file.read_text())
     told.append(f"# TYPE rucio_cs3_dump_time_seconds gauge\n{dump.replace('%i', INSTANCE)} 1\n".replace('\\"', '"'))
     return exported("\n".join(told))
