@@ -18,9 +18,10 @@ INSTANCE = "CERNBOX"
 
 
 class Unit:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, instance: str = INSTANCE) -> None:
         self.file = ETC / "systemd" / name
-        self.name = name.replace("@", f"@{INSTANCE}")
+        self.name = name.replace("@", f"@{instance}")
+        self.instance = instance
 
     def values(self, key: str) -> list[str]:
         """In order; an assignment of nothing takes back those before it."""
@@ -49,7 +50,7 @@ class Unit:
         return [re.sub(r"\$\{(\w+)\}", lambda found: environ[found[1]], word) for word in words]
 
     def _filled(self, value: str) -> str:
-        known = {"%": "%", "i": INSTANCE, "n": self.name, "C": "/var/cache", "S": "/var/lib"}
+        known = {"%": "%", "i": self.instance, "n": self.name, "C": "/var/cache", "S": "/var/lib"}
         return re.sub("%(.)", lambda found: known[found[1]], value)
 
 
