@@ -67,13 +67,15 @@ class Started:
                 said = process.stderr.readline()
                 url = re.search(r"https://\S+?:\d+", said)
                 assert url, said + process.stderr.read()
-                threading.Thread(target=process.stderr.read, daemon=True).start()
+                reader = threading.Thread(target=process.stderr.read, daemon=True)
+                reader.start()
                 served = Served(process, url[0])
                 served.session.verify = str(self.folder / "ca.pem")
                 yield served
+                process.terminate()
+                reader.join(SECONDS)  # before its end of the pipe is closed
             finally:
                 process.terminate()
-                process.wait(SECONDS)
 
 
 @pytest.fixture(scope="session")

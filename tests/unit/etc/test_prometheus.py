@@ -17,6 +17,7 @@ from tests.unit.cli.command import environment
 from tests.unit.etc.numbers import asked, exported, unknown_labels
 from tests.unit.etc.units import ETC, INSTANCE, Unit
 
+pytestmark = pytest.mark.slow  # nothing here depends on the version of Python
 promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is missing: apt-get install prometheus")
 
 CONFIGURATION = ETC / "prometheus" / "prometheus.yml"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.etc.units import ETC, INSTANCE, PROGRAM, SERVICES, UNITS, Unit
 
+pytestmark = pytest.mark.slow  # nothing here depends on the version of Python
 EXPOSURE = 2.0  # of 10, which is what a service has that says nothing; systemd calls it OK up to here
 
 
