@@ -143,6 +143,8 @@ def _serve(file: Path) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def tell(url: str) -> None:
+        if logs.told("mover", f"copying for Rucio at {url}"):
+            return
         page = f"{url}/{PLACE}/"
         console.print(f"Copying for Rucio at [bold]{escape(url)}[/bold], shown at {escape(page)} Stop it with Ctrl-C.")
 
