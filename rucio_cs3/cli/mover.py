@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import time
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from rucio_cs3.cli.board import board
 from rucio_cs3.cli.report import printable
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import keeps_secrets
+from rucio_cs3.observe import logs
 from rucio_cs3.private import read_secret
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -139,10 +139,12 @@ def _serve(file: Path) -> None:
 
     config = load(file)
     Sites.of(config.sites, str(file)).close()  # a mistake is told before anything is served
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.begin_service(config.log)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def tell(url: str) -> None:
+        if logs.told("mover", f"copying for Rucio at {url}"):
+            return
         page = f"{url}/{PLACE}/"
         console.print(f"Copying for Rucio at [bold]{escape(url)}[/bold], shown at {escape(page)} Stop it with Ctrl-C.")
 

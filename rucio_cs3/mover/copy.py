@@ -80,7 +80,7 @@ class Copier:
             try:
                 handed_over(way, source, target, task, Expected(info.size, expected))
             except NotDone as why:
-                log.info("%s goes through the mover: %s", source.url, why)
+                log.debug("%s goes through the mover: %s", source.below, why)  # in which there may be a secret
                 self._ways.failed(way, source, target)
             else:
                 self._ways.worked(way, source, target)

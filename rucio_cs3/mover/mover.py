@@ -41,7 +41,7 @@ class Mover:
         self.queue = Queue(self._database, limits.retries)
         self.orders = Orders(self._database)
         self._flow = Flow(self._database, self.name)
-        self.metrics = Metrics(self.depth)
+        self.metrics = Metrics(self.depth, self.oldest)
         places = Places(limits.site, limits.link, tuple(config.site_limits.items()))
         claims = Claims(self._database, self.name, places, limits.lease)
         if self._alone is not None:
@@ -61,6 +61,10 @@ class Mover:
     def depth(self) -> dict[str, int]:
         """Files by state."""
         return self._database.read(status.depth)
+
+    def oldest(self) -> float:
+        """The age of the oldest job that has not ended."""
+        return self._database.read(status.oldest)
 
     def so_far(self) -> dict[int, int]:
         """How many bytes of a file this mover has moved, of those that it is at."""

@@ -25,6 +25,11 @@ def depth(session: Session) -> dict[str, int]:
     return {state: found.get(state, 0) for state in (fts.SUBMITTED, fts.WAITING, fts.ACTIVE, *sorted(fts.FINAL))}
 
 
+def oldest(session: Session) -> float:
+    """Seconds since the oldest job came that has not ended; 0 where all have."""
+    return max(session.row("SELECT {now} - min(submitted) AS age FROM jobs WHERE ended IS NULL")["age"] or 0.0, 0.0)
+
+
 def ours(copies: Iterable[Running], vo: str, mover: str) -> list[dict[str, Any]]:
     """What this mover is at, also what it has to let go of."""
     now = time.monotonic()

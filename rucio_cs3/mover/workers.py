@@ -9,9 +9,10 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from urllib.parse import unquote
 
+from rucio_cs3 import observe
 from rucio_cs3.deadline import Stop
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.mover.model import Failed, Side
@@ -158,8 +159,9 @@ class Workers:
 
     def _end(self, running: Running) -> None:
         claim = running.claim
+        link = {"source": claim.source_site, "destination": claim.target_site}
         try:
-            with running.stop.scope():
+            with running.stop.scope(), observe.work("copy", claim.trace or {}, job=claim.job, file=claim.id, **link):
                 done = self._copy(claim.wanted, running.tell)
         except Exception as error:  # noqa: BLE001 - whatever it is, the queue has to be told
             self._failed(running, _failure(error))
@@ -170,7 +172,13 @@ class Workers:
         running.tell(done.size)  # sites that copy by themselves do not always say how far they are
         done = replace(done, tried=_all_tellable(done.tried, running.claim))
         if self._told(lambda: self._claims.finished(running.claim, done)):
-            self._metrics.finished(running.claim, done, time.monotonic() - running.began)
+            seconds = time.monotonic() - running.began
+            self._metrics.finished(running.claim, done, seconds)
+            facts = {"bytes": done.size, "how": done.how, "seconds": round(seconds, 3)}
+            log.info(
+                *("job %s, file %s: copied, %s", running.claim.job, running.claim.id, done.how),
+                extra={**_facts(running.claim), **facts},
+            )
 
     def _failed(self, running: Running, failure: Failed) -> None:
         claim = running.claim
@@ -183,7 +191,10 @@ class Workers:
             self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, tried, again=failure.again))
         )
         self._metrics.failed(claim, failure.side, again=again)
-        log.warning("job %s, file %s: %s%s", claim.job, claim.id, reason, "; to be tried again" if again else "")
+        log.warning(
+            *("job %s, file %s: %s%s", claim.job, claim.id, reason, "; to be tried again" if again else ""),
+            extra={**_facts(claim), "side": failure.side.value, "again": again},
+        )
 
     def _told(self, tell: Callable[[], T]) -> T | None:
         """However long the database is away: a file whose end nobody knows would be copied for ever."""
@@ -218,6 +229,11 @@ class Workers:
             if time.monotonic() > end:
                 return True
         return False
+
+
+def _facts(claim: Claim) -> dict[str, Any]:
+    """For logs. No address: something that opens the door may stand there."""
+    return {"job": claim.job, "file": claim.id, "source": claim.source_site, "destination": claim.target_site}
 
 
 def _failure(error: Exception) -> Failed:
