@@ -9,9 +9,9 @@ from rucio_cs3.credentials import jwt
 from rucio_cs3.errors import PermissionDenied, TokenRejected
 
 if TYPE_CHECKING:
-    from rucio_cs3.cli.site import Site
     from rucio_cs3.client import Cs3Client
     from rucio_cs3.credentials.tokens import Tried
+    from rucio_cs3.model import Ref
 
 WHOLE = "user"  # the scope of a token that is good for everything
 
@@ -28,8 +28,8 @@ class Who:
     token: str = field(repr=False)
 
 
-def ask(site: Site, client: Cs3Client) -> Who:
-    """Log in, and have the site confirm it. Raises what stops that."""
+def ask(client: Cs3Client, root: Ref | None = None) -> Who:
+    """Log in, and have the site confirm it; for a limited token that is a look at `root`. Raises what stops that."""
     try:
         user = client.whoami()
         username, display_name, limited = user.username, user.display_name, False
@@ -38,8 +38,8 @@ def ask(site: Site, client: Cs3Client) -> Who:
         claims = jwt.claims(client.tokens.held)
         if WHOLE in (claims.get("scope") or {WHOLE: ""}):
             raise
-        if site.root:
-            client.files.stat(site.root)
+        if root:
+            client.files.stat(root)
         known: dict[str, Any] = claims.get("user") or {}
         username, display_name, limited = str(known.get("username", "")), str(known.get("display_name", "")), True
     by = next(tried for tried in client.tokens.tried if tried.outcome == "won")
