@@ -56,7 +56,7 @@ def files(case: Case) -> Iterator[Finding]:
 
 def _sections(parser: configparser.ConfigParser, case: Case) -> str:
     found = [f"[{name}]" for name in (f"{OURS}:{case.name}", OURS) if parser.has_section(name)]
-    return f"section {' and '.join(found)} counts" if found else f"no section [{OURS}:{case.name}] or [{OURS}]"
+    return f"what counts there is {' and '.join(found) or f'no section, as [{OURS}:{case.name}] or [{OURS}]'}"
 
 
 def _strange_sections(parser: configparser.ConfigParser, case: Case) -> Iterator[Finding]:

@@ -71,3 +71,5 @@ class Result:
     outcome: str
     seen: str
     remedy: str = ""
+    looked: bool = True
+    """False for one that was not taken: `seen` says why"""

@@ -96,6 +96,18 @@ def _priority(entry: Any, domain: str, operation: str) -> int:
     return int(entry["domains"].get(domain, {}).get(operation) or 0)
 
 
+def limit(case: Case) -> Iterator[Finding]:
+    """Of the account that asks: without one its uploads fail, and leave what looks like a copy on its way."""
+    account = case.rucio.account
+    if case.rucio.get_local_account_limits(account).get(case.name):
+        yield passed(f"account {account} has a limit here")
+    elif case.rucio.get_global_account_limits(account):
+        yield passed(f"account {account} has none of its own here, but limits for several RSEs")
+    else:
+        remedy = f"rucio account limit set {account} --rse {case.name} --bytes infinity"
+        yield warned(f"account {account} may not upload here: it has no limit", remedy)
+
+
 def distance(case: Case) -> Iterator[Finding]:
     """Without one the conveyor never copies."""
     other = str(case.wish.other)

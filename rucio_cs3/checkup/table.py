@@ -34,10 +34,15 @@ def _reading(case: Case) -> str:
     return "" if case.read_only else "the probe is read instead"
 
 
+def _unlimited(case: Case) -> str:
+    return _unasked(case) or _writing(case)
+
+
 def _seen(case: Case) -> str:
     return "" if hasattr(case, "probe") else "there is no file to look at"
 
 
+UNFORESEEN = "nobody has thought of that: show this line to Rucio's operator, then to the authors of rucio-cs3"
 CHECKS = (
     Check("versions", "the packages here", versions.packages),
     Check("rucio.cfg", "rucio.cfg", configuration.files, unless=_plain),
@@ -49,6 +54,7 @@ CHECKS = (
     Check("server.plugin", "the plugin at Rucio's server", server.plugin, ("settings",), _unasked),
     Check("server.scheme", "the scheme", server.scheme, ("rse",), _plain),
     Check("server.domains", "the priorities of the protocol", server.domains, ("rse",), _plain),
+    Check("server.limit", "the account's limit", server.limit, ("rse",), _unlimited),
     Check("server.fts", "the attribute fts", server.fts, ("rse",), _unasked),
     Check("gateway.dns", "the gateway's name", network.of(network.dns, network.gateway), ("settings",)),
     Check("gateway.tcp", "the gateway's port", network.of(network.tcp, network.gateway), ("gateway.dns",)),
@@ -56,7 +62,13 @@ CHECKS = (
     Check("gateway.grpc", "the gateway", network.grpc, ("gateway.tls",)),
     Check("door.dns", "the door's name", network.of(network.dns, network.door), ("settings",), door.missing),
     Check("door.tcp", "the door's port", network.of(network.tcp, network.door), ("door.dns",), door.missing),
-    Check("door.tls", "the door's TLS", network.of(network.security, network.door), ("door.tcp",), door.missing),
+    Check(
+        "door.tls",
+        "the door's TLS",
+        network.of(network.security, network.door),
+        ("door.tcp", "gateway.tls"),
+        door.missing,
+    ),
     Check("clock", "the site's clock", clock.door, ("door.tls",), door.missing),
     Check("login", "the logins", login.login, ("gateway.grpc", "secrets")),
     Check("token", "the token", login.token, ("login",)),
@@ -91,7 +103,7 @@ def examine(
         cause = next((causes[need] for need in check.needs if need in causes), None)
         if cause:
             causes[check.name] = cause
-            yield Result(check.name, SKIP, f"not reached: {cause}")
+            yield Result(check.name, SKIP, f"not reached: {cause}", looked=False)
             continue
         for result in _taken(check, case):
             if result.outcome == FAIL:
@@ -102,10 +114,13 @@ def examine(
 def _taken(check: Check, case: Case) -> Iterator[Result]:
     reason = check.unless(case)
     if reason:
-        yield Result(check.name, SKIP, reason)
+        yield Result(check.name, SKIP, reason, looked=False)
         return
     try:
         for found in check.run(case):
             yield Result(check.name, *found)
     except Cs3Error as error:
         yield Result(check.name, *failure(error))
+    except Exception as error:  # noqa: BLE001 - whatever Rucio or a site comes up with, the other checks go on
+        seen = " ".join(f"{type(error).__name__}: {error}".split())
+        yield Result(check.name, FAIL, seen, UNFORESEEN)

@@ -109,19 +109,26 @@ def _spinner(*, wanted: bool) -> Iterator[Callable[[Check], None]]:
 
 
 def _tell_script(case: Case, results: Sequence[Result]) -> None:
-    said = {"name": case.name, "as": _place(case), "verdict": _verdict(results), "checks": [*map(vars, results)]}
+    checks = [{"check": one.check, "outcome": one.outcome, "seen": one.seen, "remedy": one.remedy} for one in results]
+    said = {"name": case.name, "as": _place(case), "verdict": _verdict(results), "checks": checks}
     click.echo(json.dumps(said, indent=2))
 
 
 def _tell_human(case: Case, results: Sequence[Result]) -> None:
     table = Table("check", "outcome", "what was seen", "what to do")
+    left_out: dict[str, list[str]] = {}
     for result in results:
+        if not result.looked:
+            left_out.setdefault(result.seen, []).append(result.check)
+            continue
         colour = COLOURS[result.outcome]
         seen, remedy = (escape(printable(text)) for text in (result.seen, result.remedy))
         style = "dim" if result.outcome == SKIP else ""
         table.add_row(result.check, f"[{colour}]{result.outcome}[/{colour}]", seen, remedy, style=style)
     screen = Console(highlight=False)
     screen.print(table)
+    for reason, names in left_out.items():
+        screen.print(f"[dim]{escape(reason)} ({', '.join(names)})[/dim]", soft_wrap=True)
     counts = Counter(result.outcome for result in results)
     told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in COLOURS if counts[outcome])
     verdict = _verdict(results)

@@ -1,233 +1,193 @@
-"""Ground for RSEs that are broken on purpose, each in one way: what `rucio-cs3 rse check` has to tell apart."""
+"""RSEs that are broken on purpose, each in one way: one table."""
 
 from __future__ import annotations
 
-import datetime as dt
-import itertools
-import json
-import subprocess
 import time
-from dataclasses import dataclass, field, replace
-from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import jwt
-import trustme
+from demo.storage import LOGIN
+from tests.rucio.ground import DAY, NOW
 
-from demo import storage
-from demo.process import BIN
-from demo.storage import EVERYTHING, HOME, LOGIN
-from rucio_cs3.gateway import BEHAVIOURS, DEMO_USERS, Gateway, Tls, nodes
-from rucio_cs3.gateway.data import DataHandler
+SECRET = LOGIN["password"]
+LATER = 3600  # seconds
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from demo.sandbox import Sections
-    from demo.storage import Protocol
-    from tests.rucio.conftest import Site
-
-SECONDS = 120
-PROBES = ".rucio-cs3-check-"
-DAY = dt.timedelta(days=1)
-NOW = dt.datetime.now(dt.timezone.utc)
-numbers = itertools.count(1)
-
-
-class Own(storage.Gateway):
-    """A gateway in this process, as `options` say; `gateway` is what it is."""
-
-    def __init__(self, folder: Path, behave: str = "reva-local", **options: Any) -> None:
-        super().__init__(folder)
-        self.behave, self.settings = behave, options
-        self.cs3_home = f"/users/{DEMO_USERS[0].id}" if BEHAVIOURS[behave].has_spaces else HOME
-
-    def start(self) -> None:
-        self.home.mkdir(parents=True)
-        self.gateway = self.cleanup.enter_context(
-            Gateway(self.root, self.behave, webdav_namespace=self.cs3_home, **self.settings)
-        )
-        self.grpc, self.http = self.gateway.address, urlsplit(self.gateway.webdav_url).netloc
-
-    def davs(self, folder: str) -> Protocol:
-        entry = super().davs(folder)
-        return with_attributes(entry, cs3_root=self.cs3_home, tls="tls" in self.settings)
-
-
-def with_attributes(entry: Protocol, **attributes: Any) -> Protocol:
-    return replace(entry, extended_attributes={"cs3": {**entry.extended_attributes["cs3"], **attributes}})
-
-
-@dataclass
-class Answer:
-    """What the check said."""
-
-    code: int
-    checks: list[dict[str, str]]
-    said: str
-
-    def having(self, outcome: str) -> list[dict[str, str]]:
-        return [check for check in self.checks if check["outcome"] == outcome]
-
-    def names(self, outcome: str) -> list[str]:
-        return [check["check"] for check in self.having(outcome)]
-
-    def of(self, name: str) -> str:
-        return next(f"{check['outcome']}: {check['seen']}" for check in self.checks if check["check"] == name)
-
-
-def asked(environ: dict[str, str], *arguments: str | Path) -> Answer:
-    """Run the command."""
-    argv = [str(word) for word in (BIN / "rucio-cs3", "rse", "check", *arguments, "--json")]
-    ran = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert ran.stdout, ran.stderr
-    assert "Traceback" not in ran.stderr, ran.stderr
-    return Answer(ran.returncode, json.loads(ran.stdout)["checks"], ran.stdout + ran.stderr)
-
-
-@dataclass
-class Ground:
-    """An RSE at a gateway, and the means to break it; then `check` it."""
-
-    request: Any
-    add_site: Any
-    gateway: storage.Gateway
-    folder: Path
-    site: Site = field(init=False)
-    entry: Protocol = field(init=False)
-    options: dict[str, Any] = field(default_factory=dict)
-    """in the RSE's section of rucio.cfg"""
-    sections: dict[str, dict[str, Any]] = field(default_factory=dict)
-    arguments: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.use(self.gateway)
-
-    def wanted(self, name: str) -> Any:
-        """A fixture, for the few who want it."""
-        return self.request.getfixturevalue(name)
-
-    def use(self, gateway: storage.Gateway) -> None:
-        self.gateway = gateway
-        self.site = self.add_site(at=gateway)
-        self.entry = gateway.davs(self.site.folder.name)
-
-    def own(self, **options: Any) -> Own:
-        """Another gateway, until the test is over."""
-        gateway = Own(self.folder / f"own-{next(numbers)}", **options)
-        gateway.__enter__()
-        self.request.addfinalizer(gateway.stop)
-        return gateway
-
-    # How to break it
-
-    def attributes(self, **attributes: Any) -> None:
-        self.entry = with_attributes(self.entry, **attributes)
-
-    def protocol(self, **fields: Any) -> None:
-        self.entry = replace(self.entry, **fields)
-
-    def config(self, **options: Any) -> None:
-        self.options |= options
-
-    def faults(self, *faults: dict[str, Any]) -> None:
-        self.wanted("set_faults")(*({"path": f"*{PROBES}*", **fault} for fault in faults))
-
-    def file(self, content: str, mode: int = 0o600) -> Path:
-        path = self.folder / f"file-{next(numbers)}"
-        path.write_text(content)
-        path.chmod(mode)
-        return path
-
-    def secure(self, *names: str, ca: bool = True, self_signed: bool = False, **dates: dt.datetime) -> None:
-        """A site with TLS, and the certificate for it."""
-        authority = trustme.CA()
-        issued = authority.issue_cert(*(names or ["127.0.0.1"]), **dates)
-        key, cert = self.folder / "site.key", self.folder / "site.pem"
-        (authority if self_signed else issued).private_key_pem.write_to_path(str(key))
-        cert.write_bytes(authority.cert_pem.bytes() if self_signed else issued.cert_chain_pems[0].bytes())
-        authority.cert_pem.write_to_path(str(self.folder / "ca.pem"))
-        if ca:
-            self.config(ca=self.folder / "ca.pem")
-        self.use(self.own(tls=Tls(cert, key)))
-
-    def reva_token(self, **claims: Any) -> str:
-        secret = (self.gateway.root / ".cs3-gateway" / "secret").read_text()
-        return jwt.encode({"iat": time.time() - 7200, **claims}, secret, algorithm="HS256")
-
-    def move_root(self) -> None:
-        self.site.folder.rmdir()
-
-    def lie_about_checksums(self) -> None:
-        honest = nodes._add_content
-
-        def lying(info, facts, **options):
-            honest(info, {**facts, nodes.ADLER32: "00000001"}, **options)
-
-        self.wanted("monkeypatch").setattr(nodes, "_add_content", lying)
-        self.spaces()
-
-    def spaces(self, **options: Any) -> None:
-        """A site of the second line; its folders are made by its own calls."""
-        from tests.conformance.wire import Wire  # noqa: PLC0415 - few need it
-
-        gateway = self.own(behave="opencloud", **options)
-        self.use(gateway)
-        wire = Wire(gateway.grpc).login(LOGIN["username"], LOGIN["password"])
-        wire.mkdir(f"{gateway.cs3_home}/{self.site.folder.name}")
-        wire.close()
-
-    def skew(self, seconds: float) -> None:
-        def told(*_: Any) -> str:
-            return formatdate(time.time() + seconds, usegmt=True)
-
-        self.wanted("monkeypatch").setattr(DataHandler, "date_time_string", told)
-        self.use(self.own())
-
-    def without_plugin(self) -> None:
-        from tests.rucio.conftest import behind_tls  # noqa: PLC0415 - it needs the other's fixtures
-
-        certificates = self.wanted("certificates")
-        served = behind_tls(self.wanted("sandbox"), certificates, "bare_rucio")
-        url = served.__enter__()
-        self.request.addfinalizer(lambda: served.__exit__(None, None, None))
-        self.sections["client"] = {"rucio_host": url, "auth_host": url, "ca_cert": certificates / "ca.pem"}
-
-    def beside(self, other: storage.Gateway, *, joined: bool = True, **options: Any) -> Site:
-        """Another RSE, to copy from and to."""
-        there = self.add_site(at=other)
-        there.add_protocol(other.davs(there.folder.name))
-        self.sections[f"cs3:{there.rse}"] = LOGIN
-        self.arguments += ["--with", there.rse]
-        self.fts(self.wanted("mover").url)
-        for pair in [(self.site, there), (there, self.site)] if joined else []:
-            self.site.client.add_distance(pair[0].rse, pair[1].rse, {"distance": 1})
-        return there
-
-    def liar(self) -> None:
-        """A door that says that it has pushed what the other one has refused."""
-        other = self.own()
-        self.use(self.own(tpc="as-seen"))
-        self.beside(other)
-        from rucio_cs3.gateway import Fault  # noqa: PLC0415
-
-        fault = Fault(on="http:PUT", kind="status", status="500", path=f"*{PROBES}*", skip=1)
-        other.gateway.faults.add(fault)
-
-    def fts(self, url: str) -> None:
-        self.site.client.add_rse_attribute(self.site.rse, "fts", url)
-
-    def domains(self, **wan: Any) -> None:
-        self.protocol(domains={**EVERYTHING, "wan": {**EVERYTHING["wan"], **wan}})
-
-    # And what is said then
-
-    def environ(self) -> dict[str, str]:
-        sections: Sections = {**self.site.config(**self.options), **self.sections}
-        return self.site.sandbox.user.with_config(sections).environ
-
-    def check(self, *arguments: str, name: str | None = None) -> Answer:
-        if not self.site.client.get_protocols(self.site.rse):
-            self.site.add_protocol(self.entry)
-        return asked(self.environ(), name or self.site.rse, *self.arguments, *arguments)
+# How it is broken -> the check that has to say so, and words of what it says, or of what it says is to be done.
+BROKEN = {
+    "RSE unknown in Rucio": (lambda g: g.call_it("NOWHERE"), "rse", "knows no RSE NOWHERE"),
+    "protocol of another plugin": (
+        lambda g: g.protocol(impl="rucio.rse.protocols.posix.Default"),
+        "rse",
+        "no protocol with impl rucio_cs3",
+    ),
+    "Rucio is down": (
+        lambda g: g.sections.update(client={"rucio_host": "http://127.0.0.1:1", "auth_host": "http://127.0.0.1:1"}),
+        "rucio",
+        "rucio whoami",
+    ),
+    "login to Rucio refused": (
+        lambda g: g.sections.update(client={"password": "wrong", "auth_token_file_path": g.folder / "token"}),
+        "rucio",
+        "rucio whoami",
+    ),
+    "unknown setting": (lambda g: g.config(pasword="x"), "settings", "of rucio.cfg: unknown setting 'pasword'"),
+    "unknown attribute": (
+        lambda g: g.attributes(cs3_rot="/home"),
+        "settings",
+        "unknown setting 'cs3_rot' did you mean 'cs3_root'",
+    ),
+    "no number": (lambda g: g.config(retries="many"), "settings", "retries: 'many' is not a whole number"),
+    "secret in extended attributes": (lambda g: g.attributes(password=SECRET), "settings", "everybody can read them move it to section"),
+    "prefix not below webdav_root": (
+        lambda g: g.protocol(prefix="/elsewhere/"),
+        "settings",
+        "prefix /elsewhere/ is not below webdav_root",
+    ),
+    "secret file that others can read": (
+        lambda g: g.config(password=None, password_file=g.file(SECRET, 0o644)),
+        "secrets",
+        "can be read or changed by others chmod o-rwx",
+    ),
+    "secret file missing": (
+        lambda g: g.config(password=None, password_file=g.folder / "nowhere"),
+        "secrets",
+        "No such file or directory correct password_file in section",
+    ),
+    "secret file empty": (lambda g: g.config(password=None, password_file=g.file("")), "secrets", "is empty"),
+    "host unknown": (lambda g: g.attributes(gateway="cs3.invalid:443", tls=True), "gateway.dns", "has no address"),
+    "nothing listens": (lambda g: g.attributes(gateway="127.0.0.1:1"), "gateway.tcp", "nothing listens at 127.0.0.1:1"),
+    "port of something else": (lambda g: g.attributes(gateway=g.gateway.http), "gateway.tls", "speaks HTTP"),
+    "TLS to a plaintext port": (lambda g: g.attributes(tls=True), "gateway.tls", "in plaintext, and tls is true"),
+    "plaintext to a TLS port": (
+        lambda g: (g.secure(ca=False), g.attributes(tls=False)),
+        "gateway.tls",
+        "speaks TLS, and tls is false",
+    ),
+    "unknown CA": (lambda g: g.secure(ca=False), "gateway.tls", "unable to get local issuer set ca to a file"),
+    "self-signed certificate": (lambda g: g.secure(ca=False, self_signed=True), "gateway.tls", "self-signed name it"),
+    "wrong host name": (lambda g: g.secure("cs3.example.org"), "gateway.tls", "mismatch use a name that is in"),
+    "expired certificate": (
+        lambda g: g.secure(not_before=NOW - 9 * DAY, not_after=NOW - DAY),
+        "gateway.tls",
+        "expired operator has to renew",
+    ),
+    "certificate of tomorrow": (
+        lambda g: g.secure(not_before=NOW + DAY, not_after=NOW + 9 * DAY),
+        "gateway.tls",
+        "not yet valid clock",
+    ),
+    "no CA file": (lambda g: (g.secure(), g.config(ca="/nowhere.pem")), "gateway.tls", "/nowhere.pem check ca"),
+    "door closed": (lambda g: g.protocol(port=1), "door.tcp", "127.0.0.1:1, where the WebDAV door should be"),
+    "door is the gateway": (
+        lambda g: g.protocol(port=int(g.gateway.grpc.rpartition(":")[2])),
+        "door.tls",
+        "speaks gRPC without TLS, and the WebDAV door speaks HTTP",
+    ),
+    "clock skew": (lambda g: g.skew(LATER), "clock", "s ahead of ours NTP"),
+    "wrong password": (lambda g: g.config(password="wrong"), "login", "refused the basic login of einstein"),
+    "unknown user": (lambda g: g.config(username="nobody"), "login", "refused the basic login of nobody"),
+    "no login at all": (
+        lambda g: g.config(auth=None, username=None, password=None),
+        "login",
+        "no credentials are set token explain",
+    ),
+    "expired Reva token": (
+        lambda g: g.config(auth="token", token=g.reva_token(exp=time.time() - LATER)),
+        "login",
+        "the token expired at get another one",
+    ),
+    "forged Reva token": (
+        lambda g: g.config(auth="token", token=g.reva_token(exp=time.time() + LATER)[:-4] + "AAAA"),
+        "login",
+        "made for another site",
+    ),
+    "expired OIDC token": (
+        lambda g: g.config(auth="bearer", bearer_token=g.reva_token(exp=time.time() - LATER)),
+        "login",
+        "bearer_token expired at get a new one",
+    ),
+    "misspelt cs3_root": (lambda g: g.attributes(cs3_root="/hom"), "root", "did you mean home? check cs3_root"),
+    "no root folder": (lambda g: g.move_root(), "root", "cannot be seen make the folder"),
+    "root is a file": (lambda g: (g.move_root(), g.site.folder.write_text("x")), "root", "is not a folder"),
+    "quota full": (lambda g: g.use(g.own(quota=1000)), "space", "of 1,000 bytes are free raise the quota"),
+    "quota full, and not told": (
+        lambda g: g.faults({"on": "grpc:InitiateFileUpload", "kind": "full"}),
+        "write",
+        "INSUFFICIENT_STORAGE free space or raise",
+    ),
+    "root not writable": (
+        lambda g: g.faults({"on": "grpc:InitiateFileUpload", "kind": "no_permission"}),
+        "write",
+        "PERMISSION_DENIED ask the owner of the folder",
+    ),
+    "storage that keeps nothing": (
+        lambda g: g.faults({"on": "grpc:Stat", "kind": "status", "status": "NOT_FOUND"}),
+        "write",
+        "it was written, and is not there",
+    ),
+    "storage that loses the end": (
+        lambda g: g.faults({"on": "http:PUT", "kind": "short", "after": 1000}),
+        "write",
+        "bytes were written, and the storage has 1000",
+    ),
+    "storage that corrupts a byte": (
+        lambda g: g.faults({"on": "http:PUT", "kind": "wrong_byte", "after": 12345}),
+        "read",
+        "other bytes came back than were sent, from byte 12345 on",
+    ),
+    "data server that fails": (
+        lambda g: g.faults({"on": "http:GET", "kind": "status", "status": "500"}),
+        "read",
+        "HTTP 500",
+    ),
+    "checksum lies": (lambda g: g.lie_about_checksums(), "checksum", "the storage says adler32 00000001"),
+    "door of another site": (
+        lambda g: g.protocol(port=int(g.own().http.rpartition(":")[2])),
+        "door.login",
+        "does not take tokens of gateway is it the door of another site?",
+    ),
+    "wrong webdav_root": (
+        lambda g: (
+            g.attributes(webdav_root="/remote.php", cs3_root="/home"),
+            (g.gateway.home / "webdav" / g.site.folder.name).mkdir(parents=True),
+        ),
+        "door.file",
+        "the door opens on another folder webdav_root",
+    ),
+    "storage that does not rename": (
+        lambda g: g.faults({"on": "grpc:Move", "kind": "status", "status": "UNIMPLEMENTED"}),
+        "rename",
+        "Rucio renames every file",
+    ),
+    "storage that does not delete": (
+        lambda g: g.faults({"on": "grpc:Delete", "kind": "status", "status": "INTERNAL"}),
+        "delete",
+        "reaper would not get rid of files",
+    ),
+    "plugin not importable at the server": (lambda g: g.without_plugin(), "server.plugin", "install rucio-cs3 where"),
+    "scheme not allowed": (
+        lambda g: g.native(),
+        "server.scheme",
+        "does not know scheme cs3 use davs",
+    ),
+    "no priority for reading": (lambda g: g.domains(read=None), "server.domains", "no protocol entry is for read"),
+    "fts points nowhere": (
+        lambda g: g.fts("http://127.0.0.1:1"),
+        "server.fts",
+        "fts = http://127.0.0.1:1 does not answer",
+    ),
+    "fts is something else": (lambda g: g.fts(f"http://{g.gateway.http}"), "server.fts", "not as FTS does"),
+    "no distance": (
+        lambda g: (g.use(g.own(tpc="honest")), g.beside(g.own(), joined=False)),
+        "distance",
+        "no distance is set rucio rse distance set",
+    ),
+    "other RSE without login": (
+        lambda g: (g.use(g.own(tpc="honest")), g.sections.__setitem__(f"cs3:{g.beside(g.own()).rse}", {})),
+        "other",
+        "no credentials",
+    ),
+    "door that says 201 and writes nothing": (
+        lambda g: g.liar(),
+        "copy.push",
+        "success was said, and nothing is there",
+    ),
+}
