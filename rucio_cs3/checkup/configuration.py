@@ -62,10 +62,10 @@ def _sections(parser: configparser.ConfigParser, case: Case) -> str:
 def _strange_sections(parser: configparser.ConfigParser, case: Case) -> Iterator[Finding]:
     """What looks like our section, and is none."""
     wanted = f"{OURS}:{case.name}"
-    if parser.has_section(wanted):
+    if parser.has_section(wanted) and parser.options(wanted):
         return
     small = {name.lower().replace(" ", ""): name for name in parser.sections()}
-    for name in difflib.get_close_matches(wanted.lower(), small, n=1, cutoff=NEAR):
+    for name in difflib.get_close_matches(wanted.lower(), small.keys() - {wanted.lower()}, n=1, cutoff=NEAR):
         if not _is_rse(small[name].partition(":")[2]):
             yield warned(f"section [{small[name]}] is of no RSE that Rucio knows", f"did you mean [{wanted}]?")
 
@@ -88,11 +88,11 @@ def _public(file: str) -> Iterator[Finding]:
 
 def rucio(case: Case) -> Iterator[Finding]:
     """Its server answers, and knows us; a daemon asks the database instead."""
-    from rucio.common.config import config_has_section  # noqa: PLC0415 - Rucio may be missing
+    from rucio.common.config import config_has_option  # noqa: PLC0415 - Rucio may be missing
     from rucio.common.exception import RucioException  # noqa: PLC0415
     from rucio.rse import rsemanager  # noqa: PLC0415
 
-    if getattr(rsemanager, "SERVER_MODE", False) and not config_has_section("client"):
+    if getattr(rsemanager, "SERVER_MODE", False) and not config_has_option("client", "rucio_host"):
         yield passed("this is a daemon's place: Rucio's database is asked, and not its server")
         return
     try:
