@@ -35,7 +35,11 @@ BROKEN = {
         "unknown setting 'cs3_rot' did you mean 'cs3_root'",
     ),
     "no number": (lambda g: g.config(retries="many"), "settings", "retries: 'many' is not a whole number"),
-    "secret in extended attributes": (lambda g: g.attributes(password=SECRET), "settings", "everybody can read them move it to section"),
+    "secret in extended attributes": (
+        lambda g: g.attributes(password=SECRET),
+        "settings",
+        "everybody can read them move it to section",
+    ),
     "prefix not below webdav_root": (
         lambda g: g.protocol(prefix="/elsewhere/"),
         "settings",

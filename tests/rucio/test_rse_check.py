@@ -68,8 +68,7 @@ def good_site(storage, add_site):
 def test_all_is_well(name, fleet, add_site, sandbox):
     storage = fleet.get(name)
     site, folder = good_site(storage, add_site)
-    config = {f"cs3:{site.rse}": {"username": storage.user, "password": storage.password}}
-    answer = asked(sandbox.user.with_config({"cs3": dict.fromkeys(LOGIN), **config}).environ, site.rse)
+    answer = asked(asks(sandbox, storage, site), site.rse)
     assert (answer.code, answer.having("fail"), answer.having("warn")) == (0, [], []), answer.said
     assert {"login", "write", "read", "door.file", "rename", "delete", "server.plugin"} <= set(answer.names("pass"))
     assert ("tus" in answer.names("pass")) == storage.has_tus
@@ -95,6 +94,29 @@ def test_the_cause_is_named_and_nothing_else(ground, break_it, check, words):
 def has(told, words):
     """The words in this order; between them there may be others."""
     return re.search(".*".join(map(re.escape, words.split())), told)
+
+
+def asks(sandbox, storage, *sites):
+    """Environment of a user who has a login at the storage."""
+    logins = {f"cs3:{site.rse}": {"username": storage.user, "password": storage.password} for site in sites}
+    return sandbox.user.with_config({"cs3": dict.fromkeys(LOGIN), **logins}).environ
+
+
+@pytest.mark.parametrize("name", [name for name in GOOD if not name.endswith("ceph")])
+def test_copies_as_real_doors_make_them(name, fleet, add_site, sandbox, client, mover):
+    """Those of the second line say that they have pulled a file, and leave an empty one; see docs/hazards.md, 19."""
+    storage = fleet.get(name, copies=True)
+    (here, _), (there, _) = (good_site(each, add_site) for each in (storage, fleet.get(name)))
+    client.add_rse_attribute(here.rse, "fts", mover.url)
+    for source, target in ((here, there), (there, here)):
+        client.add_distance(source.rse, target.rse, {"distance": 1})
+    answer = asked(asks(sandbox, storage, here, there), here.rse, "--with", there.rse)
+    if BEHAVIOURS[storage.behaviour].has_spaces:
+        assert (answer.names("fail"), answer.names("warn")) == (["copy.pull"], ["reva", "copy.push"]), answer.said
+        assert "success was said, and 0 of" in answer.of("copy.pull")
+    else:
+        assert (answer.code, answer.having("fail"), answer.having("warn")) == (0, [], []), answer.said
+        assert {"copy.pull", "copy.push"} <= set(answer.names("pass"))
 
 
 def test_what_comes_after_the_cause_is_not_reached(ground):
