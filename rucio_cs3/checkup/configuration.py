@@ -7,7 +7,7 @@ import difflib
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.checkup.model import DEFAULT_REMEDY, failed, failure, passed, skipped, warned
 from rucio_cs3.config import FIELDS, SECRETS, convert, login_elsewhere, surroundings
@@ -16,7 +16,7 @@ from rucio_cs3.private import read_secret, refuse_public, there
 from rucio_cs3.rse import PLACE, door_of, our_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rucio_cs3.checkup.case import Case
     from rucio_cs3.checkup.model import Finding
@@ -26,6 +26,7 @@ NOT_INSTALLED = "Rucio's client is not installed here"
 INSTALL = "pip install rucio-clients"
 SECONDS = 30  # for an answer of Rucio's
 OURS = "cs3"
+CHANGES = ("write", "delete")
 NEAR = 0.8  # how much alike names are that may be meant for one another
 
 
@@ -127,9 +128,19 @@ def rse(case: Case) -> Iterator[Finding]:
         return
     address = f"{case.entry['scheme']}://{case.entry['hostname']}:{case.entry['port']}{case.entry['prefix']}"
     yield passed(f"its protocol entry {address} is ours")
-    if not case.settings.get("availability_write", True) and not case.read_only:
+    entries = case.settings["protocols"]
+    if not any(priority(each, area, what) for each in entries for area in each["domains"] for what in CHANGES):
         case.read_only = True
-        yield warned("its availability_write is off, so nothing is written in this check", "rucio rse update …")
+        yield passed("none of its protocol entries is for more than reading, so nothing is written here")
+    elif not case.settings.get("availability_write", True) and not case.read_only:
+        case.read_only = True
+        remedy = f"rucio rse update {case.name} --key availability_write --value True"
+        yield warned("its availability_write is off: Rucio writes nothing there, and neither does this check", remedy)
+
+
+def priority(entry: Mapping[str, Any], domain: str, operation: str) -> int:
+    """0 for none."""
+    return int(entry["domains"].get(domain, {}).get(operation) or 0)
 
 
 def settings(case: Case) -> Iterator[Finding]:

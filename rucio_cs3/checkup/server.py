@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import urllib3
 
+from rucio_cs3.checkup.configuration import priority
 from rucio_cs3.checkup.model import failed, passed, skipped, warned
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def plugin(case: Case) -> Iterator[Finding]:
     did = f"{LFN['scope']}:{LFN['name']}"
     ours = Default({**case.entry, "auth_token": None}, case.settings).lfns2pfns([LFN])[did]
     for operation in NEEDED:
-        if _priority(case.entry, "wan", operation):
+        if priority(case.entry, "wan", operation):
             break
     try:
         theirs = case.rucio.lfns2pfns(case.name, [did], "wan", operation, case.entry["scheme"]).get(did)
@@ -68,19 +69,19 @@ def domains(case: Case) -> Iterator[Finding]:
     entries = case.settings["protocols"]
     wanted = NEEDED[:1] if case.read_only else NEEDED
     for operation in wanted:
-        if not any(_priority(entry, "wan", operation) for entry in entries):
+        if not any(priority(entry, "wan", operation) for entry in entries):
             remedy = f"give it a priority in domains of the protocol entry: wan, {operation}"
             yield failed(f"no protocol entry is for {operation} in wan", remedy)
             return
     for operation in wanted:
         first = min(
-            (entry for entry in entries if _priority(entry, "wan", operation)),
-            key=lambda entry: int(_priority(entry, "wan", operation)),
+            (entry for entry in entries if priority(entry, "wan", operation)),
+            key=lambda entry: int(priority(entry, "wan", operation)),
         )
-        if _priority(case.entry, "wan", operation) != _priority(first, "wan", operation):
+        if priority(case.entry, "wan", operation) != priority(first, "wan", operation):
             yield warned(f"for {operation} in wan Rucio prefers {first['impl']}", "change the priorities in domains")
             return
-    missing = [operation for operation in TPC if not _priority(case.entry, "wan", operation)]
+    missing = [operation for operation in TPC if not priority(case.entry, "wan", operation)]
     if missing:
         yield skipped(f"no {' and no '.join(missing)} in wan: rules cannot copy {_way(missing)}")
     else:
@@ -89,11 +90,6 @@ def domains(case: Case) -> Iterator[Finding]:
 
 def _way(missing: list[str]) -> str:
     return "to and from it" if len(missing) == len(TPC) else "from it" if missing[0] == TPC[0] else "to it"
-
-
-def _priority(entry: Any, domain: str, operation: str) -> int:
-    """0 for none."""
-    return int(entry["domains"].get(domain, {}).get(operation) or 0)
 
 
 def limit(case: Case) -> Iterator[Finding]:

@@ -175,6 +175,15 @@ def test_nothing_is_written_where_nothing_may_be(ground):
     assert ground.site.stored() == {"theirs": bytes(5000)}
 
 
+def test_an_rse_that_is_for_reading_only(ground):
+    ground.domains(write=0, delete=0, third_party_copy_write=0)
+    ground.protocol(domains={**ground.entry.domains, "lan": {"read": 1, "write": 0, "delete": 0}})
+    answer = ground.check()
+    assert (answer.code, answer.having("warn")) == (0, []), answer.said
+    assert "write" in answer.names("skip")
+    assert "rules cannot copy to it" in answer.of("server.domains")
+
+
 def test_a_plain_site_without_a_rucio(ground, tmp_path):
     ground.use(ground.own())
     login = {f"RUCIO_CS3_{name.upper()}": value for name, value in LOGIN.items()}
