@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
     from rucio_cs3.checkup.case import Case
     from rucio_cs3.checkup.model import Finding
+    from rucio_cs3.model import Info
 
 PART = slice(1000, 3000)  # bytes that are asked for alone
 CHUNKS = 3  # requests of tus
 READABLE = 64 << 20  # bytes of a file of others that is read as a sample
+DEEP, WIDE = 4, 3  # folders below the root, and at each level, in which one is looked for
 MARGIN = 2  # times what is written at once
 LIMIT = "MinFreeSpace"  # as Rucio's reaper knows it
 
@@ -79,17 +81,30 @@ def read(case: Case) -> Iterator[Finding]:
 
 def sample(case: Case) -> Iterator[Finding]:
     """Where nothing may be written: a file of somebody's, as it is."""
-    infos = case.client.files.list(case.root.resolve())
-    found = next((info for info in infos if info.is_file and info.size <= READABLE and not info.processing), None)
+    found = _some_file(case, "", DEEP)
     if found is None:
-        yield skipped("nothing may be written, and the root folder holds no file to read")
+        yield skipped("nothing may be written, and no file is found to read")
         return
-    content = _content(case, found.name)
-    if len(content) != found.size:
-        yield failed(f"{found.name} has {found.size} bytes, and {len(content)} came", "ask the site's operator")
+    name, info = found
+    content = _content(case, name)
+    if len(content) != info.size:
+        yield failed(f"{name} has {info.size} bytes, and {len(content)} came", "ask the site's operator")
         return
-    case.probe = Probe(found.name, content, found)
-    yield passed(f"{found.name}, {found.size:,} bytes")
+    case.probe = Probe(name, content, info)
+    yield passed(f"{name}, {info.size:,} bytes")
+
+
+def _some_file(case: Case, below: str, deep: int) -> tuple[str, Info] | None:
+    """One that is not too large, without a look at everything."""
+    folders: list[str] = []
+    for info in case.client.files.list(case.ref(below) if below else case.root.resolve()):
+        name = f"{below}/{info.name}".lstrip("/")
+        if info.is_file and info.size <= READABLE and not info.processing:
+            return name, info
+        if info.is_directory and len(folders) < WIDE:
+            folders.append(name)
+    found = (_some_file(case, folder, deep - 1) for folder in folders if deep)
+    return next(filter(None, found), None)
 
 
 def _content(case: Case, name: str) -> bytes:
