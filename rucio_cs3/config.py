@@ -161,7 +161,7 @@ class Config:
     @classmethod
     def of(cls, settings: Mapping[str, Any], source: str = "settings") -> Config:
         """Build from a mapping; strings are read as the field's type. `source` is named in errors."""
-        values = {name: _convert(name, value, source) for name, value in settings.items() if value is not None}
+        values = {name: convert(name, value, source) for name, value in settings.items() if value is not None}
         if "gateway" not in values:
             raise ConfigError(f"{source}: no gateway is given", hint="set gateway = host:port")
         return cls(**values)
@@ -271,7 +271,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if variable.startswith(ENV_PREFIX):
             _warn_if_unknown(variable)
     return {
-        name: _convert(name, environ[variable], variable)
+        name: convert(name, environ[variable], variable)
         for name, variable in ENV_NAMES.items()
         if environ.get(variable)
     }
@@ -294,17 +294,21 @@ def from_toml(file: str) -> dict[str, Any]:
         raise ConfigError(f"cannot read {file}: {error.strerror}", hint=f"check {ENV_FILE}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
-    found = {name: _convert(name, value, file) for name, value in settings.items()}
+    found = {name: convert(name, value, file) for name, value in settings.items()}
     if not SECRETS.isdisjoint(found):
         refuse_public(file, "a secret stands in it, so the configuration")
     return found
 
 
-def _convert(name: str, value: Any, source: str) -> Any:
-    """Give a setting its field's type, or say where it came from and what it should be."""
+def unknown(name: str, source: str, known: Iterable[str]) -> ConfigError:
+    near = difflib.get_close_matches(name, known, n=1)
+    return ConfigError(f"{source}: unknown setting {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
+
+
+def convert(name: str, value: Any, source: str) -> Any:
+    """Give a setting its field's type. Raises ConfigError, which says where it came from and what it should be."""
     if name not in FIELDS:
-        near = difflib.get_close_matches(name, FIELDS, n=1)
-        raise ConfigError(f"{source}: unknown setting {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
+        raise unknown(name, source, FIELDS)
     kind = str(FIELDS[name].type)
     convert, meaning = _CONVERTERS.get(kind, _CONVERTERS["str"])
     try:

@@ -15,6 +15,7 @@ from rucio_cs3.credentials.caller import caller
 from rucio_cs3.credentials.sources import Sources
 from rucio_cs3.credentials.store import kept_in
 from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin
+from rucio_cs3.rse import door_of, our_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from rucio_cs3.credentials.caller import Caller, RucioLogin
     from rucio_cs3.model import Ref
 
-IMPL = "rucio_cs3.protocol.Default"
 NOT_INSTALLED = "Rucio's client is not installed"
 INSTALL = "pip install rucio-clients"
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -143,53 +143,22 @@ def _of_rse(name: str) -> Site:
         from rucio.rse import rsemanager  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(f"{NOT_INSTALLED}, and only Rucio knows RSE {name}", hint=INSTALL) from error
-    from rucio_cs3.protocol import rse_of  # noqa: PLC0415
+    from rucio_cs3.protocol import logged_in, rse_of  # noqa: PLC0415
 
     try:
         settings = rsemanager.get_rse_info(rse=name)
-        entry = _our_entry(name, settings["protocols"])
+        entry = our_entry(name, settings["protocols"])
         rse = rse_of(settings, entry)
-        return Site(name, rse.config, _logged_in(), rse.origins, rse.root, _door(entry, rse.config), _prefix(settings))
+        door = door_of(entry, tls=rse.config.tls)
+        return Site(name, rse.config, logged_in(), rse.origins, rse.root, door, _prefix(settings))
     except RucioException as error:
         raise ConfigError(f"Rucio does not tell about RSE {name}: {' '.join(str(error).split())}") from error
-
-
-def _our_entry(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """The one with a WebDAV address, if several are ours."""
-    ours = [entry for entry in entries if entry["impl"] == IMPL]
-    if not ours:
-        others = ", ".join(sorted({str(entry["impl"]) for entry in entries})) or "none at all"
-        raise ConfigError(f"RSE {name} has no protocol with impl {IMPL}, but {others}", hint="is it another RSE?")
-    return next(filter(_has_door, ours), ours[0])
 
 
 def _prefix(settings: dict[str, Any]) -> str:
     """As rucio.common.dumper finds it."""
     firsts = (entry for entry in settings["protocols"] if entry["domains"]["wan"]["read"] == 1)
     return str(next(firsts, settings["protocols"][0])["prefix"])
-
-
-def _has_door(entry: Mapping[str, Any]) -> bool:
-    return "webdav_root" in ((entry.get("extended_attributes") or {}).get("cs3") or {})
-
-
-def _door(entry: Mapping[str, Any], config: Config) -> str | None:
-    """The root folder's address for programs that speak WebDAV."""
-    from rucio_cs3.rse import path_to_pfn  # noqa: PLC0415
-
-    if not _has_door(entry):
-        return None
-    path = f"/{entry['prefix'].strip('/')}/"
-    return path_to_pfn({**entry, "scheme": "https" if config.tls else "http"}, path)
-
-
-def _logged_in() -> Caller:
-    """As the plugin in Rucio's client has it, which is given a token."""
-    try:
-        token = _rucio_login().token
-    except NoLogin:  # a daemon's host, where a login is missed only by sources that want it
-        token = None
-    return caller(token, _rucio_login)
 
 
 def _rucio_login() -> RucioLogin:

@@ -10,13 +10,12 @@ import contextlib
 import errno
 import logging
 import secrets
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from rucio_cs3 import deadline
 from rucio_cs3.checksums import ALGORITHMS, normalise
-from rucio_cs3.errors import AlreadyExists, Cs3Error, LocalSourceError, Processing, Stopped, WrongContent
+from rucio_cs3.errors import AlreadyExists, Cs3Error, LocalSourceError, Stopped, WrongContent
 from rucio_cs3.mover import tpc
 from rucio_cs3.mover.model import Compare, Done, Failed, Side
 from rucio_cs3.mover.reasons import MISMATCH, at, because, failed
@@ -31,11 +30,9 @@ if TYPE_CHECKING:
     from rucio_cs3.model import Info
     from rucio_cs3.mover.model import Place, Wanted
     from rucio_cs3.mover.sites import End, Sites
-    from rucio_cs3.transfer.ends import Remote
 
 log = logging.getLogger(__name__)
 RUCIO_KNOWS = ("adler32", "md5")
-LATER_LOOK = 0.5  # seconds between looks at what is being processed
 Progress = Callable[[int], None]
 
 
@@ -174,21 +171,11 @@ def _look_after(way: str, source: End, staging: End, task: _Task, expected: Expe
 def _compare(staging: End, expected: Expected) -> None:
     """Read it where the storage tells no checksum. Raises ChecksumMismatch, SizeMismatch or NotFound."""
     remote, path = staging.remote, staging.below
-    info = _processed(remote)
+    info = remote.settled()
     verify.same_size(expected.size, info.size, path, "the storage")
     found = {name: info.checksums[name] for name in info.checksums.keys() & expected.checksums.keys()}
     found = found or remote.checksums(verify.cheapest(expected.checksums) or expected.checksums)
     verify.same_checksums(found, expected.checksums, path, "expected was")
-
-
-def _processed(remote: Remote) -> Info:
-    """What is there when the storage's own checks are over. Raises Processing, NotFound."""
-    patience = time.monotonic() + remote.client.config.processing_timeout
-    while (info := remote.stat()).processing:
-        if time.monotonic() > patience:
-            raise Processing("the storage is still processing it", path=str(remote))
-        deadline.sleep(LATER_LOOK)
-    return info
 
 
 def disagreement(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[tuple[str, str, str]]:
