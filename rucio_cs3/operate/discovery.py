@@ -103,11 +103,11 @@ def _door(view: View) -> Finding:
     same = shown.is_that(view.client.files.stat(view.root.place))
     if not same:
         return Finding(DOOR, f"{view.door.url(prefix)} is not the root folder", works=False)
-    said = f"{view.door.url(prefix)} is the root folder: it opens on {view.opening.root}{_whose(view)}"
+    said = f"{view.door.url(prefix)} is the root folder: it opens on {view.opening.root}{whose(view)}"
     return Finding(DOOR, said, facts={"url": view.door.url(prefix)})
 
 
-def _whose(view: View) -> str:
+def whose(view: View) -> str:
     """Doors that open on homes show everybody another folder under the same address."""
     with contextlib.suppress(Cs3Error):
         if view.opening and view.client.files.stat(view.client.files.home()).id == view.opening.info.id:

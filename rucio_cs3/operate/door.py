@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import urllib3
 
 from rucio_cs3 import deadline
-from rucio_cs3.errors import ConfigError, Cs3Error, NotFound, ServerError, from_http
+from rucio_cs3.errors import ConfigError, Cs3Error, InvalidName, NotFound, ServerError, from_http
 from rucio_cs3.loopback import keeps_secrets
 from rucio_cs3.model import SAFE, Ref, relative
 from rucio_cs3.mover import tpc
@@ -43,9 +43,12 @@ class Seen:
     folder: bool
 
     def is_that(self, info: Info) -> bool:
-        """Whether it is what the gateway shows: by its id, or where the door tells none, by its ETag."""
+        """Whether it is what the gateway shows: by its id, or where the door tells none, by its ETag.
+
+        Of the top of a space some doors tell the id without the storage's.
+        """
         if self.ids:
-            return str(info.id) in self.ids
+            return not self.ids.isdisjoint({str(info.id), str(info.id).partition("$")[2]})
         return bool(self.etag) and self.etag == info.etag
 
 
@@ -198,10 +201,12 @@ def _homes(client: Cs3Client) -> Iterator[str]:
 
 
 def _address(url: str) -> Address:
-    address = Address.of(url)
-    if address.scheme not in DOORS.values():
-        raise ConfigError(f"--webdav {url} is not the address of a WebDAV door", hint="for example https://host/webdav")
-    return address
+    with contextlib.suppress(InvalidName):
+        address = Address.of(url)
+        if address.scheme in DOORS.values():
+            return address
+    shown = url.rpartition("@")[2]  # a login in it is nobody's business
+    raise ConfigError(f"--webdav {shown} is not the address of a WebDAV door", hint="for example https://host/webdav")
 
 
 class _NoDoctype(ET.TreeBuilder):

@@ -88,11 +88,9 @@ def _at_door(view: View, folder: Ref) -> Finding:
         return Finding(DOOR, "none was named: --webdav URL", discovery.UNKNOWN, works=None)
     place = f"{view.opening.prefix}{folder.name}/{FILE}"
     _compare(view.door.content(place), view.door.url(place))
-    return Finding(
-        DOOR,
-        f"a file written by CS3 was read at {view.door.url(view.opening.prefix)}",
-        facts={"url": view.door.url(view.opening.prefix)},
-    )
+    url = view.door.url(view.opening.prefix)
+    said = f"a file written by CS3 was read at {url}{discovery.whose(view)}"
+    return Finding(DOOR, said, facts={"url": url})
 
 
 def _copies(view: View, folder: Ref) -> Finding:
