@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
@@ -282,11 +281,8 @@ def _show_spaces(client: Cs3Client, *, as_json: bool) -> None:
     if as_json:
         told = [{"id": each.id.space, "name": each.name, "kind": each.kind, "path": each.path} for each in found]
         click.echo(json.dumps({"spaces": told}))
-    elif found:
-        table = Table("space", "name", "kind", "path", "quota")
-        for each in found:
-            quota = human(each.quota.total) if each.quota.total else "none"
-            table.add_row(each.id.space, *map(shown.safe, (each.name, each.kind, each.path)), quota)
-        console().print(table, soft_wrap=False)
+    for each in () if as_json else found:
+        quota = f"quota {human(each.quota.total)}" if each.quota.total else "no quota"
+        console().print(f"[bold]{shown.safe(each.id.space)}[/bold]  {shown.safe(each.name)}: {each.kind}, {quota}")
     how = "name one of these: --space ID --prefix FOLDER" if found else place.choices(client)
     click.echo(f"Error: nothing says which folder is to be the RSE; {how}", err=True)

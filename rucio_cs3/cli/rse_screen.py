@@ -7,10 +7,9 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from rucio_cs3.cli.report import printable
-from rucio_cs3.cli.screen import console
+from rucio_cs3.cli.screen import console, table_of
 from rucio_cs3.operate.steps import SO_ALREADY
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def safe(text: object) -> str:
 
 
 def show_findings(findings: Iterable[Finding]) -> None:
-    table = Table("", "what", "found", "how it is known")
+    table = table_of("", "what", "found", "how it is known")
     for found in findings:
         table.add_row(MARKS[found.works], safe(found.what), safe(found.said), found.how)
     console().print(table, soft_wrap=False)

@@ -8,14 +8,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli import who
 from rucio_cs3.cli.completion import rse_names
 from rucio_cs3.cli.report import told
-from rucio_cs3.cli.screen import console, show_settings
+from rucio_cs3.cli.screen import console, show_settings, table_of
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.errors import Cs3Error, NotFound
 from rucio_cs3.operate import discovery, door
@@ -91,7 +90,7 @@ def _show_standing(standing: Standing, usage: list[dict[str, Any]], limits: dict
     facts = {key: standing.settings[key] for key in SETTINGS}
     facts |= {f"attribute {key}": value for key, value in sorted(standing.attributes.items()) if key not in facts}
     facts |= {f"limit {key}": value for key, value in sorted(limits.items())}
-    table = Table("what", "value")
+    table = table_of("what", "value")
     for key, value in facts.items():
         table.add_row(shown.safe(key), shown.safe(value))
     for each in usage:

@@ -27,9 +27,17 @@ def show_secret(text: str) -> None:
     click.echo(text)
 
 
+def table_of(*columns: str) -> Table:
+    """In which long words are broken, and none is cut: what is shown can be copied."""
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
 def show_settings(in_force: Iterable[dict[str, Any]]) -> None:
     """Those of a site, without the secret ones' values."""
-    table = Table("setting", "value", "where it stands")
+    table = table_of("setting", "value", "where it stands")
     for setting in in_force:
         value = "[dim]not shown[/dim]" if setting["secret"] else escape(str(setting["value"]))
         table.add_row(setting["name"], value, escape(setting["origin"]))

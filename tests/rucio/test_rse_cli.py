@@ -386,7 +386,7 @@ def test_who_is_no_admin_is_told(process, client, sandbox, name, options, storag
 # show
 
 
-def test_show_tells_both_sides_and_where_settings_stand(command, client, rse, storage, folder):
+def test_show_tells_both_sides_and_where_settings_stand(command, client, rse, storage):
     client.set_rse_limits(rse, "MinFreeSpace", 1000)
     said = json.loads(command("show", rse, "--json").stdout)
     assert said["rucio"]["limits"] == {"MinFreeSpace": 1000}
@@ -397,7 +397,7 @@ def test_show_tells_both_sides_and_where_settings_stand(command, client, rse, st
     assert stands["password"] == (None, "RUCIO_CS3_PASSWORD")
     shown = command("show", rse)
     assert shown.returncode == 0
-    for words in ("In Rucio", "limit MinFreeSpace", folder, "RUCIO_CS3_PASSWORD", "not shown"):
+    for words in ("In Rucio", "limit MinFreeSpace", f'"cs3_root": "{storage.home}"', "RUCIO_CS3_PASSWORD", "not shown"):
         assert words in shown.stdout
     assert storage.login["password"] not in shown.stdout + json.dumps(said)
 
