@@ -110,8 +110,8 @@ def add(name: str, as_json: bool, yes: bool, **options: Any) -> None:
     failure = _apply(draft.steps, quiet=as_json) if yes else None
     if as_json:
         click.echo(json.dumps({**draft.told(), "applied": yes and not failure}))
-    elif not yes:
-        click.echo(_undone(draft, wish))
+    elif not failure:
+        click.echo(_outcome(draft, wish))
     if failure:
         raise failure
     if not as_json:
@@ -192,6 +192,8 @@ def _look(wish: _Wish, rucio: Catalogue, *, as_json: bool) -> _Draft:
     site = sites.of_entry(wish.name, standing.id if standing else "", begun, ca=wish.ca)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(site.client())
+        own = f"set username and password, or another login, in section [cs3:{wish.name}] of rucio.cfg"
+        client.tokens.remedy = lambda: site.remedy() or own
         found = who.ask(site, client)
         root = place.named(wish.path, wish.space, wish.prefix)
         if root is None:
@@ -251,9 +253,11 @@ def _apply(todo: list[Step], *, quiet: bool) -> Cs3Error | None:
     return None
 
 
-def _undone(draft: _Draft, wish: _Wish) -> str:
+def _outcome(draft: _Draft, wish: _Wish) -> str:
     if all(step.state == steps.SO_ALREADY for step in draft.steps):
         return f"RSE {wish.name} is so already."
+    if wish.yes:
+        return f"RSE {wish.name} is as it should be."
     return f"Nothing was changed. To do it: {typed('--yes')}"
 
 
@@ -265,7 +269,10 @@ def _show_what_else(draft: _Draft, wish: _Wish, rucio: Catalogue) -> None:
         f"Who may write there:  rucio account limit set ACCOUNT --rse {wish.name} --bytes infinity",
         f"See that it works:    rucio-cs3 rse check {wish.name}",
     ]
-    if any(found.what == "free space" and found.facts.get("available") for found in draft.findings):
+    found_out = {found.what: found for found in draft.findings}
+    if wish.fts and not found_out["checksums"].works:
+        lines.append(f"If {wish.fts} is an FTS, and not rucio-cs3 mover: --attribute verify_checksum=False")
+    if found_out["free space"].facts.get("available"):
         lines.append(f"Free space, by cron:  rucio-cs3 rse settings {wish.name}")
     if not rucio.is_admin():
         lines.append(f"Rucio account {rucio.account} does not look like an admin's, who alone may add RSEs.")

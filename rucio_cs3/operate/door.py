@@ -21,7 +21,7 @@ from rucio_cs3.root import Root
 from rucio_cs3.web import Pools, failures, unheard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rucio_cs3.client import Cs3Client
     from rucio_cs3.model import Info
@@ -152,7 +152,7 @@ def opening(door: Door, client: Cs3Client, root: Ref) -> Opening:
     """Find out what the door opens on: the RSE's root, or a folder above it. Raises ConfigError when it is neither."""
     above = list(_above(client, root))
     told: list[str] = []
-    for path in [door.path] if door.path != "/" else _usual(above[0][1]):
+    for path in [door.path] if door.path != "/" else _usual(info for _, info, _ in above):
         try:
             seen = door.find(path)
         except NotFound as missing:
@@ -180,9 +180,10 @@ def _above(client: Cs3Client, root: Ref) -> Iterator[tuple[Ref, Info, str]]:
         yield place, info, relative(root.path[len(place.path) :])
 
 
-def _usual(info: Info) -> list[str]:
-    of_space = [f"{OF_SPACES}/{info.id.storage_id}${info.id.space_id}"] if info.id.space_id else []
-    return [*of_space, *USUAL]
+def _usual(above: Iterable[Info]) -> list[str]:
+    """Where the doors are. That of a space, where there are any, is the same for all users."""
+    spaces = [f"{OF_SPACES}/{info.id.space}" for info in above if info.id.is_space]
+    return [*spaces, *USUAL]
 
 
 def _elsewhere(seen: Seen, client: Cs3Client) -> str:

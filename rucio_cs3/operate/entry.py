@@ -96,7 +96,7 @@ def _plaintext(config: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def _place(opening: Opening) -> dict[str, str]:
-    """By id where the site has spaces: a path may lead to another space of the same name."""
-    if opening.root.id is None:
+    """By id where the site has spaces: a path may lead to another one of the same name."""
+    if opening.root.id is None and not opening.info.id.is_space:
         return {"cs3_root": opening.root.path}
     return {"space": opening.info.id.space}

@@ -12,7 +12,7 @@ import pytest
 
 from demo.process import BIN
 from rucio_cs3.client import Cs3Client
-from rucio_cs3.gateway import DEMO_USERS, Fault, Gateway
+from rucio_cs3.gateway import DEMO_USERS, Fault, Gateway, Tls
 from tests.rucio.conftest import SCOPE
 from tests.unit.cli.command import called
 
@@ -381,6 +381,25 @@ def test_who_is_no_admin_is_told(process, client, sandbox, name, options, storag
     assert "let an admin run the commands shown" in done.stderr
     shown = process("add", name, *options, config=config)
     assert f"Rucio account {account} does not look like an admin's" in shown.stdout
+
+
+def test_with_tls(client, name, command, pki, tmp_path):
+    login = {"gateway": None, **LOGIN}
+    with Gateway(tmp_path, "reva-localhome", tls=Tls(pki / "site.pem", pki / "site.key")) as gateway:
+        words = ["--gateway", gateway.address, "--path", "/home", "--webdav", gateway.data_url]
+        login["gateway"] = gateway.address
+        said = told(command("add", name, *words, "--ca", pki / "ca.pem", "--json", **login))
+        assert said["protocol"]["extended_attributes"]["cs3"] == {
+            "gateway": gateway.address,
+            "webdav_root": "/remote.php/webdav",
+            "cs3_root": "/home",
+        }
+        assert found(said)["TLS"]["facts"]["version"].startswith("TLSv1.")
+        assert "ca = " in command("add", name, *words, "--ca", pki / "ca.pem", **login).stdout
+        for ca, why in (([], "set ca = FILE"), (["--ca", pki / "other.pem"], "not signed by an authority known here")):
+            done = command("add", name, *words, *ca, **login)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+            assert why in done.stderr
 
 
 # show
