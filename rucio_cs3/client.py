@@ -16,6 +16,8 @@ from rucio_cs3.cs3.apps import Apps
 from rucio_cs3.cs3.auth import Auth
 from rucio_cs3.cs3.channel import Channel
 from rucio_cs3.cs3.files import Files
+from rucio_cs3.cs3.locks import Locks
+from rucio_cs3.cs3.spaces import Spaces
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import stream
 from rucio_cs3.transfer.download import Downloads
@@ -62,6 +64,8 @@ class Cs3Client:
         )
         self.files = Files(self._channel)
         self.apps = Apps(self._channel, self.files)
+        self.locks = Locks(self._channel)
+        self.spaces = Spaces(self._channel)
         self._servers = DataServers(self.config, tokens)
         self._downloads = Downloads(self.config, self.files, self._servers, tokens)
         self.folders = Folders(self.files)
@@ -153,6 +157,10 @@ class Cs3Client:
     def open_read(self, target: Target) -> io.BufferedReader:
         """A file object with seek and tell."""
         return stream.reader(Ref.of(target), self._downloads, self._servers)
+
+    def serves_ranges(self, target: Target) -> bool:
+        """Whether the data server gives parts of this file, which is asked for one: some announce it, and refuse."""
+        return self._downloads.serves_parts(Ref.of(target))
 
     def open_write(self, target: Target, *, overwrite: bool = False) -> AbstractContextManager[IO[bytes]]:
         """For `with`: the file is stored when the block ends, and not if it ends in an exception."""

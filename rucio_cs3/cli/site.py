@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 import click
 
 from rucio_cs3.client import Cs3Client
-from rucio_cs3.config import LOGINS, Config, Found, Layer, has_login, login_elsewhere, surroundings
+from rucio_cs3.config import (
+    CREDENTIALS,
+    FIELDS,
+    LOGINS,
+    Config,
+    Found,
+    Layer,
+    has_login,
+    login_elsewhere,
+    surroundings,
+)
 from rucio_cs3.credentials.caller import caller
 from rucio_cs3.credentials.sources import Sources
 from rucio_cs3.credentials.store import kept_in
 from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin
+from rucio_cs3.operate.catalogue import INSTALL, NOT_INSTALLED
 from rucio_cs3.rse import door_of, our_entry
 
 if TYPE_CHECKING:
@@ -24,8 +35,6 @@ if TYPE_CHECKING:
     from rucio_cs3.credentials.caller import Caller, RucioLogin
     from rucio_cs3.model import Ref
 
-NOT_INSTALLED = "Rucio's client is not installed"
-INSTALL = "pip install rucio-clients"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -51,6 +60,15 @@ class Site:
     def remedy(self) -> str:
         """What is to be done where no login is found, if one is set that is not for this site."""
         return login_elsewhere([*surroundings(), *_rucio_layers()], self.config.gateway)
+
+    def in_force(self) -> list[dict[str, Any]]:
+        """Each setting that has a value, without that of a secret, and where it stands."""
+        return [
+            {"name": name, "value": value if known.repr else None, "secret": not known.repr, "origin": origin}
+            for name, known in FIELDS.items()
+            for value, origin in [(getattr(self.config, name), self.origins.get(name, "default"))]
+            if value is not None
+        ]
 
     @contextlib.contextmanager
     def sources(self) -> Iterator[Sources]:
@@ -113,6 +131,15 @@ def _rucio_layers() -> list[Layer]:
     return [general_layer()]
 
 
+def login_for(gateway: str) -> dict[str, Any]:
+    """The login that stands in the environment, or in rucio.cfg for all sites, and names this very gateway."""
+    for layer in [*surroundings(), *_rucio_layers()]:
+        theirs = layer.settings
+        if theirs.get("gateway") == gateway and (has_login(theirs) or "auth" in theirs):
+            return {name: value for name, value in theirs.items() if name in CREDENTIALS}
+    return {}
+
+
 def is_plaintext(gateway: str) -> bool:
     """Whether the configuration says so of this very gateway."""
     given = Found(*surroundings()).settings
@@ -143,16 +170,24 @@ def _of_rse(name: str) -> Site:
         from rucio.rse import rsemanager  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(f"{NOT_INSTALLED}, and only Rucio knows RSE {name}", hint=INSTALL) from error
-    from rucio_cs3.protocol import logged_in, rse_of  # noqa: PLC0415
-
     try:
         settings = rsemanager.get_rse_info(rse=name)
-        entry = our_entry(name, settings["protocols"])
-        rse = rse_of(settings, entry)
-        door = door_of(entry, tls=rse.config.tls)
-        return Site(name, rse.config, logged_in(), rse.origins, rse.root, door, _prefix(settings))
     except RucioException as error:
         raise ConfigError(f"Rucio does not tell about RSE {name}: {' '.join(str(error).split())}") from error
+    site = of_entry(name, settings["id"], our_entry(name, settings["protocols"]))
+    return replace(site, prefix=_prefix(settings))
+
+
+def of_entry(name: str, rse_id: str, entry: dict[str, Any], **settings: Any) -> Site:
+    """Of an RSE with this protocol entry, as the plugin has it here. `settings` are stronger than all others."""
+    from rucio_cs3.protocol import logged_in, rse_of  # noqa: PLC0415 - Rucio may be missing
+
+    rse = rse_of({"rse": name, "id": rse_id}, entry)
+    given = {key: value for key, value in settings.items() if value is not None}
+    config = rse.config.but(**given)
+    door = door_of(entry, tls=config.tls)
+    origins = {**rse.origins, **dict.fromkeys(given, "the command line")}
+    return Site(name, config, logged_in(), origins, rse.root, door, str(entry["prefix"]))
 
 
 def _prefix(settings: dict[str, Any]) -> str:

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from rucio_cs3.errors import Cs3Error
 
 LARGEST_ANSWER = 256 << 20  # bytes; gRPC's own 4 MiB ends at about 10,000 entries of a folder
-READS = ("Stat", "ListContainer", "GetQuota", "WhoAmI", "InitiateFileDownload", "Authenticate")
+READS = (
+    *("Stat", "ListContainer", "GetQuota", "WhoAmI", "InitiateFileDownload", "Authenticate"),
+    *("GetLock", "ListStorageSpaces"),
+)
 
 # Repeating is safe for calls that change nothing, and only while nobody answers.
 SERVICE_CONFIG = {

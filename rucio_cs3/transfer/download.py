@@ -104,6 +104,9 @@ class Downloads:
             raise Processing("the storage is still processing it", path=str(ref))
         return info
 
+    def serves_parts(self, ref: Ref) -> bool:
+        return Content(ref, self.readable(ref), self, self.servers).serves_parts()
+
     def endpoint(self, ref: Ref) -> Endpoint:
         return choose(self._files.initiate_download(ref), PROTOCOLS, "downloads", path=str(ref))
 
