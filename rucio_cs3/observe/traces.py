@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -120,5 +121,7 @@ def _exporter() -> Any:
         log.warning("no traces: exporter %s by %s is not known here; otlp by http/protobuf is", wanted, protocol)
         return None
     module, name = EXPORTERS[wanted, protocol]
-    patient = wanted != "otlp" or any(name in os.environ for name in TIMEOUTS)
-    return getattr(import_module(module), name)(**({} if patient else {"timeout": SECONDS}))
+    options: dict[str, Any] = {"out": sys.stderr} if wanted == "console" else {}  # stdout is a command's own
+    if wanted == "otlp" and not any(variable in os.environ for variable in TIMEOUTS):
+        options["timeout"] = SECONDS
+    return getattr(import_module(module), name)(**options)

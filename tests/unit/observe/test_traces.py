@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import zlib
@@ -108,6 +109,23 @@ def test_it_can_be_kept_off(traced, login, start_gateway, monkeypatch, asked):
     assert traced.bodies == []
 
 
+def test_on_the_screen_beside_what_the_command_says(login, start_gateway, monkeypatch):
+    gateway = start_gateway("site")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    ran = run("ls", f"cs3://{gateway.grpc}/")
+    assert ran.stdout == ""
+    assert '"name": "rucio-cs3 ls"' in ran.stderr
+    no_secret(ran.stderr.encode())
+
+
+def test_an_exporter_that_nobody_here_has_is_said(login, start_gateway, monkeypatch):
+    gateway = start_gateway("site")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
+    ran = run("ls", f"cs3://{gateway.grpc}/")
+    assert (ran.returncode, ran.stderr.count("\n")) == (0, 1)
+    assert "exporter zipkin by http/protobuf is not known here" in ran.stderr
+
+
 def test_a_collector_that_is_gone_keeps_nobody_from_his_files(login, start_gateway, monkeypatch):
     gateway = start_gateway("site")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
@@ -187,7 +205,7 @@ def test_through_the_broker(traced, start_gateway, tmp_path, monkeypatch):
             url = next(word.rstrip(".") for word in said.split() if word.startswith("http"))
             argv = [sys.executable, "-c", BROKERED, gateway.grpc, url, TOKEN]
             ran = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
-            broker.terminate()
+            broker.send_signal(signal.SIGINT)  # Ctrl-C: what it has seen is sent all the same
             audit, _ = broker.communicate(timeout=SECONDS)
         assert ran.stdout == "einstein\n", ran.stderr
     gateway.stop()
