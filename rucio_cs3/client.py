@@ -103,6 +103,7 @@ class Cs3Client:
         by any thread, one at a time.
         """
         options: Any = {"checksums": checksums, "progress": progress}
+        target = Ref.of(target)
         with deadline.within(timeout), observe.transfer("download", target) as seen:
             if isinstance(sink, (str, os.PathLike)):
                 place = os.fspath(sink)

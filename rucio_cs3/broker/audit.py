@@ -36,7 +36,8 @@ class Record:
         line = {
             "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             "outcome": "granted" if self.code == "ok" else "refused",
-            **{name: said[name] for name in said if name != "began"},
+            **{name: said[name] for name in said if name not in {"began", "trace_id"}},
             "duration_ms": round(self.seconds * 1000, 1),
+            **({"trace_id": self.trace_id} if self.trace_id else {}),
         }
         log.info("%s", json.dumps(line))

@@ -76,6 +76,8 @@ def _serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, A
 
     def tell() -> None:
         sites = ", ".join(config.sites)
+        if logs.told("broker", f"serving tokens of {sites} at {url}"):
+            return
         console.print(f"Serving tokens of {escape(sites)} at [bold]{escape(url)}[/bold]. Stop it with Ctrl-C.")
 
     _log_to_streams(config)

@@ -164,6 +164,8 @@ def _serve(file: Path) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def tell(url: str) -> None:
+        if logs.told("mover", f"copying for Rucio at {url}"):
+            return
         console.print(f"Copying for Rucio at [bold]{escape(url)}[/bold] until Ctrl-C. What it does is shown at")
         console.print(f"{escape(url)}/{PLACE}/")
 

@@ -174,7 +174,7 @@ class Workers:
         claim = running.claim
         link = {"source": claim.source_site, "destination": claim.target_site}
         try:
-            with running.stop.scope(), observe.work("copy", claim.trace, job=claim.job, file=claim.id, **link):
+            with running.stop.scope(), observe.work("copy", claim.trace or {}, job=claim.job, file=claim.id, **link):
                 done = self._copy(claim.wanted, running.tell)
         except Exception as error:  # noqa: BLE001 - whatever it is, the queue has to be told
             self._failed(running, _failure(error))

@@ -137,7 +137,7 @@ def transfer(direction: str, what: object) -> Step:
 
 
 def work(name: str, parent: Mapping[str, str] | None = None, **facts: Any) -> Step:
-    """Anything else that is worth a span; a part of what `parent`, the headers of another step, is about."""
+    """Anything else that is worth a span; a part of the step that had `parent` as headers, if that is given."""
     return NOTHING if _watch is None else _watch.work(name, parent, facts)
 
 

@@ -67,6 +67,13 @@ def begin_service(kind: str | None) -> None:
         logging.basicConfig(stream=sys.stderr, format=LINE)
 
 
+def told(service: str, text: str) -> bool:
+    """Log what a service has to say to people, where each of its lines is to be JSON; else False."""
+    if _chosen == JSON:
+        logging.getLogger(f"rucio_cs3.{service}").info("%s", text)
+    return _chosen == JSON
+
+
 def _of_environment() -> str | None:
     variable = os.environ.get(VARIABLE)
     return known(variable, VARIABLE) if variable else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -22,8 +23,6 @@ from rucio_cs3.observe.watch import code_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextvars import Token
-
-    from opentelemetry.context import Context
 
     from rucio_cs3.observe.watch import Span
 
@@ -47,7 +46,7 @@ class Traces:
         self._provider = _provider(service)
         self._tracer = self._provider.get_tracer("rucio_cs3", version("rucio-cs3"))
         around = {name.lower(): os.environ[name] for name in ("TRACEPARENT", "TRACESTATE") if name in os.environ}
-        self._around = W3C.extract(around)
+        self._around = W3C.extract(around, Context())
 
     def open(self, wanted: Span) -> tuple[Any, Span, Token[Any] | None]:
         context = self._context(wanted.parent)
@@ -81,8 +80,8 @@ class Traces:
 
     def _context(self, parent: Mapping[str, str] | None) -> Context:
         """Of the step that is told, else of what the thread is at, else of the program that has started us."""
-        if parent:
-            return W3C.extract(parent)
+        if parent is not None:
+            return W3C.extract(parent, Context())
         now = contexts.get_current()
         return now if trace.get_current_span(now).get_span_context().is_valid else self._around
 

@@ -90,7 +90,7 @@ class Span:
     kind: str = "internal"
     facts: Mapping[str, Any] = field(default_factory=dict)
     parent: Mapping[str, str] | None = None
-    """headers of the one that it is a part of; without them it is what the thread is at"""
+    """headers of the one that it is a part of, empty where there is none; None for what the thread is at"""
     current: bool = True
     """whether this is what the thread is at until it ends"""
 

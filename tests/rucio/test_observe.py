@@ -5,13 +5,15 @@ from __future__ import annotations
 import socket
 import time
 
+import pytest
+
 from demo.process import BIN, Child, run
 from demo.sandbox import get
 from tests.unit.observe.conftest import collector  # noqa: F401 - a fixture
 from tests.unit.observe.test_metrics import numbers
 from tests.unit.observe.test_traces import PARENT, TRACE, no_secret
 
-PATIENCE = 60
+PATIENCE = 200
 DENIED = ("errors_total", "permission_denied")
 
 
@@ -30,6 +32,7 @@ def scraped(url, wanted, daemon):
     raise AssertionError(f"{wanted} never came\n{daemon.last_words()}\n{text}")
 
 
+@pytest.mark.timeout(300)
 def test_a_daemon_serves_our_numbers_at_its_metrics_port(site, new_name, set_faults, tmp_path):
     site.register(new_name, b"to be deleted")
     set_faults({"on": "grpc:Delete", "kind": "status", "status": "PERMISSION_DENIED"})

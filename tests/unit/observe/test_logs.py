@@ -39,7 +39,7 @@ def test_the_mover_tells_of_copies(tmp_path):
     config.touch(mode=0o600)
     site = {"gateway": "127.0.0.1:9", "tls": False, "password": "very-secret", "username": "me", "retries": 0}
     config.write_text(as_toml({"listen": "127.0.0.1:0", "log": "json", "sites": {"A": site}}))
-    with commanded(config) as mover:
+    with commanded(config) as mover:  # which has read the first line
         url = "cs3://127.0.0.1:9/x?authz=the-key"
         job = mover.submit(file(url, url.replace("/x", "/y"), source_tokens=["the-token"]), retry=-1)
         mover.ended(job)
@@ -47,7 +47,7 @@ def test_the_mover_tells_of_copies(tmp_path):
         mover.process.terminate()
         said = mover.process.stderr.read()
         mover.process.wait(SECONDS)
-    told = {line["message"].partition(":")[0]: line for line in lines(said)}
+    told = {line["message"].partition(":")[0]: line for line in map(json.loads, said.splitlines())}
     failed = told[f"job {job}, file 1"]
     assert (failed["level"], failed["job"], failed["file"], failed["again"]) == ("WARNING", job, 1, False)
     assert (failed["source"], failed["destination"]) == ("127.0.0.1:9", "127.0.0.1:9")

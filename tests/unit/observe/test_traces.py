@@ -9,6 +9,7 @@ import zlib
 
 import pytest
 
+from tests.conformance.wire import Wire
 from tests.unit.broker.conftest import SECRET, TOKEN, Peer, as_toml, served
 from tests.unit.cli.command import COMMAND, SECONDS, run
 from tests.unit.mover.conftest import commanded, file
@@ -147,6 +148,25 @@ def test_from_whoever_wants_a_copy_through_the_mover_to_both_gateways(traced, lo
     addresses = {ask.facts["server.address"] for _, ask in answers(spans, "rucio-cs3-gateway")}
     doors = {address for gateway in gateways.values() for address in (gateway.grpc, gateway.http.partition("//")[2])}
     assert addresses == doors
+    no_secret(traced.raw)
+
+
+def test_from_the_site_that_copies_to_the_other_one(traced, start_gateway, tmp_path):
+    here, there = start_gateway("here", "--tpc", "honest"), start_gateway("there")
+    (tmp_path / "there" / "x").write_bytes(CONTENT)
+    wires = [Wire(gateway.grpc).login() for gateway in (here, there)]
+    source, target = (f"{gateway.http}/remote.php/webdav/x" for gateway in (there, here))
+    told = {"Source": source, "TransferHeaderAuthorization": f"Bearer {wires[1].token}", "traceparent": PARENT}
+    answer = wires[0].http.request("COPY", target, headers={"X-Access-Token": wires[0].token, **told})
+    assert answer.data.strip() == b"success: Created"
+    assert (tmp_path / "here" / "x").read_bytes() == CONTENT
+    for wire in wires:
+        wire.close()
+    for gateway in (here, there):
+        gateway.stop()
+    spans = {span.name: span for span in traced.spans(TRACE)}
+    assert spans["COPY"].parent == OUTER
+    assert spans["GET"].parent == spans["COPY"].id
     no_secret(traced.raw)
 
 
