@@ -45,8 +45,13 @@ class Site:
 
     def client(self, **settings: Any) -> Cs3Client:
         client = Cs3Client(self.config, caller=self.caller, **settings)
-        client.tokens.remedy = self.remedy
+        client.tokens.remedy = lambda: self.remedy() or self._first_login()
         return client
+
+    def _first_login(self) -> str:
+        if self.root:
+            return f"set username and password_file in section [cs3:{self.name}] of rucio.cfg, or another login"
+        return "set RUCIO_CS3_USERNAME and RUCIO_CS3_PASSWORD, or another login"
 
     def remedy(self) -> str:
         """What is to be done where no login is found, if one is set that is not for this site."""

@@ -49,6 +49,12 @@ def test_an_address_is_no_name_of_a_site_and_what_is_said_of_it_helps(gateway):
     assert "give the RSE, or --gateway host:port" in run("token", "explain", "davs://h/x").stderr
 
 
+def test_who_has_no_login_yet_is_told_how_to_set_one(gateway):
+    said = refused("ls", f"cs3://{gateway.address}/")
+    assert "are found by rucio, wlcg, login; set RUCIO_CS3_USERNAME and RUCIO_CS3_PASSWORD, or another login;" in said
+    assert len(said) < 250
+
+
 def outcomes(said):
     return [(each["method"], each["outcome"]) for each in said["sources"]]
 
