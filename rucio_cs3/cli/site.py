@@ -54,8 +54,13 @@ class Site:
 
     def client(self, **settings: Any) -> Cs3Client:
         client = Cs3Client(self.config, caller=self.caller, **settings)
-        client.tokens.remedy = self.remedy
+        client.tokens.remedy = lambda: self.remedy() or self._first_login()
         return client
+
+    def _first_login(self) -> str:
+        if self.root:
+            return f"set username and password_file in section [cs3:{self.name}] of rucio.cfg, or another login"
+        return "set RUCIO_CS3_USERNAME and RUCIO_CS3_PASSWORD, or another login"
 
     def remedy(self) -> str:
         """What is to be done where no login is found, if one is set that is not for this site."""
@@ -108,6 +113,9 @@ def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
     """Raises ConfigError when neither these nor the environment name one. `settings` are a gateway's."""
     if rse and gateway:
         raise click.UsageError("give an RSE or --gateway, not both")
+    for given in (rse, gateway):
+        if given and "://" in given:
+            raise click.UsageError(f"{given} is an address: give {_as_gateway(given)}")
     if rse and ":" in rse:
         raise click.UsageError(f"{rse} is no RSE: if it is a gateway, give --gateway {rse}")
     if rse:
@@ -120,6 +128,15 @@ def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
         found.add(*(each for each in _rucio_layers() if each.settings.get("gateway") == found.settings["gateway"]))
     config = Config.of(found.settings, "configuration")
     return Site(config.gateway, config, caller(None, _rucio_login), found.origins)
+
+
+def _as_gateway(url: str) -> str:
+    """How a site is named that has this address."""
+    scheme, _, rest = url.partition("://")
+    tls = ", and set RUCIO_CS3_TLS=false" if scheme == "cs3" else ""
+    return (
+        f"--gateway {rest.partition('/')[0]}{tls}" if scheme in {"cs3", "cs3s"} else "the RSE, or --gateway host:port"
+    )
 
 
 def _rucio_layers() -> list[Layer]:

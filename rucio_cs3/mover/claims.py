@@ -57,6 +57,10 @@ class Claim:
     trace: Mapping[str, str] | None = None
     """what the copy is a part of, if whoever wanted it said so"""
 
+    @property
+    def link(self) -> tuple[str, str]:
+        return self.source_site, self.target_site
+
 
 class Claims:
     """The files of one mover, `worker`."""

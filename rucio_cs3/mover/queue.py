@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rucio_cs3 import observe
 from rucio_cs3.mover import fts
+from rucio_cs3.mover.addresses import identity
 from rucio_cs3.mover.jobs import HOPS, site_of
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Queue:
             file.target,
             site_of(file.sources[0]),
             site_of(file.target),
-            hashlib.sha256(file.target.encode()).hexdigest(),
+            hashlib.sha256(identity(file.target)).hexdigest(),
             file.size,
             file.checksum,
             job.compare.value,
