@@ -195,7 +195,7 @@ def _of_rse(name: str) -> Site:
     return replace(site, prefix=_prefix(settings))
 
 
-def of_entry(name: str, rse_id: str, entry: dict[str, Any], **settings: Any) -> Site:
+def of_entry(name: str, rse_id: str, entry: Mapping[str, Any], **settings: Any) -> Site:
     """Of an RSE with this protocol entry, as the plugin has it here. `settings` are stronger than all others."""
     from rucio_cs3.protocol import logged_in, rse_of  # noqa: PLC0415 - Rucio may be missing
 
