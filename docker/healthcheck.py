@@ -9,8 +9,9 @@ import http.client
 import socket
 import ssl
 import sys
-import tomllib
 from pathlib import Path
+
+import tomllib
 
 SECONDS = 8
 

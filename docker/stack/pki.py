@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,10 @@ class Authority:
     def _signed_by_itself(self) -> str:
         certificate = begun("certificate authority", self._key.public_key(), subject("certificate authority"))
         certificate = certificate.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        usages = {**dict.fromkeys(USAGES, True), **dict.fromkeys((*OTHER_USAGES, "encipher_only", "decipher_only"), False)}
+        usages = {
+            **dict.fromkeys(USAGES, True),
+            **dict.fromkeys((*OTHER_USAGES, "encipher_only", "decipher_only"), False),
+        }
         certificate = certificate.add_extension(x509.KeyUsage(**usages), critical=True)
         own = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
         return text_of(certificate.add_extension(own, critical=False).sign(self._key, hashes.SHA256()))
@@ -63,9 +66,9 @@ class Authority:
 
 def begun(name: str, key: ec.EllipticCurvePublicKey, issuer: x509.Name) -> x509.CertificateBuilder:
     """What all certificates have."""
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = dt.datetime.now(dt.timezone.utc)
     return x509.CertificateBuilder(
-        issuer, subject(name), key, x509.random_serial_number(), now, now + datetime.timedelta(days=DAYS)
+        issuer, subject(name), key, x509.random_serial_number(), now, now + dt.timedelta(days=DAYS)
     )
 
 

@@ -49,6 +49,7 @@ SERVICES = (
     Service("site-a", "site"),
     Service("site-b", "site"),
     Service("client", "client", serves=False),
+    Service("fts", "fts", owner=0),
 )
 
 
@@ -80,7 +81,7 @@ class Seed:
 
     def files(self, service: Service) -> dict[str, str]:
         """By name, filled in."""
-        found = {file.name: file.read_text(encoding="utf-8") for file in (HERE / "conf" / service.kind).iterdir()}
+        found = {file.name: file.read_text(encoding="utf-8") for file in (HERE / "conf" / service.kind).glob("*")}
         if service.kind == "site" and self.reva.is_dir():
             found["reva.toml"] = "".join((self.reva / part).read_text(encoding="utf-8") for part in REVA)
             found |= {file.name: file.read_text(encoding="utf-8") for file in (self.reva / "site").iterdir()}
@@ -118,7 +119,14 @@ class Seed:
 def reva_words(site: str) -> dict[str, str]:
     """What Reva's configuration has besides secrets, for a Reva behind a front that speaks TLS for it."""
     host = site.replace("site", "reva")
-    ports = {"GRPC": "19000", "HTTP": "19001", "DATA": "19002", "MACHINE": "19003", "BEARER": "19004", "APPAUTH": "19005"}
+    ports = {
+        "GRPC": "19000",
+        "HTTP": "19001",
+        "DATA": "19002",
+        "MACHINE": "19003",
+        "BEARER": "19004",
+        "APPAUTH": "19005",
+    }
     files = {"ROOT": "/data", "USERS": "/conf/reva-users.json", "GROUPS": "/conf/reva-groups.json"}
     ways = {"SITE": site, "HOST": host, "DOOR": f"https://{site}:19001", "MOUNT": "/", "COPIES": "false"}
     return {**ports, **files, **ways}
@@ -132,10 +140,10 @@ def refusal(vault: Vault, database: Path) -> str | None:
     return None
 
 
-def told(vault: Vault, mended: list[str]) -> list[str]:
+def told(vault: Vault, mended: list[str], services: int) -> list[str]:
     """What a person wants to know."""
     if vault.was_empty:
-        return [f"made {len(vault.made)} secrets, certificates and the configuration of {len(SERVICES)} services"]
+        return [f"made {len(vault.made)} secrets, certificates and the configuration of {services} services"]
     lost = [f"made anew: {name}" for name in vault.made]
     if not (lost or mended):
         return ["everything is there"]
@@ -151,9 +159,10 @@ def main(vault_folder: Path, out: Path, database: Path, reva: Path) -> str | Non
     try:
         seed = Seed(vault, out, reva)
     except ValueError as error:
-        return f"seed: the certificate authority in the volume `vault` is damaged ({error}): remove ca.key and ca.pem there"
-    mended = [line for line in map(seed.service, SERVICES) if line]
-    for line in told(vault, mended):
+        return f"seed: the certificate authority is damaged ({error}): remove ca.key and ca.pem in the volume `vault`"
+    services = [service for service in SERVICES if (out / service.name).is_dir()]
+    mended = [line for line in map(seed.service, services) if line]
+    for line in told(vault, mended, len(services)):
         print(f"seed: {line}", flush=True)
     return None
 

@@ -132,11 +132,10 @@ class Trial:
     def gone(self) -> None:
         """Look at the sites themselves, where the files would be."""
         for rse in (HERE, THERE):
-            for scope in ("einstein", "marie"):
-                listed = self.command("rucio-cs3", "find", f"{rse}:user/{scope}", RUCIO_CONFIG="/conf/operator.cfg")
-                left = [name for name in self.files if name in listed]
-                if left:
-                    raise Failed(f"still at {rse}: {', '.join(left)}")
+            listed = self.command("rucio-cs3", "find", f"{rse}:user", RUCIO_CONFIG="/conf/operator.cfg")
+            left = [name for name in self.files if name in listed]
+            if left:
+                raise Failed(f"still at {rse}: {', '.join(left)}")
 
     def states(self, rse: str, scope: str = "", names: tuple[str, ...] = ()) -> list[str]:
         """What the catalogue says of the files there."""

@@ -40,7 +40,8 @@ class Vault:
 def write(file: Path, content: str, owner: int) -> None:
     """Whole or not at all, for the owner alone."""
     new = file.with_name(f".{file.name}.new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
-        os.fchown(opened.fileno(), owner, owner)
-        opened.write(content)
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    os.chown(new, owner, owner)
+    new.write_text(content, encoding="utf-8")
     new.replace(file)
