@@ -1,4 +1,4 @@
-"""Real Revas, started on free loopback ports with the configurations in docker/reva/, those of the containers, and reva/."""
+"""Real Revas, started on free loopback ports with the configurations of the containers, in docker/reva/, and reva/."""
 
 from __future__ import annotations
 

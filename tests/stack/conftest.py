@@ -13,6 +13,7 @@ DOCKER = TOP / "docker"
 STACKS = {"embedded": ["compose.yaml"], "reva": ["compose.yaml", "compose.reva.yaml"]}
 WANTED = "RUCIO_CS3_TEST_STACK"
 PROJECT = "rucio-cs3-test"  # nobody's own stack is touched
+BUILDER = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}  # what newer ones do by themselves
 
 
 @dataclass
@@ -26,7 +27,7 @@ def run(*words: str | Path, seconds: int = 1800, **environ: str) -> Said:
     done = subprocess.run(
         [str(word) for word in words],
         cwd=DOCKER,
-        env={**os.environ, **environ},
+        env={**os.environ, **BUILDER, **environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
