@@ -5,7 +5,7 @@ WORKERS ?= 3
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit suite endurance oldest pythons bench clean venv-demo venv-test venv-bench
+.PHONY: help demo test lint types unit suite endurance oldest pythons stack bench clean venv-demo venv-test venv-bench venv-stack
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ oldest: ## Run the quick tests on the oldest Python that we support
 pythons: ## Run the quick tests on the oldest Python that we support and on the newest at hand
 	@PYTHON=$(PYTHON) .ci/test-pythons
 
+stack: venv-stack ## Build the containers, bring the compose stack up, try it, break it and remove it; needs a docker
+	@RUCIO_CS3_TEST_STACK=1 $(BIN)/pytest -q tests/stack
+
 bench: venv-bench ## Measure us beside our peers; ARGS=--full for all sizes, ARGS=--help for more
 	@$(BIN)/python -m tests.bench $(ARGS)
 
@@ -50,6 +53,9 @@ venv-test:
 
 venv-bench:
 	@.ci/make-venv $(PYTHON) $(VENV) bench,demo,test
+
+venv-stack:
+	@.ci/make-venv $(PYTHON) $(VENV) demo,test,test-stack
 
 clean: ## Remove what was made here
 	rm -rf .venv* bench-results .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
