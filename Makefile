@@ -5,7 +5,7 @@ WORKERS ?= 3
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit suite endurance oldest pythons bench clean venv-demo venv-test venv-bench
+.PHONY: help demo test lint types unit suite endurance oldest pythons bench docs clean venv-demo venv-test venv-bench
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ pythons: ## Run the quick tests on the oldest Python that we support and on the 
 bench: venv-bench ## Measure us beside our peers; ARGS=--full for all sizes, ARGS=--help for more
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+docs: venv-test ## Build the documentation: docs/_build/index.html
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build && echo "ok docs/_build/index.html"
+
 venv-demo:
 	@.ci/make-venv $(PYTHON) $(VENV) demo
 
@@ -52,4 +55,4 @@ venv-bench:
 	@.ci/make-venv $(PYTHON) $(VENV) bench,demo,test
 
 clean: ## Remove what was made here
-	rm -rf .venv* bench-results .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv* bench-results docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

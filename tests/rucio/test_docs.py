@@ -1,0 +1,173 @@
+"""What users and operators are told to paste, pasted: only the example hosts and names are exchanged for ours."""
+
+from __future__ import annotations
+
+import configparser
+import json
+
+import pytest
+
+from demo.storage import Gateway
+from rucio_cs3.gateway import DEMO_USERS
+from tests.docs.blocks import block
+from tests.docs.shell import exchanged, shell, without_installing
+from tests.rucio.conftest import SCOPE, Site
+from tests.rucio.guarded import unique, with_config
+
+pytestmark = pytest.mark.timeout(300)  # each waits for several commands of Rucio's
+CONTENT = b"some bytes\n"
+[EINSTEIN] = [user for user in DEMO_USERS if user.username == "einstein"]
+SECRET = "machine-secret-of-the-site"
+
+
+def sections(name, **names):
+    """A block of rucio.cfg, as Rucio's own parser reads it."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(exchanged(block(name), names))
+    return {section: dict(parser[section]) for section in parser.sections()}
+
+
+def without_login(site):
+    """What takes the sandbox's own login out of rucio.cfg."""
+    return {"cs3": site.config()["cs3"]}
+
+
+@pytest.fixture
+def names(site, new_name):
+    return {"CERNBOX": site.rse, "user.jdoe": SCOPE, "results.root": new_name}
+
+
+@pytest.fixture
+def folder(tmp_path, new_name):
+    """Where the user works."""
+    (tmp_path / new_name).write_bytes(CONTENT)
+    return tmp_path
+
+
+@pytest.fixture
+def says(site, names, folder):
+    """Run a block as a user with this rucio.cfg."""
+
+    def says(name, home, stdin=""):
+        return shell(block(name), home.environ, folder, names=names, stdin=stdin)
+
+    return says
+
+
+def test_quick_start(says, site, sandbox, folder, new_name):
+    user = sandbox.user.with_config(without_login(site) | sections("quickstart login", CERNBOX=site.rse))
+    says("quickstart secret", user, stdin=f"{EINSTEIN.password}\n")
+    assert (user.folder / ".config" / "rucio-cs3" / "cernbox").stat().st_mode & 0o077 == 0
+    assert "einstein (Albert Einstein)" in says("quickstart explain", user)
+    says("quickstart rucio", user)
+    assert site.path(new_name).read_bytes() == CONTENT
+    assert (folder / SCOPE / new_name).read_bytes() == CONTENT
+    assert new_name in says("quickstart files", user)
+    assert (site.folder / "data" / new_name).read_bytes() == CONTENT
+
+
+def test_the_readme_for_users(says, site, sandbox, folder, new_name):
+    user = sandbox.user.with_config(without_login(site) | sections("readme login", CERNBOX=site.rse))
+    says("quickstart secret", user, stdin=f"{EINSTEIN.password}\n")
+    assert "einstein (Albert Einstein)" in says("readme use", user)
+    assert site.path(new_name).read_bytes() == CONTENT
+    assert (folder / SCOPE / new_name).read_bytes() == CONTENT
+
+
+def test_what_is_to_be_installed_is_there():
+    for name in ("readme install", "quickstart install", "operators install"):
+        assert without_installing(block(name)) == ""
+
+
+def test_an_empty_file_is_stored_without_a_wait(site, make_file, new_name):
+    """With what this sandbox has for all tests, or they would take a minute for each."""
+    config = sections("quickstart empty")
+    assert config == {"client": {"protocol_stat_retries": "0"}}
+    site.upload(make_file("empty", b""), "--lfn", new_name, config=config)
+    assert site.path(new_name).read_bytes() == b""
+
+
+def test_the_order_of_logins(sandbox, site, names, folder):
+    user = sandbox.user.with_config(without_login(site) | sections("credentials order", CERNBOX=site.rse))
+    secret = user.folder / ".config" / "rucio-cs3" / "cernbox"
+    secret.parent.mkdir(parents=True)
+    secret.touch(0o600)
+    secret.write_text(EINSTEIN.password)
+    said = json.loads(shell("rucio-cs3 token explain CERNBOX --json", user.environ, folder, names=names))
+    assert [source["method"] for source in said["sources"]] == ["rucio", "broker", "basic"]
+    assert said["won"]["method"] == "basic"
+
+
+def test_the_commands_for_credentials(says, site, sandbox):
+    said = says("credentials commands", sandbox.user)
+    assert "einstein (Albert Einstein)" in said
+    assert "app_password_file" in said
+    assert "type = webdav" in said
+    assert "Forgotten: " in said
+    assert (sandbox.user.folder / "cernbox").read_text().strip()
+
+
+@pytest.mark.parametrize("page", ["readme operators", "operators by hand"])
+def test_the_operators_block_makes_a_working_rse(page, gateway, sandbox, client, make_file, new_name, tmp_path):
+    site = Site(unique("DOCS"), gateway.home / unique("docs"), sandbox, client)
+    site.folder.mkdir()
+    names = {
+        "CERNBOX": site.rse,
+        "--hostname cernbox.example.org": f"--hostname {gateway.http.partition(':')[0]}",
+        "--port 443": f"--port {gateway.http.partition(':')[2]}",
+        "/remote.php/webdav/rucio/": f"/remote.php/webdav/{site.folder.name}/",
+        "cs3.example.org:443": gateway.grpc,
+        "/eos/project/r": "/home",
+        '{"cs3": {': '{"cs3": {"tls": false, ',
+        " jdoe ": " root ",
+    }
+    shell(block(page), sandbox.user.environ, tmp_path, names=names)
+    shell(block("operators limit"), sandbox.user.environ, tmp_path, names=names)
+    site.upload(make_file("local", CONTENT), "--lfn", new_name)
+    assert site.path(new_name).read_bytes() == CONTENT
+
+
+@pytest.fixture(scope="module")
+def with_secret(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("machine")
+    (folder / "secret").touch(mode=0o600)
+    (folder / "secret").write_text(SECRET)
+    with Gateway(folder, "--machine-secret-file", str(folder / "secret")) as gateway:
+        yield gateway
+
+
+@pytest.mark.parametrize("kind", ["rucio.cfg", "rse-accounts.cfg"])
+def test_a_login_for_daemons(kind, with_secret, add_site, sandbox, client, new_name):
+    site = add_site(with_secret)
+    site.add_protocol(with_secret.davs(site.folder.name))
+    site.register(new_name, CONTENT)
+    names = {
+        "CERNBOX": site.rse,
+        "<RSE id>": client.get_rse(site.rse)["id"],
+        "username = rucio": f"username = {EINSTEIN.username}",
+        '"username": "rucio"': f'"username": "{EINSTEIN.username}"',
+        "/run/secrets/reva": str(with_secret.folder / "secret"),
+    }
+    said = sections("operators daemons", **names) if kind == "rucio.cfg" else {}
+    site.sandbox = with_config(sandbox, without_login(site) | said)
+    if not said:
+        accounts = site.sandbox.operator.folder / "etc" / "rse-accounts.cfg"
+        accounts.write_text(exchanged(block("operators accounts"), names))
+    reaped = site.reap().stdout
+    assert site.stored() == {}, reaped
+    assert site.replica(new_name) is None
+
+
+def test_dumps(says, site, sandbox, folder, new_name):
+    site.register(new_name, CONTENT)
+    before = set(folder.iterdir())
+    says("consistency dump", sandbox.user)
+    made = {path.name: path.read_text() for path in set(folder.iterdir()) - before}
+    assert len(made) == 2
+    assert all(str(site.path(new_name).relative_to(site.folder)) in text for text in made.values())
+
+
+def test_where_the_auditor_finds_them():
+    told = configparser.RawConfigParser()  # as Rucio's own reader is
+    told.read_string(block("consistency auditor"))
+    assert dict(told["CERNBOX"]) == {"cernbox": "https://dumps.example.org/cernbox/dump_%Y%m%d"}
