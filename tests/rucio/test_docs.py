@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import configparser
 import json
+from importlib.util import find_spec
 
 import pytest
 
-from demo.storage import Gateway
+from demo.storage import LOGIN, Gateway
+from rucio_cs3 import Cs3Client
 from rucio_cs3.gateway import DEMO_USERS
 from tests.docs.blocks import block
 from tests.docs.shell import exchanged, shell, without_installing
@@ -18,6 +20,10 @@ pytestmark = pytest.mark.timeout(300)  # each waits for several commands of Ruci
 CONTENT = b"some bytes\n"
 [EINSTEIN] = [user for user in DEMO_USERS if user.username == "einstein"]
 SECRET = "machine-secret-of-the-site"
+needs_commands = pytest.mark.skipif(
+    not (find_spec("rucio_cs3.operate") and find_spec("rucio_cs3.checkup")),
+    reason="rse add and rse check are not there yet",
+)
 
 
 def sections(name, **names):
@@ -107,24 +113,79 @@ def test_the_commands_for_credentials(says, site, sandbox):
     assert (sandbox.user.folder / "cernbox").read_text().strip()
 
 
-@pytest.mark.parametrize("page", ["readme operators", "operators by hand"])
-def test_the_operators_block_makes_a_working_rse(page, gateway, sandbox, client, make_file, new_name, tmp_path):
+@pytest.fixture
+def new_site(gateway, sandbox, client):
+    """A folder of which Rucio does not know yet."""
     site = Site(unique("DOCS"), gateway.home / unique("docs"), sandbox, client)
     site.folder.mkdir()
+    return site
+
+
+@pytest.fixture
+def operates(new_site, gateway, tmp_path):
+    """Run a block as the operator with this rucio.cfg, about the new site."""
+    host, _, port = gateway.http.partition(":")
     names = {
-        "CERNBOX": site.rse,
-        "--hostname cernbox.example.org": f"--hostname {gateway.http.partition(':')[0]}",
-        "--port 443": f"--port {gateway.http.partition(':')[2]}",
-        "/remote.php/webdav/rucio/": f"/remote.php/webdav/{site.folder.name}/",
+        "CERNBOX": new_site.rse,
+        "--hostname cernbox.example.org": f"--hostname {host}",
+        "--port 443": f"--port {port}",
+        "https://cernbox.example.org/": f"http://{gateway.http}/",
         "cs3.example.org:443": gateway.grpc,
-        "/eos/project/r": "/home",
+        "--gateway cs3.example.org:443": f"--gateway {gateway.grpc} --no-tls",
+        "/remote.php/webdav/rucio/": f"/remote.php/webdav/{new_site.folder.name}/",
+        "/eos/project/r/rucio": f"/home/{new_site.folder.name}",
+        '"/eos/project/r"': '"/home"',
         '{"cs3": {': '{"cs3": {"tls": false, ',
         " jdoe ": " root ",
     }
-    shell(block(page), sandbox.user.environ, tmp_path, names=names)
-    shell(block("operators limit"), sandbox.user.environ, tmp_path, names=names)
-    site.upload(make_file("local", CONTENT), "--lfn", new_name)
-    assert site.path(new_name).read_bytes() == CONTENT
+    return lambda name, home: shell(block(name), home.environ, tmp_path, names=names)
+
+
+def test_the_same_by_hand_makes_a_working_rse(operates, new_site, sandbox, make_file, new_name):
+    operates("operators by hand", sandbox.user)
+    operates("operators limit", sandbox.user)
+    new_site.upload(make_file("local", CONTENT), "--lfn", new_name)
+    assert new_site.path(new_name).read_bytes() == CONTENT
+
+
+@needs_commands
+def test_an_operator(operates, new_site, sandbox, client, make_file, new_name):
+    login = sections("operators login", CERNBOX=new_site.rse)
+    login[f"cs3:{new_site.rse}"]["username"] = EINSTEIN.username
+    operator = sandbox.user.with_config(without_login(new_site) | login)
+    secret = operator.folder / ".config" / "rucio-cs3" / "cernbox"
+    secret.parent.mkdir(parents=True)
+    secret.touch(0o600)
+    secret.write_text(EINSTEIN.password)
+
+    assert "rucio rse protocol add" in operates("operators look", operator)
+    assert new_site.rse not in [each["rse"] for each in client.list_rses()]
+    operates("operators add", operator)
+    operates("operators limit", operator)
+    assert f"{new_site.rse}: " in operates("operators check", operator)
+    assert "einstein" in operates("operators show", operator)
+    new_site.upload(make_file("local", CONTENT), "--lfn", new_name)
+    assert new_site.path(new_name).read_bytes() == CONTENT
+    operates("operators space", operator)
+
+
+@needs_commands
+def test_the_readme_for_operators(operates, new_site, sandbox, client):
+    operates("readme operators", sandbox.user)
+    assert new_site.rse in [each["rse"] for each in client.list_rses()]
+
+
+@needs_commands
+def test_a_secret_is_exchanged(operates, new_site, gateway, sandbox):
+    file = sandbox.user.folder / f"{new_site.rse}.secret"
+    with Cs3Client(gateway=gateway.grpc, tls=False, **LOGIN) as einstein:
+        made = einstein.apps.create("daemons", paths=[f"/home/{new_site.folder.name}"])
+    file.touch(0o600)
+    file.write_text(made.password)
+    operates("operators by hand", sandbox.user)
+    login = {**LOGIN, "auth": "appauth", "password": None, "app_password_file": file}
+    operates("operators rotate", sandbox.user.with_config({f"cs3:{new_site.rse}": login}))
+    assert file.read_text().strip() not in {"", made.password}
 
 
 @pytest.fixture(scope="module")
