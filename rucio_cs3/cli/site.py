@@ -90,6 +90,9 @@ def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
     """Raises ConfigError when neither these nor the environment name one. `settings` are a gateway's."""
     if rse and gateway:
         raise click.UsageError("give an RSE or --gateway, not both")
+    for given in (rse, gateway):
+        if given and "://" in given:
+            raise click.UsageError(f"{given} is an address: give {_as_gateway(given)}")
     if rse and ":" in rse:
         raise click.UsageError(f"{rse} is no RSE: if it is a gateway, give --gateway {rse}")
     if rse:
@@ -102,6 +105,15 @@ def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
         found.add(*(each for each in _rucio_layers() if each.settings.get("gateway") == found.settings["gateway"]))
     config = Config.of(found.settings, "configuration")
     return Site(config.gateway, config, caller(None, _rucio_login), found.origins)
+
+
+def _as_gateway(url: str) -> str:
+    """How a site is named that has this address."""
+    scheme, _, rest = url.partition("://")
+    tls = ", and set RUCIO_CS3_TLS=false" if scheme == "cs3" else ""
+    return (
+        f"--gateway {rest.partition('/')[0]}{tls}" if scheme in {"cs3", "cs3s"} else "the RSE, or --gateway host:port"
+    )
 
 
 def _rucio_layers() -> list[Layer]:

@@ -153,11 +153,12 @@ class Tokens:
             rest = sources[len(tried) :]
             why = _why_not_tried(tried)
             self.tried = tried + [Tried(source.method, source.description, "not tried", why) for source in rest]
-        reasons = "; ".join(f"{each.method}: {each.reason}" for each in tried)
         if failure:
+            reasons = "; ".join(f"{each.method}: {each.reason}" for each in tried)
             raise type(failure)(f"no login for {self._gateway} works: {reasons}", hint=EXPLAIN)
+        methods = ", ".join(each.method for each in tried)
         raise NoLogin(
-            f"no credentials are set for {self._gateway}, and none are found: {reasons}",
+            f"no credentials are set for {self._gateway}, and none are found by {methods}",
             hint=f"{self.remedy() or 'set username and password, or another login'}; {EXPLAIN}",
         )
 

@@ -54,6 +54,10 @@ class Claim:
     target_site: str
     wanted: Wanted
 
+    @property
+    def link(self) -> tuple[str, str]:
+        return self.source_site, self.target_site
+
 
 class Claims:
     """The files of one mover, `worker`."""

@@ -28,16 +28,14 @@ class Metrics:
         registry.register(_Depth(depth))
 
     def finished(self, claim: Claim, done: Done, seconds: float) -> None:
-        link = (claim.source_site, claim.target_site)
-        self._files.labels(done.how, *link).inc()
-        self._bytes.labels(*link).inc(done.size)
+        self._files.labels(done.how, *claim.link).inc()
+        self._bytes.labels(*claim.link).inc(done.size)
         self._seconds.observe(seconds)
 
     def failed(self, claim: Claim, side: Side, *, again: bool) -> None:
-        link = (claim.source_site, claim.target_site)
-        self._failures.labels(side.value, *link).inc()
+        self._failures.labels(side.value, *claim.link).inc()
         if again:
-            self._retries.labels(*link).inc()
+            self._retries.labels(*claim.link).inc()
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

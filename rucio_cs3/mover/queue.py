@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rucio_cs3.mover import fts
+from rucio_cs3.mover.addresses import identity
 from rucio_cs3.mover.jobs import HOPS, site_of
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Queue:
             file.target,
             site_of(file.sources[0]),
             site_of(file.target),
-            hashlib.sha256(file.target.encode()).hexdigest(),
+            hashlib.sha256(identity(file.target)).hexdigest(),
             file.size,
             file.checksum,
             job.compare.value,

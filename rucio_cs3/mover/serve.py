@@ -53,6 +53,8 @@ def serve(config: MoverConfig, make_copy: Callable[[], Copy], tell: Callable[[st
         close()
         os._exit(0)  # gunicorn's own way out of its threads hangs now and then
 
+    if config.callers and all(caller.watch for caller in config.callers.values()):
+        log.warning("nobody can submit a job: all in [callers] have watch = true; add one without it")
     settings = config.gunicorn()
     message.MAX_REQUEST_LINE = LONGEST_LINE + 1  # gunicorn's own is 8190, or without an end, for strangers too
     check_database(config.database)

@@ -80,7 +80,8 @@ def passive_token(way: str, source: End, target: End) -> str | None:
     passive = source if way == "pull" else target
     if passive.token or not passive.site.lends:
         return passive.token
-    return passive.client.tokens.get()
+    with passive.blamed():
+        return passive.client.tokens.get()
 
 
 def copy(way: str, source: End, target: End, progress: Callable[[int], None]) -> None:

@@ -63,13 +63,13 @@ const cell = {
     set(state, "class", any(item) ? `state ${tell(item)}` : "state none");
     say(child(td, 1, "small"), MEANING[tell(item)] || "");
   },
-  file: (more) => (td, item) => {
+  file: (more) => Object.assign((td, item) => {
     const link = child(td, 0, "a", "path");
     set(link, "href", `#/job/${encodeURIComponent(item.job)}`);
     set(link, "title", name(item.file));
     say(link, last(item.file));
     say(child(td, 1, "small", "narrow"), more(item));
-  },
+  }, { kind: "file" }),
 };
 
 function progress(td, done, size, more) {
@@ -157,7 +157,7 @@ function plot(flow) {
   const right = svg.clientWidth - RIGHT;
   const bottom = svg.clientHeight - BOTTOM;
   const most = Math.max(...flow.rates);
-  say($("rate"), `${rate(flow.rates[flow.rates.length - 1])} now, ${rate(most)} at most, ${bytes(flow.bytes)} in all`);
+  say($("rate"), `${rate(flow.rates[flow.rates.length - 1])} now, ${rate(most)} at most, ${bytes(flow.bytes)} copied`);
   const top = scale(most);
   const x = (place) => LEFT + ((right - LEFT) * place) / (flow.rates.length - 1);
   const y = (value) => bottom - ((bottom - TOP) * value) / top;
@@ -280,7 +280,7 @@ async function ask(path) {
 }
 
 function show(view) {
-  ["overview", "job", "stranger"].forEach((id) => { $(id).hidden = id !== view; });
+  ["loading", "overview", "job", "stranger"].forEach((id) => { $(id).hidden = id !== view; });
 }
 
 function news(text, bad) {
@@ -325,4 +325,5 @@ addEventListener("hashchange", async () => {
 });
 
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
+show("loading");
 look();

@@ -38,6 +38,17 @@ def explained(*arguments, **settings):
     return ran.returncode, json.loads(ran.stdout)
 
 
+def test_an_address_is_no_name_of_a_site_and_what_is_said_of_it_helps(gateway):
+    ran = run("token", "explain", f"cs3://{gateway.address}/home", **LOGIN)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    remedy = f"give --gateway {gateway.address}, and set RUCIO_CS3_TLS=false"
+    assert remedy in ran.stderr
+    assert remedy in run("token", "explain", "--gateway", f"cs3://{gateway.address}", **LOGIN).stderr
+    assert run("token", "explain", "--gateway", gateway.address, tls="false", **LOGIN).returncode == 0
+    assert "give --gateway h:1" in run("token", "explain", "cs3s://h:1/x").stderr
+    assert "give the RSE, or --gateway host:port" in run("token", "explain", "davs://h/x").stderr
+
+
 def outcomes(said):
     return [(each["method"], each["outcome"]) for each in said["sources"]]
 
