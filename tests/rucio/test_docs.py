@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import configparser
 import json
-from importlib.util import find_spec
+import re
 
 import pytest
 
 from demo.storage import LOGIN, Gateway
 from rucio_cs3 import Cs3Client
 from rucio_cs3.gateway import DEMO_USERS
-from tests.docs.blocks import block
+from tests.docs.blocks import all_is_merged, block
 from tests.docs.shell import exchanged, shell, without_installing
 from tests.rucio.conftest import SCOPE, Site
 from tests.rucio.guarded import unique, with_config
@@ -20,10 +20,6 @@ pytestmark = pytest.mark.timeout(300)  # each waits for several commands of Ruci
 CONTENT = b"some bytes\n"
 [EINSTEIN] = [user for user in DEMO_USERS if user.username == "einstein"]
 SECRET = "machine-secret-of-the-site"
-needs_commands = pytest.mark.skipif(
-    not (find_spec("rucio_cs3.operate") and find_spec("rucio_cs3.checkup")),
-    reason="rse add and rse check are not there yet",
-)
 
 
 def sections(name, **names):
@@ -148,7 +144,7 @@ def test_the_same_by_hand_makes_a_working_rse(operates, new_site, sandbox, make_
     assert new_site.path(new_name).read_bytes() == CONTENT
 
 
-@needs_commands
+@all_is_merged
 def test_an_operator(operates, new_site, sandbox, client, make_file, new_name):
     login = sections("operators login", CERNBOX=new_site.rse)
     login[f"cs3:{new_site.rse}"]["username"] = EINSTEIN.username
@@ -169,13 +165,13 @@ def test_an_operator(operates, new_site, sandbox, client, make_file, new_name):
     operates("operators space", operator)
 
 
-@needs_commands
+@all_is_merged
 def test_the_readme_for_operators(operates, new_site, sandbox, client):
     operates("readme operators", sandbox.user)
     assert new_site.rse in [each["rse"] for each in client.list_rses()]
 
 
-@needs_commands
+@all_is_merged
 def test_a_secret_is_exchanged(operates, new_site, gateway, sandbox):
     file = sandbox.user.folder / f"{new_site.rse}.secret"
     with Cs3Client(gateway=gateway.grpc, tls=False, **LOGIN) as einstein:
@@ -225,10 +221,11 @@ def test_dumps(says, site, sandbox, folder, new_name):
     says("consistency dump", sandbox.user)
     made = {path.name: path.read_text() for path in set(folder.iterdir()) - before}
     assert len(made) == 2
+    assert any(re.fullmatch(rf"{site.rse}_dump_\d{{8}}", name) for name in made)
     assert all(str(site.path(new_name).relative_to(site.folder)) in text for text in made.values())
 
 
 def test_where_the_auditor_finds_them():
     told = configparser.RawConfigParser()  # as Rucio's own reader is
     told.read_string(block("consistency auditor"))
-    assert dict(told["CERNBOX"]) == {"cernbox": "https://dumps.example.org/cernbox/dump_%Y%m%d"}
+    assert dict(told["CERNBOX"]) == {"cernbox": "https://dumps.example.org/CERNBOX_dump_%Y%m%d"}
