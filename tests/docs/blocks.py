@@ -80,6 +80,7 @@ USES = {
         "operators by hand": ("docs/operators.md", "sh", "rse protocol add"),
         "operators space": ("docs/operators.md", "sh", "rse settings"),
         "operators rotate": ("docs/operators.md", "sh", "rse rotate"),
+        "operators policy": ("docs/operators.md", "ini", "[policy]"),
         "operators daemons": ("docs/operators.md", "ini", "machine_secret_file"),
         "operators accounts": ("docs/operators.md", "json", "machine_secret_file"),
         "consistency dump": ("docs/consistency.md", "sh", "rucio-cs3 dump"),

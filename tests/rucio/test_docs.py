@@ -5,6 +5,8 @@ from __future__ import annotations
 import configparser
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +21,7 @@ from tests.rucio.guarded import unique, with_config
 pytestmark = pytest.mark.timeout(300)  # each waits for several commands of Rucio's
 CONTENT = b"some bytes\n"
 [EINSTEIN] = [user for user in DEMO_USERS if user.username == "einstein"]
+KNOWS = "from rucio.common.constants import SUPPORTED_PROTOCOLS; assert 'cs3s' in SUPPORTED_PROTOCOLS"
 SECRET = "machine-secret-of-the-site"
 
 
@@ -182,6 +185,14 @@ def test_a_secret_is_exchanged(operates, new_site, gateway, sandbox):
     login = {**LOGIN, "auth": "appauth", "password": None, "app_password_file": file}
     operates("operators rotate", sandbox.user.with_config({f"cs3:{new_site.rse}": login}))
     assert file.read_text().strip() not in {"", made.password}
+
+
+@all_is_merged
+def test_the_policy_package_knows_the_scheme():
+    """What comes of that is in tests/rucio/etc/test_policy.py."""
+    subprocess.run(
+        [sys.executable, "-c", f"import {sections('operators policy')['policy']['package']}; {KNOWS}"], check=True
+    )
 
 
 @pytest.fixture(scope="module")
