@@ -190,9 +190,8 @@ def test_a_secret_is_exchanged(operates, new_site, gateway, sandbox):
 @all_is_merged
 def test_the_policy_package_knows_the_scheme():
     """What comes of that is in tests/rucio/etc/test_policy.py."""
-    subprocess.run(
-        [sys.executable, "-c", f"import {sections('operators policy')['policy']['package']}; {KNOWS}"], check=True
-    )
+    package = sections("operators policy")["policy"]["package"]
+    subprocess.run([sys.executable, "-c", f"import {package}; {KNOWS}"], check=True)
 
 
 @pytest.fixture(scope="module")
