@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import logging
 import os
 import socket
 import uuid
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.config import MoverConfig
     from rucio_cs3.mover.database import Session
     from rucio_cs3.mover.model import Copy
+
+log = logging.getLogger("rucio_cs3.mover")
 
 
 class Mover:
@@ -86,6 +89,7 @@ class Mover:
         return {**self._database.read(work), "banned": self.orders.bans(vo)}
 
     def close(self) -> None:
+        log.info("told to stop; copies that are given back: %d", len(self._workers.running()))
         self._workers.close()
         with contextlib.suppress(Exception):  # numbers are not worth an error at the end
             self._flow.keep()

@@ -138,14 +138,19 @@ class Sites:
 
     def _unknown(self, wanted: Address) -> InvalidName:
         known = "; ".join(f"{site.name} has {site.doors}" for site in self.all)
+        near = [
+            (address.port == wanted.port, site.table, address)
+            for site in self.all
+            for address in site.addresses
+            if address.is_door and address.hostname == wanted.hostname
+        ]
         hint = "add what it begins with to doors of its site in mover.toml"
-        for site in self.all:
-            for address in site.addresses:
-                if address.is_door and wanted.is_door and address.hostname == wanted.hostname:
-                    scheme, beginning = wanted.written.partition("://")[0], address.written
-                    hint = f"compare it with doors of {site.table}: {beginning}"
-                    if address.scheme != wanted.scheme:
-                        hint = f"write {scheme}:// instead of {beginning.partition(':')[0]}:// in doors of {site.table}"
+        if near:
+            _, table, address = max(near, key=lambda each: each[0])
+            hint = f"compare it with doors of {table}"
+            if (address.scheme, wanted.scheme) == ("http", "https"):
+                was, now = (each.written.partition("://")[0] for each in (address, wanted))
+                hint = f"write {now}:// instead of {was}:// in doors of {table}"
         return InvalidName(f"it is at no site that this mover knows: {known}", path=wanted.written, hint=hint)
 
     @contextlib.contextmanager

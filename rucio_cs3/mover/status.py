@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 MOST_RUNNING = 200  # copies of others that are shown
 LAST = 20  # failures that are shown
+STATES = (fts.SUBMITTED, fts.WAITING, fts.ACTIVE, fts.CANCELED, fts.FAILED, fts.FINISHED)  # that a file can be in
 
 
 def depth(session: Session) -> dict[str, int]:
     """Files by state."""
     rows = session.rows("SELECT state, count(*) AS n FROM files GROUP BY state")
     found = {row["state"]: row["n"] for row in rows}
-    return {state: found.get(state, 0) for state in (fts.SUBMITTED, fts.WAITING, fts.ACTIVE, *sorted(fts.FINAL))}
+    return {state: found.get(state, 0) for state in STATES}
 
 
 def ours(copies: Iterable[Running], vo: str, mover: str) -> list[dict[str, Any]]:

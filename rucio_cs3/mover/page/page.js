@@ -23,6 +23,7 @@ function bytes(count) {
 const rate = (count) => `${bytes(count)}/s`;
 const time = (utc) => (utc ? utc.replace("T", " ") : "");
 const number = (count) => count.toLocaleString("en");
+const some = (count, tell = number) => (count ? tell(count) : "");
 const name = (url) => url.split("?")[0];
 const last = (url) => name(url).split("/").pop() || name(url);
 
@@ -125,7 +126,7 @@ async function overview() {
     cell.text((ban) => ban.message || ""),
   ]);
   fill("states", Object.entries(told.files), (entry) => entry[0], [
-    cell.state((entry) => entry[0], (entry) => entry[1] > 0), cell.number((entry) => number(entry[1])),
+    cell.state((entry) => entry[0], (entry) => entry[1] > 0), cell.number((entry) => some(entry[1])),
   ]);
   fill("running", told.running, (copy) => `${copy.file_id} ${copy.mover}`, [
     cell.file(between),
@@ -135,9 +136,9 @@ async function overview() {
   ]);
   fill("links", told.links, between, [
     cell.text(between),
-    cell.number((link) => number(link.active)),
-    cell.number((link) => number(link.waiting)),
-    cell.number((link) => rate(link.rate)),
+    cell.number((link) => some(link.active)),
+    cell.number((link) => some(link.waiting)),
+    cell.number((link) => some(link.rate, rate)),
   ]);
   fill("failures", told.failures, (failure) => failure.file_id, [
     wide(cell.time((failure) => time(failure.time))),

@@ -206,6 +206,8 @@ def test_a_copy_that_is_stopped_has_a_line_too(mover, gateways, tmp_path):
     wait_for(lambda: any(call.method == "PUT" for call in gateways["B"].calls))
     mover.ask("DELETE", f"/jobs/{job}")
     heard(mover, f"INFO rucio_cs3.mover job {job}, ", " stopped: ")
+    mover.process.terminate()
+    heard(mover, "INFO rucio_cs3.mover told to stop; copies that are given back: 0")
 
 
 def test_who_may_only_look_is_not_enough(gateways, settings, tmp_path):

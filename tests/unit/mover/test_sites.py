@@ -98,8 +98,8 @@ def test_who_asks_for_an_unknown_one_learns_of_the_sites(known):
     ("url", "words"),
     [
         ("davs://localhost:9200/dav/x", "write davs:// instead of http:// in doors of [sites.OCIS] of mover.toml"),
-        ("http://box.example.org/x", "write http:// instead of"),
-        ("davs://box.example.org/other/x", "compare it with doors of [sites."),
+        ("http://box.example.org:8443/dav%20files/x", "compare it with doors of [sites.CERNBOX] of mover.toml"),
+        ("davs://box.example.org/other/x", "compare it with doors of [sites.CERNBOX] of mover.toml"),
     ],
 )
 def test_who_asks_for_one_that_is_near_learns_what_differs(known, url, words):
