@@ -6,7 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rucio_cs3 import deadline
+from rucio_cs3 import deadline, observe
 from rucio_cs3.config import Config
 from rucio_cs3.credentials.caller import NOBODY
 from rucio_cs3.credentials.sources import Sources
@@ -51,6 +51,7 @@ class Cs3Client:
 
     def __init__(self, config: Config | None = None, *, caller: Caller = NOBODY, **settings: Any) -> None:
         self.config = config.but(**settings) if config else Config.load(**settings)
+        observe.begin(self.config.metrics, self.config.traces)
         self._channel = Channel(self.config)
         self.auth = Auth(self._channel)
         self._sources = Sources(self.config, caller)
@@ -104,10 +105,14 @@ class Cs3Client:
         by any thread, one at a time.
         """
         options: Any = {"checksums": checksums, "progress": progress}
-        with deadline.within(timeout):
+        with deadline.within(timeout), observe.transfer("download", target) as seen:
             if isinstance(sink, (str, os.PathLike)):
-                return self._downloads.to_path(target, os.fspath(sink), resume=resume, overwrite=overwrite, **options)
-            return self._downloads.to_file(target, sink, **options)
+                place = os.fspath(sink)
+                info = self._downloads.to_path(target, place, resume=resume, overwrite=overwrite, **options)
+            else:
+                info = self._downloads.to_file(target, sink, **options)
+            seen.moved(info.size)
+            return info
 
     def upload(
         self,

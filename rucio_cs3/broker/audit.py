@@ -24,6 +24,7 @@ class Record:
     account: str | None = None
     site: str | None = None
     user: str | None = None
+    trace_id: str | None = None
     began: float = field(default_factory=time.monotonic, repr=False)
 
     @property

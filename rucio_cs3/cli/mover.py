@@ -22,6 +22,7 @@ from rucio_cs3.cli.board import board
 from rucio_cs3.cli.report import printable
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import keeps_secrets
+from rucio_cs3.observe import logs
 from rucio_cs3.private import read_secret
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _serve(file: Path) -> None:
 
     config = load(file)
     Sites.of(config.sites, str(file)).close()  # a mistake is told before anything is served
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.begin_service(config.log)
     log = logging.getLogger("rucio_cs3.mover")
     log.setLevel(logging.INFO)
     console = Console(stderr=True, highlight=False, soft_wrap=True)

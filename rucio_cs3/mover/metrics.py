@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
+
+from rucio_cs3.observe.metrics import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +27,7 @@ class Metrics:
         self._seconds = Histogram("rucio_cs3_mover_copy_seconds", "Time for a copy", registry=registry)
         self._failures = Counter("rucio_cs3_mover_failures", "Copies that failed", ("side", *LINK), registry=registry)
         self._retries = Counter("rucio_cs3_mover_retries", "Copies to be tried again", LINK, registry=registry)
-        registry.register(_Depth(depth))
+        self._depth = _Depth(depth)
 
     def finished(self, claim: Claim, done: Done, seconds: float) -> None:
         self._files.labels(done.how, *claim.link).inc()
@@ -38,7 +40,7 @@ class Metrics:
             self._retries.labels(*claim.link).inc()
 
     def text(self) -> bytes:
-        return generate_latest(self._registry)
+        return text(self._registry, self._depth)
 
 
 class _Depth:

@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS files (
     tries INTEGER NOT NULL, retries INTEGER NOT NULL, retry_delay INTEGER NOT NULL, not_before {real},
     worker TEXT, lease {real}, lost INTEGER NOT NULL DEFAULT 0,
     began {real}, ended {real}, reason TEXT, used TEXT, tried TEXT, bytes {big});
+CREATE TABLE IF NOT EXISTS traces (
+    job TEXT PRIMARY KEY REFERENCES jobs ON DELETE CASCADE, headers TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS flow (
     slot {big} NOT NULL, mover TEXT NOT NULL, source_site TEXT NOT NULL, target_site TEXT NOT NULL,
     bytes {big} NOT NULL, copied {big} NOT NULL, PRIMARY KEY (slot, mover, source_site, target_site));

@@ -9,8 +9,9 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
+from rucio_cs3 import observe
 from rucio_cs3.deadline import Stop
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.mover.model import Failed, Side
@@ -52,12 +53,16 @@ class Running:
         self.moved(so_far - self.bytes if so_far >= self.bytes else so_far)
         self.bytes = so_far
 
-    def log(self, level: int, what: str, source: str = "", more: str = "") -> None:
-        """One line for each copy that ends, whatever its end is."""
-        wanted = self.claim.wanted
-        source, target, more = tellable(wanted, source or wanted.sources[0].url, wanted.target.url, more)
-        text = "job %s, file %s %s: %s -> %s, %d bytes in %.1f s%s"
-        log.log(level, text, self.claim.job, self.claim.id, what, source, target, self.bytes, self.seconds, more)
+    def log(self, level: int, what: str, source: str = "", more: str = "", **facts: Any) -> None:
+        """One line for each copy that ends, whatever its end is. `facts` are for who reads by program."""
+        claim, seconds = self.claim, self.seconds
+        urls = source or claim.wanted.sources[0].url, claim.wanted.target.url
+        told = tellable(claim.wanted, *urls, more)
+        link = {"source": claim.source_site, "destination": claim.target_site}
+        known = {"job": claim.job, "file": claim.id, **link, "bytes": self.bytes, "seconds": round(seconds, 3)}
+        text = "job %s, file %s: %s %s -> %s, %d bytes in %.1f s%s"
+        values = claim.job, claim.id, what, told[0], told[1], self.bytes, seconds, told[2]
+        log.log(level, text, *values, extra={**known, **facts})
 
 
 class Workers:
@@ -167,8 +172,9 @@ class Workers:
 
     def _end(self, running: Running) -> None:
         claim = running.claim
+        link = {"source": claim.source_site, "destination": claim.target_site}
         try:
-            with running.stop.scope():
+            with running.stop.scope(), observe.work("copy", claim.trace, job=claim.job, file=claim.id, **link):
                 done = self._copy(claim.wanted, running.tell)
         except Exception as error:  # noqa: BLE001 - whatever it is, the queue has to be told
             self._failed(running, _failure(error))
@@ -181,7 +187,7 @@ class Workers:
         if self._told(lambda: self._claims.finished(running.claim, done)):
             self._flow.copied(running.claim.link, done.size)
             self._metrics.finished(running.claim, done, running.seconds)
-            running.log(logging.INFO, "copied", done.source, f", {done.how}")
+            running.log(logging.INFO, "copied", done.source, f", {done.how}", how=done.how)
 
     def _failed(self, running: Running, failure: Failed) -> None:
         claim = running.claim
@@ -195,7 +201,8 @@ class Workers:
             self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, tried, again=failure.again))
         )
         self._metrics.failed(claim, failure.side, again=again)
-        running.log(logging.WARNING, "failed, and is tried again" if again else "failed", more=f": {reason}")
+        what = "failed (to be tried again)" if again else "failed"
+        running.log(logging.WARNING, what, more=f": {reason}", side=failure.side.value, again=again)
 
     def _told(self, tell: Callable[[], T]) -> T | None:
         """However long the database is away: a file whose end nobody knows would be copied for ever."""

@@ -186,13 +186,13 @@ def test_each_copy_has_a_line_in_the_log(mover, gateways, tmp_path):
     mover.ended(job)
     said = heard(mover, "copied")
     line = (
-        rf"INFO rucio_cs3.mover job {job}, file \d+ copied: {url} -> {urls[1]}, {len(CONTENT)} bytes in .* s, streamed"
+        rf"INFO rucio_cs3.mover job {job}, file \d+: copied {url} -> {urls[1]}, {len(CONTENT)} bytes in .* s, streamed"
     )
     assert re.search(line, said)
     again = mover.submit(file(urls[0], urls[1]))
     mover.ended(again)
     said = heard(mover, "failed")
-    line = rf"WARNING rucio_cs3.mover job {again}, file \d+ failed: {re.escape(url)}… -> {urls[1]}, 0 bytes in .* s: "
+    line = rf"WARNING rucio_cs3.mover job {again}, file \d+: failed {re.escape(url)}… -> {urls[1]}, 0 bytes in .* s: "
     assert re.search(line, said)
     assert "hush" not in said
 
@@ -205,7 +205,7 @@ def test_a_copy_that_is_stopped_has_a_line_too(mover, gateways, tmp_path):
     )
     wait_for(lambda: any(call.method == "PUT" for call in gateways["B"].calls))
     mover.ask("DELETE", f"/jobs/{job}")
-    heard(mover, f"INFO rucio_cs3.mover job {job}, ", " stopped: ")
+    heard(mover, f"INFO rucio_cs3.mover job {job}, ", ": stopped ")
     mover.process.terminate()
     heard(mover, "INFO rucio_cs3.mover told to stop; copies that are given back: 0")
 
