@@ -41,12 +41,14 @@ if TYPE_CHECKING:
 class Cs3Client:
     """A CS3 site as one user sees it. Safe to share between threads; nothing connects before the first call.
 
+    An example::
+
         with Cs3Client(gateway="cs3.example.org:443", username="einstein", password_file="~/.cs3") as site:
             site.upload("results.root", "/eos/user/e/einstein/results.root")
             for entry in site.files.list("/eos/user/e/einstein"):
                 print(entry.name, entry.size)
 
-    What is not given comes from the environment (RUCIO_CS3_…) and the TOML file that RUCIO_CS3_CONFIG names.
+    What is not given comes from `RUCIO_CS3_…` in the environment, and the TOML file that `RUCIO_CS3_CONFIG` names.
     """
 
     def __init__(self, config: Config | None = None, *, caller: Caller = NOBODY, **settings: Any) -> None:

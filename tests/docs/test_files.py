@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
 
 from rucio_cs3.gateway import Gateway
-from tests.unit.cli.command import COMMAND, SECONDS, environment, run
+from tests.docs.blocks import TOP, block
+from tests.docs.shell import shell
+from tests.unit.cli.command import environment, run
 
 pytestmark = pytest.mark.slow
-PAGE = (Path(__file__).parents[3] / "docs" / "files.md").read_text(encoding="utf-8")
+PAGE = (TOP / "docs" / "files.md").read_text(encoding="utf-8")
 LOGIN = {"username": "einstein", "password": "relativity"}
-
-
-def block(language):
-    [found] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    return found
 
 
 @pytest.fixture
@@ -36,22 +31,27 @@ def gateway(tmp_path, monkeypatch):
 
 def test_the_commands(gateway, tmp_path):
     """Up to where they delete what they made. CERNBOX: is a gateway's address here; with Rucio see tests/rucio."""
-    written = block("sh")
     for command in ("cp", "ls", "rm", "stat", "checksum", "du", "find", "mv", "mkdir"):
-        assert f"rucio-cs3 {command} " in written
-    script = written.replace("CERNBOX:", f"cs3://{gateway.address}/").replace("rucio-cs3 ", "ours ")
-    ours = f'ours() {{ "{COMMAND[0]}" -c "{COMMAND[-1]}" "$@"; }}\n'
-    argv = ["sh", "-euc", ours + script]
-    ran = subprocess.run(argv, env=environment(LOGIN), capture_output=True, text=True, timeout=3 * SECONDS, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert re.search(r"^\s*7$", ran.stdout, re.MULTILINE)  # wc -c
+        assert f"rucio-cs3 {command} " in block("files commands")
+    names = {"CERNBOX:": f"cs3://{gateway.address}/"}
+    said = shell(block("files commands"), environment(LOGIN), tmp_path, names=names)
+    assert re.search(r"^\s*7$", said, re.MULTILINE)  # wc -c
     assert (tmp_path / "copy-of-run7" / "f").read_bytes() == b"content"
     assert (tmp_path / "copy-of-run7" / "empty").is_dir()
     assert sorted(path.name for path in (gateway.root / "data").rglob("*")) == ["2026", "empty", "f", "run7"]
 
 
+def test_a_gateway_and_its_login_in_the_environment(gateway, tmp_path):
+    (tmp_path / ".cs3").touch(mode=0o600)
+    (tmp_path / ".cs3").write_text("relativity")
+    (gateway.root / "eos" / "user" / "e" / "einstein" / "here").mkdir(parents=True)
+    names = {"cs3s://": "cs3://", "cs3.example.org:443": gateway.address}
+    environ = environment({"tls": "false"}) | {"HOME": str(tmp_path)}
+    assert shell(block("files login"), environ, tmp_path, names=names) == "here/\n"
+
+
 def test_the_python(gateway, capsys):
-    code = block("python").replace("127.0.0.1:19000", gateway.address)
+    code = block("files python").replace("127.0.0.1:19000", gateway.address)
     exec(compile(code, "files.md", "exec"), {})
     *told, sizes = capsys.readouterr().out.splitlines()
     assert sorted(told) == ["/docs/missing failed LocalSourceMissing", "/docs/readme done NoneType"]

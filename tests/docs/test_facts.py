@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from rucio_cs3.broker.config import load
-
-TOP = Path(__file__).parents[2]
+from rucio_cs3.config import AUTH_METHODS, FIELDS
+from tests.docs.blocks import TOP, all_is_merged
 
 
 def test_the_tests_that_are_named_exist():
@@ -44,11 +42,31 @@ def test_a_hazard_is_shown_and_survived_or_there_is_a_reason(row):
             assert f"def {name}(" in written, f"{file} has no {name}"
 
 
-def test_the_brokers_example_is_a_configuration(tmp_path):
-    [example] = re.findall(r"```toml\n(.*?)```", (TOP / "docs" / "broker.md").read_text(), re.DOTALL)
-    secret = tmp_path / "secret"
-    secret.touch(0o600)
-    secret.write_text("x")
-    (tmp_path / "broker.toml").write_text(example.replace("/run/secrets/cs3", str(secret)))
-    site = load(tmp_path / "broker.toml").sites["cs3.example.org:443"]
-    assert [site.mapping.user(account) for account in ("jdoe", "marie", "Nobody1")] == ["einstein", "marie", None]
+SETTINGS = [
+    (re.findall(r"`(\w+)`", names), default)
+    for names, default in re.findall(
+        r"^\| (`.*?) \| (.*?) \|", (TOP / "docs" / "settings.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+]
+
+
+def test_every_setting_is_in_the_table():
+    told = {name for names, _ in SETTINGS for name in names}
+    assert [name for name in FIELDS if name not in told and not name.endswith("_file")] == []
+
+
+@all_is_merged
+def test_every_setting_in_the_table_exists():
+    assert [name for names, _ in SETTINGS for name in names if name not in FIELDS] == []
+
+
+@pytest.mark.parametrize(("names", "default"), [row for row in SETTINGS if row[1][:1].isdigit()], ids=str)
+def test_numbers_are_those_of_the_code(names, default):
+    assert default.replace("64 MiB", str(64 << 20)) == ", ".join(
+        str(FIELDS[name].default).removesuffix(".0") for name in names
+    )
+
+
+def test_every_method_is_in_the_table():
+    page = (TOP / "docs" / "credentials.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == sorted(AUTH_METHODS)
