@@ -6,7 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rucio_cs3 import deadline
+from rucio_cs3 import deadline, observe
 from rucio_cs3.config import Config
 from rucio_cs3.credentials.caller import NOBODY
 from rucio_cs3.credentials.sources import Sources
@@ -16,6 +16,8 @@ from rucio_cs3.cs3.apps import Apps
 from rucio_cs3.cs3.auth import Auth
 from rucio_cs3.cs3.channel import Channel
 from rucio_cs3.cs3.files import Files
+from rucio_cs3.cs3.locks import Locks
+from rucio_cs3.cs3.spaces import Spaces
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import stream
 from rucio_cs3.transfer.download import Downloads
@@ -49,6 +51,7 @@ class Cs3Client:
 
     def __init__(self, config: Config | None = None, *, caller: Caller = NOBODY, **settings: Any) -> None:
         self.config = config.but(**settings) if config else Config.load(**settings)
+        observe.begin(self.config.metrics, self.config.traces)
         self._channel = Channel(self.config)
         self.auth = Auth(self._channel)
         self._sources = Sources(self.config, caller)
@@ -61,6 +64,8 @@ class Cs3Client:
         )
         self.files = Files(self._channel)
         self.apps = Apps(self._channel, self.files)
+        self.locks = Locks(self._channel)
+        self.spaces = Spaces(self._channel)
         self._servers = DataServers(self.config, tokens)
         self._downloads = Downloads(self.config, self.files, self._servers, tokens)
         self.folders = Folders(self.files)
@@ -102,10 +107,15 @@ class Cs3Client:
         by any thread, one at a time.
         """
         options: Any = {"checksums": checksums, "progress": progress}
-        with deadline.within(timeout):
+        target = Ref.of(target)
+        with deadline.within(timeout), observe.transfer("download", target) as seen:
             if isinstance(sink, (str, os.PathLike)):
-                return self._downloads.to_path(target, os.fspath(sink), resume=resume, overwrite=overwrite, **options)
-            return self._downloads.to_file(target, sink, **options)
+                place = os.fspath(sink)
+                info = self._downloads.to_path(target, place, resume=resume, overwrite=overwrite, **options)
+            else:
+                info = self._downloads.to_file(target, sink, **options)
+            seen.moved(info.size)
+            return info
 
     def upload(
         self,
@@ -147,6 +157,10 @@ class Cs3Client:
     def open_read(self, target: Target) -> io.BufferedReader:
         """A file object with seek and tell."""
         return stream.reader(Ref.of(target), self._downloads, self._servers)
+
+    def serves_ranges(self, target: Target) -> bool:
+        """Whether the data server gives parts of this file, which is asked for one: some announce it, and refuse."""
+        return self._downloads.serves_parts(Ref.of(target))
 
     def open_write(self, target: Target, *, overwrite: bool = False) -> AbstractContextManager[IO[bytes]]:
         """For `with`: the file is stored when the block ends, and not if it ends in an exception."""

@@ -40,6 +40,11 @@ class ResourceId:
         """True for the root of a space, as the second line names it."""
         return bool(self.space_id) and self.opaque_id == self.space_id
 
+    @property
+    def space(self) -> str:
+        """As `parse` reads it, and the settings of an RSE name it: the shorter for the root of a space."""
+        return f"{self.storage_id}${self.space_id}" if self.is_space else str(self)
+
 
 class Label(NamedTuple):
     """What people write before the names of what is in a folder: `RSE:`, a URL, or another path."""
@@ -199,6 +204,18 @@ class Quota:
     @property
     def available(self) -> int | None:
         return max(self.total - self.used, 0) if self.total else None
+
+
+@dataclass(frozen=True)
+class Space:
+    """A tree of its own, with members and a quota. `path` is where it hangs, perhaps not alone."""
+
+    id: ResourceId
+    """of its root"""
+    name: str
+    kind: str
+    path: str
+    quota: Quota
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from rucio.common import exception
 from rucio.common.config import get_config, get_config_dirs
 from rucio.rse.protocols.protocol import RSEProtocol
 
-from rucio_cs3 import deadline, errors
+from rucio_cs3 import deadline, errors, observe
 from rucio_cs3.config import ENVIRONMENT, Layer, from_environment
 from rucio_cs3.credentials.caller import RucioLogin, caller
 from rucio_cs3.private import there
@@ -65,6 +65,10 @@ RUCIO_EXCEPTIONS: tuple[tuple[type[Exception], type[Exception]], ...] = (
 UNHEARD = ("connect", "get", "put")
 
 
+# These ask no storage.
+NAMES_ONLY = ("parse_pfns", "path2pfn")
+
+
 def rucio_exception(error: errors.Cs3Error) -> Exception:
     """What Rucio should see."""
     kind: type[Exception] = next(theirs for ours, theirs in RUCIO_EXCEPTIONS if isinstance(error, ours))
@@ -73,12 +77,15 @@ def rucio_exception(error: errors.Cs3Error) -> Exception:
 
 def translated(method: Method) -> Method:
     """Let nothing but Rucio exceptions out, each with our one line."""
+    asks = method.__name__ not in NAMES_ONLY
 
     @functools.wraps(method)
     def wrapper(self: Default, *args: Any, **kwargs: Any) -> Any:
         try:
-            return method(self, *args, **kwargs)
+            with observe.work(f"rucio {method.__name__}") if asks else observe.NOTHING:
+                return method(self, *args, **kwargs)
         except errors.Cs3Error as error:
+            observe.failed(error)
             level = logging.WARNING if method.__name__ in UNHEARD else logging.DEBUG
             self.logger(level, "%s: %s: %s", method.__name__, error.code, error)
             self.logger(logging.DEBUG, "that came from", exc_info=True)

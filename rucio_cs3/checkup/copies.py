@@ -10,7 +10,10 @@ from rucio_cs3.checkup.case import Case, Wish
 from rucio_cs3.checkup.model import FAIL, failed, failure, passed, warned
 from rucio_cs3.errors import Cs3Error, NotFound
 from rucio_cs3.mover import tpc
-from rucio_cs3.mover.sites import Address, End, Site
+from rucio_cs3.mover.addresses import Address
+from rucio_cs3.mover.model import Side
+from rucio_cs3.mover.site import Site
+from rucio_cs3.mover.sites import End
 from rucio_cs3.transfer.ends import Remote
 
 if TYPE_CHECKING:
@@ -63,18 +66,18 @@ def by(way: str) -> Run:
         place = source.root.resolve()
         source.client.upload(io.BytesIO(sent.content), source.ref(sent.name), temporary=True, root=place)
         Remote(source.client, source.ref(sent.name)).settled()
-        said = _said(way, _end(source, sent.name), _end(target, name))
+        said = _said(way, _end(Side.SOURCE, source, sent.name), _end(Side.TARGET, target, name))
         there = _content(target, name)
         yield from _judged(f"{way} from {source.name} to {target.name}", said, there, sent.content)
 
     return run
 
 
-def _end(case: Case, name: str) -> End:
+def _end(side: Side, case: Case, name: str) -> End:
     url = case.url(name)
     address = Address.of(case.url())
     site = Site(case.name, case.site.config, case.site.root, (address,), lends=True)
-    return End(site, url, address, case.root, name, case.pools)
+    return End(side, site, url, address, case.root, name, case.pools)
 
 
 def _said(way: str, source: End, target: End) -> str:

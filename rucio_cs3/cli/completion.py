@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -65,6 +66,23 @@ def remote_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     asking.start()
     asking.join(PATIENCE)
     return found.copy()
+
+
+def rse_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Rucio's RSEs, if it tells them at once."""
+    del ctx, param
+    found: list[CompletionItem] = []
+    asking = threading.Thread(target=_ask_rucio, args=(incomplete, found), daemon=True)
+    asking.start()
+    asking.join(PATIENCE)
+    return found.copy()
+
+
+def _ask_rucio(incomplete: str, found: list[CompletionItem]) -> None:
+    from rucio_cs3.operate.catalogue import Catalogue  # noqa: PLC0415 - Rucio may be missing
+
+    with contextlib.suppress(Cs3Error):
+        found += [CompletionItem(name) for name in Catalogue().names() if name.startswith(incomplete)]
 
 
 def _ask(ctx: click.Context, incomplete: str, found: list[CompletionItem]) -> None:

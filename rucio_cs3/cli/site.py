@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 import click
 
 from rucio_cs3.client import Cs3Client
-from rucio_cs3.config import LOGINS, Config, Found, Layer, has_login, login_elsewhere, surroundings
+from rucio_cs3.config import (
+    CREDENTIALS,
+    FIELDS,
+    LOGINS,
+    Config,
+    Found,
+    Layer,
+    has_login,
+    login_elsewhere,
+    surroundings,
+)
 from rucio_cs3.credentials.caller import caller
 from rucio_cs3.credentials.sources import Sources
 from rucio_cs3.credentials.store import kept_in
 from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin
+from rucio_cs3.operate.catalogue import INSTALL, NOT_INSTALLED
 from rucio_cs3.rse import door_of, our_entry
 
 if TYPE_CHECKING:
@@ -24,8 +35,6 @@ if TYPE_CHECKING:
     from rucio_cs3.credentials.caller import Caller, RucioLogin
     from rucio_cs3.model import Ref
 
-NOT_INSTALLED = "Rucio's client is not installed"
-INSTALL = "pip install rucio-clients"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -45,12 +54,26 @@ class Site:
 
     def client(self, **settings: Any) -> Cs3Client:
         client = Cs3Client(self.config, caller=self.caller, **settings)
-        client.tokens.remedy = self.remedy
+        client.tokens.remedy = lambda: self.remedy() or self._first_login()
         return client
+
+    def _first_login(self) -> str:
+        if self.root:
+            return f"set username and password_file in section [cs3:{self.name}] of rucio.cfg, or another login"
+        return "set RUCIO_CS3_USERNAME and RUCIO_CS3_PASSWORD, or another login"
 
     def remedy(self) -> str:
         """What is to be done where no login is found, if one is set that is not for this site."""
         return login_elsewhere([*surroundings(), *_rucio_layers()], self.config.gateway)
+
+    def in_force(self) -> list[dict[str, Any]]:
+        """Each setting that has a value, without that of a secret, and where it stands."""
+        return [
+            {"name": name, "value": value if known.repr else None, "secret": not known.repr, "origin": origin}
+            for name, known in FIELDS.items()
+            for value, origin in [(getattr(self.config, name), self.origins.get(name, "default"))]
+            if value is not None
+        ]
 
     @contextlib.contextmanager
     def sources(self) -> Iterator[Sources]:
@@ -90,6 +113,9 @@ def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
     """Raises ConfigError when neither these nor the environment name one. `settings` are a gateway's."""
     if rse and gateway:
         raise click.UsageError("give an RSE or --gateway, not both")
+    for given in (rse, gateway):
+        if given and "://" in given:
+            raise click.UsageError(f"{given} is an address: give {_as_gateway(given)}")
     if rse and ":" in rse:
         raise click.UsageError(f"{rse} is no RSE: if it is a gateway, give --gateway {rse}")
     if rse:
@@ -104,6 +130,15 @@ def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
     return Site(config.gateway, config, caller(None, _rucio_login), found.origins)
 
 
+def _as_gateway(url: str) -> str:
+    """How a site is named that has this address."""
+    scheme, _, rest = url.partition("://")
+    tls = ", and set RUCIO_CS3_TLS=false" if scheme == "cs3" else ""
+    return (
+        f"--gateway {rest.partition('/')[0]}{tls}" if scheme in {"cs3", "cs3s"} else "the RSE, or --gateway host:port"
+    )
+
+
 def _rucio_layers() -> list[Layer]:
     """Of rucio.cfg, what is for all sites."""
     try:
@@ -111,6 +146,15 @@ def _rucio_layers() -> list[Layer]:
     except ImportError:
         return []
     return [general_layer()]
+
+
+def login_for(gateway: str) -> dict[str, Any]:
+    """The login that stands in the environment, or in rucio.cfg for all sites, and names this very gateway."""
+    for layer in [*surroundings(), *_rucio_layers()]:
+        theirs = layer.settings
+        if theirs.get("gateway") == gateway and (has_login(theirs) or "auth" in theirs):
+            return {name: value for name, value in theirs.items() if name in CREDENTIALS}
+    return {}
 
 
 def is_plaintext(gateway: str) -> bool:
@@ -143,16 +187,24 @@ def _of_rse(name: str) -> Site:
         from rucio.rse import rsemanager  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(f"{NOT_INSTALLED}, and only Rucio knows RSE {name}", hint=INSTALL) from error
-    from rucio_cs3.protocol import logged_in, rse_of  # noqa: PLC0415
-
     try:
         settings = rsemanager.get_rse_info(rse=name)
-        entry = our_entry(name, settings["protocols"])
-        rse = rse_of(settings, entry)
-        door = door_of(entry, tls=rse.config.tls)
-        return Site(name, rse.config, logged_in(), rse.origins, rse.root, door, _prefix(settings))
     except RucioException as error:
         raise ConfigError(f"Rucio does not tell about RSE {name}: {' '.join(str(error).split())}") from error
+    site = of_entry(name, settings["id"], our_entry(name, settings["protocols"]))
+    return replace(site, prefix=_prefix(settings))
+
+
+def of_entry(name: str, rse_id: str, entry: Mapping[str, Any], **settings: Any) -> Site:
+    """Of an RSE with this protocol entry, as the plugin has it here. `settings` are stronger than all others."""
+    from rucio_cs3.protocol import logged_in, rse_of  # noqa: PLC0415 - Rucio may be missing
+
+    rse = rse_of({"rse": name, "id": rse_id}, entry)
+    given = {key: value for key, value in settings.items() if value is not None}
+    config = rse.config.but(**given)
+    door = door_of(entry, tls=config.tls)
+    origins = {**rse.origins, **dict.fromkeys(given, "the command line")}
+    return Site(name, config, logged_in(), origins, rse.root, door, str(entry["prefix"]))
 
 
 def _prefix(settings: dict[str, Any]) -> str:

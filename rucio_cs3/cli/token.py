@@ -14,9 +14,9 @@ from rich.table import Table
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli import who
 from rucio_cs3.cli.app_password import app_password
-from rucio_cs3.cli.screen import console, show_secret
+from rucio_cs3.cli.screen import console, show_secret, show_settings
+from rucio_cs3.cli.sizes import counted
 from rucio_cs3.cli.times import until
-from rucio_cs3.config import FIELDS
 from rucio_cs3.credentials.logins import Logins
 from rucio_cs3.credentials.store import Store, kept_in
 from rucio_cs3.errors import Cs3Error, NoLogin
@@ -105,7 +105,7 @@ def _explain_to_script(site: Site, tried: Sequence[Tried], found: Who | None) ->
         "gateway": site.config.gateway,
         "sources": [vars(each) for each in tried],
         "won": _described(found) if found else None,
-        "settings": _in_force(site),
+        "settings": site.in_force(),
     }
     click.echo(json.dumps(said))
 
@@ -123,21 +123,7 @@ def _explain_to_human(site: Site, tried: Sequence[Tried], found: Who | None) -> 
     else:
         screen.print(f"[red]Nobody[/red] at {escape(_place(site))}: no source let you in")
         screen.print(escape(site.remedy()))
-    settings = Table("setting", "value", "where it stands")
-    for setting in _in_force(site):
-        value = "[dim]not shown[/dim]" if setting["secret"] else escape(str(setting["value"]))
-        settings.add_row(setting["name"], value, escape(setting["origin"]))
-    screen.print(settings, soft_wrap=False)
-
-
-def _in_force(site: Site) -> list[dict[str, Any]]:
-    """Each setting that has a value, without that of a secret."""
-    return [
-        {"name": name, "value": value if known.repr else None, "secret": not known.repr, "origin": origin}
-        for name, known in FIELDS.items()
-        for value, origin in [(getattr(site.config, name), site.origins.get(name, "default"))]
-        if value is not None
-    ]
+    show_settings(site.in_force())
 
 
 def _sentence(site: Site, found: Who) -> str:
@@ -233,7 +219,7 @@ def logout(rse: str | None, gateway: str | None, everywhere: bool, as_json: bool
     if as_json:
         click.echo(json.dumps({"logins": logins, "tokens": tokens}))
     else:
-        click.echo(f"Forgotten: {_counted(logins, 'login')}, {_counted(tokens, 'kept token')}.")
+        click.echo(f"Forgotten: {counted(logins, 'login')}, {counted(tokens, 'kept token')}.")
 
 
 def _forget_all() -> tuple[int, int]:
@@ -247,7 +233,3 @@ def _forget(site: Site) -> tuple[int, int]:
         except NoLogin:  # no provider is set, so there was none to log in at
             logins = 0
     return logins, Store(kept_in(site.config.cache)).forget(site.config.gateway)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

@@ -69,6 +69,12 @@ class Apps:
         """All of them, without the passwords, the oldest first."""
         return sorted((_model(entry) for entry in self._entries()), key=lambda known: (known.created, known.handle))
 
+    def find(self, password: str) -> AppPassword | None:
+        """The one with this password; None where the user has none such, or it has expired."""
+        entries = self._entries()
+        handle = self._handle_among(entries, password)
+        return next((_model(entry) for entry in entries if _digest(entry.password) == handle), None)
+
     def revoke(self, which: AppPassword | str) -> None:
         """End one of them, by its handle, or by the password itself. Tokens that were made with it live on.
 
@@ -78,10 +84,7 @@ class Apps:
         asked = (which.handle or which.password) if isinstance(which, AppPassword) else which
         entries = self._entries()
         known = {_digest(entry.password): entry.password for entry in entries}
-        hashed = known.get(asked)
-        if not hashed and entries:
-            with contextlib.suppress(ServerError, NotFound, Unsupported):  # Reva's word for a wrong one is INTERNAL
-                hashed = known.get(self._handle(entries[0].user, asked))
+        hashed = known.get(asked) or known.get(self._handle_among(entries, asked))
         if not hashed:
             raise NotFound("there is no such application password", hint="list them: the handle is what is wanted")
         self._channel.call("InvalidateAppPassword", applications.InvalidateAppPasswordRequest(password=hashed))
@@ -91,6 +94,12 @@ class Apps:
             "ListAppPasswords", applications.ListAppPasswordsRequest()
         ).app_passwords
         return found
+
+    def _handle_among(self, entries: Sequence[Any], password: str) -> str:
+        """Empty for what is no password of theirs."""
+        with contextlib.suppress(ServerError, NotFound, Unsupported):  # Reva's word for a wrong one is INTERNAL
+            return self._handle(entries[0].user, password) if entries else ""
+        return ""
 
     def _handle(self, user: Any, password: str) -> str:
         """The handle of a password that is known."""

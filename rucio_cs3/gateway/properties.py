@@ -139,7 +139,11 @@ def is_folder(info: Any) -> bool:
 
 
 def file_id(info: Any) -> str:
-    return f"{info.id.storage_id}${info.id.space_id}!{info.id.opaque_id}"
+    return f"{space_id(info)}!{info.id.opaque_id}"
+
+
+def space_id(info: Any) -> str:
+    return f"{info.id.storage_id}${info.id.space_id}" if info.id.storage_id else str(info.id.space_id)
 
 
 def checksum(info: Any) -> tuple[str, str] | None:

@@ -123,6 +123,8 @@ class SpaceDav(webdav.WebDav):
         def stated(one: Any) -> properties.Stated:
             return _stated(one, names, self._user)
 
+        if self._path == "/" and not self._door.space:
+            info.id.storage_id, info.name = "", self._space.id  # !! half an id, at the top of a user's door
         infos = [info, *self._below(info, depth)]
         return properties.described(infos, info, self._door.url_path, stated, b"%%%02x")
 
@@ -252,7 +254,7 @@ def _lock(token: str) -> Any:
 
 
 def _file_parent(info: Any) -> str:
-    space = f"{info.id.storage_id}${info.id.space_id}"
+    space = properties.space_id(info)
     return f"{space}!{info.parent_id.opaque_id}" if info.parent_id.opaque_id else space
 
 
@@ -267,7 +269,7 @@ def _checksums(info: Any) -> str | None:
 
 
 OWN: dict[Name, Callable[[Any], str | None]] = {
-    (OC, "spaceid"): lambda info: f"{info.id.storage_id}${info.id.space_id}",
+    (OC, "spaceid"): properties.space_id,
     (OC, "file-parent"): _file_parent,
     (OC, "name"): lambda info: properties.text(info.name),
     (OC, "permissions"): lambda info: "RDNVCKZP" if is_folder(info) else "RDNVWZP",

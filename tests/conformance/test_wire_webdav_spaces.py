@@ -82,6 +82,22 @@ def test_a_file_and_a_folder(wire, folder, dav, space):
     assert f"{OC}checksums" not in there
 
 
+@pytest.mark.parametrize("depth", ["0", "1"])
+def test_the_top_of_a_users_door_tells_half_an_id(wire, storage, dav, space, depth):
+    """Without the storage's, and in place of the name; what is below it, and the door of the space, tell the whole."""
+    body = ASK.format("<d:prop><oc:id/><oc:spaceid/><oc:file-parent/><oc:name/></d:prop>")
+    root = wire.stat(storage.home)
+    own = root.id.space_id
+
+    def told(url):
+        reply = dav("PROPFIND", "", body, url=url, Depth=depth)
+        top = ET.fromstring(reply.data).find(f"{D}response")
+        return [top.find(f".//{OC}{name}").text for name in ("id", "spaceid", "file-parent", "name")]
+
+    assert told(storage.dav) == [f"{own}!{own}", own, own, own]
+    assert told(f"{dav.site}/dav/spaces/{space[0]}") == [f"{space[0]}!{own}", space[0], space[0], root.name]
+
+
 def test_all_three_checksums_in_one(dav):
     dav.put("/f", NEW)
     reply = dav("PROPFIND", "/f", ASK.format("<d:prop><oc:checksums/></d:prop>"), Depth="0")
