@@ -195,3 +195,5 @@ BROKEN = {
         "success was said, and nothing is there",
     ),
 }
+# What is written there cannot be found again, or cannot be removed.
+HOPELESS = [BROKEN[name][0] for name in ("storage that keeps nothing", "storage that does not delete")]

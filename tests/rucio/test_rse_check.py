@@ -19,7 +19,7 @@ from rucio_cs3.gateway import BEHAVIOURS, Fault
 from tests.conformance import storages
 from tests.conformance.issuer import Issuer
 from tests.conformance.wire import Wire
-from tests.rucio.broken import BROKEN, SECRET
+from tests.rucio.broken import BROKEN, HOPELESS, SECRET
 from tests.rucio.ground import DAY, NOW, PROBES, SECONDS, Ground, asked
 from tests.unit.mover.conftest import wait_for
 
@@ -89,6 +89,8 @@ def test_the_cause_is_named_and_nothing_else(ground, break_it, check, words):
     assert has(told, words), told
     assert failure["remedy"]
     assert SECRET not in answer.said
+    left = [name for name in ground.site.stored() if PROBES in name]
+    assert not left or break_it in HOPELESS
 
 
 def has(told, words):
