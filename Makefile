@@ -5,7 +5,7 @@ WORKERS ?= 3
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit suite endurance oldest pythons bench clean venv-demo venv-test venv-bench
+.PHONY: help demo test lint types unit suite endurance oldest pythons stack bench docs clean venv-demo venv-test venv-bench venv-stack
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,12 @@ pythons: ## Run the quick tests on the oldest Python that we support and on the 
 bench: venv-bench ## Measure us beside our peers; ARGS=--full for all sizes, ARGS=--help for more
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+stack: venv-stack ## Build the containers, bring the compose stack up, try it, break it and remove it; needs a docker
+	@RUCIO_CS3_TEST_STACK=1 $(BIN)/pytest -q tests/stack
+
+docs: venv-test ## Build the documentation: docs/_build/index.html
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build && echo "ok docs/_build/index.html"
+
 venv-demo:
 	@.ci/make-venv $(PYTHON) $(VENV) demo
 
@@ -51,5 +57,8 @@ venv-test:
 venv-bench:
 	@.ci/make-venv $(PYTHON) $(VENV) bench,demo,test
 
+venv-stack:
+	@.ci/make-venv $(PYTHON) $(VENV) demo,test,test-stack
+
 clean: ## Remove what was made here
-	rm -rf .venv* bench-results .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv* bench-results docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -6,7 +6,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from rucio_cs3 import deadline
+from rucio_cs3 import deadline, observe
 from rucio_cs3.config import Config
 from rucio_cs3.credentials.caller import NOBODY
 from rucio_cs3.credentials.sources import Sources
@@ -41,16 +41,19 @@ if TYPE_CHECKING:
 class Cs3Client:
     """A CS3 site as one user sees it. Safe to share between threads; nothing connects before the first call.
 
+    An example::
+
         with Cs3Client(gateway="cs3.example.org:443", username="einstein", password_file="~/.cs3") as site:
             site.upload("results.root", "/eos/user/e/einstein/results.root")
             for entry in site.files.list("/eos/user/e/einstein"):
                 print(entry.name, entry.size)
 
-    What is not given comes from the environment (RUCIO_CS3_…) and the TOML file that RUCIO_CS3_CONFIG names.
+    What is not given comes from `RUCIO_CS3_…` in the environment, and the TOML file that `RUCIO_CS3_CONFIG` names.
     """
 
     def __init__(self, config: Config | None = None, *, caller: Caller = NOBODY, **settings: Any) -> None:
         self.config = config.but(**settings) if config else Config.load(**settings)
+        observe.begin(self.config.metrics, self.config.traces)
         self._channel = Channel(self.config)
         self.auth = Auth(self._channel)
         self._sources = Sources(self.config, caller)
@@ -106,10 +109,15 @@ class Cs3Client:
         by any thread, one at a time.
         """
         options: Any = {"checksums": checksums, "progress": progress}
-        with deadline.within(timeout):
+        target = Ref.of(target)
+        with deadline.within(timeout), observe.transfer("download", target) as seen:
             if isinstance(sink, (str, os.PathLike)):
-                return self._downloads.to_path(target, os.fspath(sink), resume=resume, overwrite=overwrite, **options)
-            return self._downloads.to_file(target, sink, **options)
+                place = os.fspath(sink)
+                info = self._downloads.to_path(target, place, resume=resume, overwrite=overwrite, **options)
+            else:
+                info = self._downloads.to_file(target, sink, **options)
+            seen.moved(info.size)
+            return info
 
     def upload(
         self,

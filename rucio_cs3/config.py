@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from rucio_cs3 import observe
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import keeps_secrets
 from rucio_cs3.private import read_secret, refuse_public
@@ -33,7 +34,7 @@ ENV_PREFIX = "RUCIO_CS3_"
 ENV_FILE = ENV_PREFIX + "CONFIG"
 ENVIRONMENT = "the environment"
 # With the prefix, and no settings of a site
-ENV_OTHERS = (ENV_FILE, *(ENV_PREFIX + name for name in ("BROKER_CONFIG", "DOOR", "MOVER")))
+ENV_OTHERS = (ENV_FILE, *(ENV_PREFIX + name for name in ("BROKER_CONFIG", "DOOR", "LOG", "MOVER")))
 AUTH_METHODS = (
     *("token", "bearer", "rucio", "exchange", "wlcg", "command", "client_credentials", "refresh", "login"),
     *("appauth", "broker", "machine", "basic"),
@@ -43,6 +44,7 @@ LONGEST_TIMEOUT = 86_400.0
 MOST_STREAMS = 16
 VERIFY_MODES = ("none", "server", "readback")
 UPLOAD_PROTOCOLS = ("auto", "simple", "tus")
+Switch = str  # on, off, and what else the setting knows; true and its like are taken for them
 
 
 def secret() -> Any:
@@ -117,6 +119,11 @@ class Config:
     resume: str | None = None
     """folder where uploads that were cut are remembered, or `off`; by default rucio-cs3/uploads in $XDG_STATE_HOME"""
 
+    metrics: Switch = observe.OFF
+    """`on` counts for Prometheus, in the registry that Rucio's daemons serve; `file:PATH` writes that at the end"""
+    traces: Switch = observe.AUTO
+    """`on` sends OpenTelemetry's spans; `auto` does where the variables OTEL_TRACES_EXPORTER and its like say so"""
+
     def __post_init__(self) -> None:
         host, _, port = self.gateway.rpartition(":")
         if not (host and port.isdigit() and 0 < int(port) <= HIGHEST_PORT) or "/" in host:
@@ -125,6 +132,9 @@ class Config:
             _one_of("auth", method, AUTH_METHODS)
         _one_of("verify", self.verify, VERIFY_MODES)
         _one_of("upload_protocol", self.upload_protocol, UPLOAD_PROTOCOLS)
+        _one_of("traces", self.traces, observe.TRACES)
+        if not self.metrics.startswith(observe.FILE):
+            _one_of("metrics", self.metrics, (observe.OFF, observe.ON, f"{observe.FILE}PATH"))
         for name in ("issuer", "broker"):
             _refuse_plaintext(name, getattr(self, name))
         if not self.tls and (self.ca or self.client_cert):
@@ -151,7 +161,7 @@ class Config:
     @classmethod
     def of(cls, settings: Mapping[str, Any], source: str = "settings") -> Config:
         """Build from a mapping; strings are read as the field's type. `source` is named in errors."""
-        values = {name: _convert(name, value, source) for name, value in settings.items() if value is not None}
+        values = {name: convert(name, value, source) for name, value in settings.items() if value is not None}
         if "gateway" not in values:
             raise ConfigError(f"{source}: no gateway is given", hint="set gateway = host:port")
         return cls(**values)
@@ -187,7 +197,7 @@ LOGINS = frozenset({"token_command", *SECRETS, *(f"{name}_file" for name in SECR
 OIDC = frozenset({"issuer", "client_id", "scope", "audience"})
 CREDENTIALS = LOGINS | OIDC | {"auth", "username", "accounts", "broker", "client_cert", "client_key"}
 PUBLIC = frozenset({"auth", "username", "broker"}) | OIDC  # what everybody may know of them
-LOCAL = (CREDENTIALS - PUBLIC) | {"cache", "resume"}  # what nobody may say for others
+LOCAL = (CREDENTIALS - PUBLIC) | {"cache", "resume", "metrics", "traces"}  # what nobody may say for others
 FOR_ISSUER = frozenset({"client_secret", "client_secret_file", "refresh_token", "refresh_token_file"})
 
 
@@ -261,7 +271,7 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if variable.startswith(ENV_PREFIX):
             _warn_if_unknown(variable)
     return {
-        name: _convert(name, environ[variable], variable)
+        name: convert(name, environ[variable], variable)
         for name, variable in ENV_NAMES.items()
         if environ.get(variable)
     }
@@ -284,17 +294,21 @@ def from_toml(file: str) -> dict[str, Any]:
         raise ConfigError(f"cannot read {file}: {error.strerror}", hint=f"check {ENV_FILE}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error
-    found = {name: _convert(name, value, file) for name, value in settings.items()}
+    found = {name: convert(name, value, file) for name, value in settings.items()}
     if not SECRETS.isdisjoint(found):
         refuse_public(file, "a secret stands in it, so the configuration")
     return found
 
 
-def _convert(name: str, value: Any, source: str) -> Any:
-    """Give a setting its field's type, or say where it came from and what it should be."""
+def unknown(name: str, source: str, known: Iterable[str]) -> ConfigError:
+    near = difflib.get_close_matches(name, known, n=1)
+    return ConfigError(f"{source}: unknown setting {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
+
+
+def convert(name: str, value: Any, source: str) -> Any:
+    """Give a setting its field's type. Raises ConfigError, which says where it came from and what it should be."""
     if name not in FIELDS:
-        near = difflib.get_close_matches(name, FIELDS, n=1)
-        raise ConfigError(f"{source}: unknown setting {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
+        raise unknown(name, source, FIELDS)
     kind = str(FIELDS[name].type)
     convert, meaning = _CONVERTERS.get(kind, _CONVERTERS["str"])
     try:
@@ -309,6 +323,13 @@ def _boolean(value: Any) -> bool:
     return value if isinstance(value, bool) else words[value.strip().lower()]
 
 
+def _switch(value: Any) -> str:
+    try:
+        return observe.ON if _boolean(value) else observe.OFF
+    except KeyError:
+        return _text(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError
@@ -320,6 +341,7 @@ _CONVERTERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "float": (float, "a number of seconds"),
     "int": (int, "a whole number"),
     "str": (_text, "text"),
+    "Switch": (_switch, "on, off, or another word"),
 }
 
 

@@ -54,6 +54,8 @@ class Cs3Error(Exception):
     default_hint: ClassVar[str] = ""
     retry_after: float | None = None
     """seconds, where the server said when it wants to be asked again"""
+    counted = False
+    """by rucio_cs3.observe"""
 
     def __init__(self, message: str, *, path: str = "", status: str = "", hint: str | None = None) -> None:
         super().__init__(message)

@@ -18,7 +18,7 @@ from rucio.common import exception
 from rucio.common.config import get_config, get_config_dirs
 from rucio.rse.protocols.protocol import RSEProtocol
 
-from rucio_cs3 import deadline, errors
+from rucio_cs3 import deadline, errors, observe
 from rucio_cs3.config import ENVIRONMENT, Layer, from_environment
 from rucio_cs3.credentials.caller import RucioLogin, caller
 from rucio_cs3.private import there
@@ -27,6 +27,7 @@ from rucio_cs3.rse import Rse, path_to_pfn, pfn_to_path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from rucio_cs3.credentials.caller import Caller
     from rucio_cs3.model import Info
     from rucio_cs3.root import Root
 
@@ -64,6 +65,10 @@ RUCIO_EXCEPTIONS: tuple[tuple[type[Exception], type[Exception]], ...] = (
 UNHEARD = ("connect", "get", "put")
 
 
+# These ask no storage.
+NAMES_ONLY = ("parse_pfns", "path2pfn")
+
+
 def rucio_exception(error: errors.Cs3Error) -> Exception:
     """What Rucio should see."""
     kind: type[Exception] = next(theirs for ours, theirs in RUCIO_EXCEPTIONS if isinstance(error, ours))
@@ -72,12 +77,15 @@ def rucio_exception(error: errors.Cs3Error) -> Exception:
 
 def translated(method: Method) -> Method:
     """Let nothing but Rucio exceptions out, each with our one line."""
+    asks = method.__name__ not in NAMES_ONLY
 
     @functools.wraps(method)
     def wrapper(self: Default, *args: Any, **kwargs: Any) -> Any:
         try:
-            return method(self, *args, **kwargs)
+            with observe.work(f"rucio {method.__name__}") if asks else observe.NOTHING:
+                return method(self, *args, **kwargs)
         except errors.Cs3Error as error:
+            observe.failed(error)
             level = logging.WARNING if method.__name__ in UNHEARD else logging.DEBUG
             self.logger(level, "%s: %s: %s", method.__name__, error.code, error)
             self.logger(logging.DEBUG, "that came from", exc_info=True)
@@ -208,9 +216,13 @@ class Default(RSEProtocol):  # type: ignore[misc]
 
 def rse_of(settings: Mapping[str, Any], entry: Mapping[str, Any]) -> Rse:
     """A protocol entry of an RSE, with what rucio.cfg, rse-accounts.cfg and the environment say of it here."""
-    name = settings["rse"]
-    special = [_layer(f"cs3:{name}"), Layer(RSE_ACCOUNTS, _rse_account(settings["id"]))]
-    return Rse.of(name, entry, special, [Layer(ENVIRONMENT, from_environment(os.environ)), general_layer()])
+    return Rse.of(settings["rse"], entry, *layers_of(settings))
+
+
+def layers_of(settings: Mapping[str, Any]) -> tuple[list[Layer], list[Layer]]:
+    """What is said here of this RSE, and of all sites; each strongest first."""
+    special = [_layer(f"cs3:{settings['rse']}"), Layer(RSE_ACCOUNTS, _rse_account(settings["id"]))]
+    return special, [Layer(ENVIRONMENT, from_environment(os.environ)), general_layer()]
 
 
 def general_layer() -> Layer:
@@ -241,6 +253,15 @@ def rucio_login() -> RucioLogin:
         return str(client.auth_token)
 
     return RucioLogin(str(account), str(client.auth_token), f"{client.host} {client.vo}", renew)
+
+
+def logged_in() -> Caller:
+    """As the plugin in Rucio's client has it, which is given a token."""
+    try:
+        token = rucio_login().token
+    except errors.NoLogin:  # a daemon's host, where a login is missed only by sources that want it
+        token = None
+    return caller(token, rucio_login)
 
 
 def _one_line(error: Exception) -> str:

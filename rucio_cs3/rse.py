@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from rucio_cs3.config import FOR_ISSUER, LOCAL, SECRETS, Config, Found, Layer
+from rucio_cs3.config import FIELDS, FOR_ISSUER, LOCAL, SECRETS, Config, Found, Layer, unknown
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.loopback import is_loopback
 from rucio_cs3.model import SAFE, Ref, ResourceId, relative
@@ -19,6 +19,7 @@ from rucio_cs3.model import SAFE, Ref, ResourceId, relative
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+IMPL = "rucio_cs3.protocol.Default"
 PLACE = ("webdav_root", "cs3_root", "space")
 
 
@@ -67,6 +68,26 @@ class Rse:
         return cls(name, config, _root(name, _slashed(entry["prefix"]), place), found.origins)
 
 
+def our_entry(name: str, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The one with a WebDAV address, if several are ours. Raises ConfigError."""
+    ours = [entry for entry in entries if entry["impl"] == IMPL]
+    if not ours:
+        others = ", ".join(sorted({str(entry["impl"]) for entry in entries})) or "none at all"
+        raise ConfigError(f"RSE {name} has no protocol with impl {IMPL}, but {others}", hint="is it another RSE?")
+    return next(filter(_has_door, ours), ours[0])
+
+
+def door_of(entry: Mapping[str, Any], *, tls: bool) -> str | None:
+    """The root folder's address for programs that speak WebDAV."""
+    if not _has_door(entry):
+        return None
+    return path_to_pfn({**entry, "scheme": "https" if tls else "http"}, _slashed(entry["prefix"]))
+
+
+def _has_door(entry: Mapping[str, Any]) -> bool:
+    return "webdav_root" in ((entry.get("extended_attributes") or {}).get("cs3") or {})
+
+
 def path_to_pfn(entry: Mapping[str, Any], path: str) -> str:
     """The URL of an absolute path as the protocol entry writes it."""
     return f"{entry['scheme']}://{entry['hostname']}:{entry['port']}{quote(path, safe=SAFE)}"
@@ -104,6 +125,8 @@ def _cs3_attributes(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     for key in PLACE:
         if not isinstance(cs3.get(key, ""), str):
             raise ConfigError(f"RSE {name}: {key} in extended_attributes is not text")
+    for key in sorted(cs3.keys() - {*PLACE, *FIELDS}):
+        raise unknown(key, f"RSE {name}: extended_attributes", {*PLACE, *FIELDS})
     for key in sorted(cs3.keys() & LOCAL):
         change = ", and change it" if key in SECRETS else ""
         raise ConfigError(

@@ -11,10 +11,12 @@ import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from rucio_cs3 import observe
 from rucio_cs3.broker.audit import Record
-from rucio_cs3.broker.metrics import CONTENT_TYPE, Metrics
+from rucio_cs3.broker.metrics import Metrics
 from rucio_cs3.broker.mint import Mint
 from rucio_cs3.broker.rucio import RucioServer
+from rucio_cs3.observe.metrics import CONTENT_TYPE
 from rucio_cs3.service.limits import RateLimit
 from rucio_cs3.service.peer import Peer
 from rucio_cs3.service.refusals import Refused
@@ -97,6 +99,11 @@ class Broker:
             raise Refused("internal_error", text) from None
 
     def _token(self, environ: Environ, peer: Peer, record: Record) -> tuple[str, bytes]:
+        with observe.serving("broker", "POST /token", environ.items):
+            record.trace_id = observe.trace_id() or None
+            return self._given(environ, peer, record)
+
+    def _given(self, environ: Environ, peer: Peer, record: Record) -> tuple[str, bytes]:
         """Who it is comes first: strangers do not learn which sites there are."""
         gateway = _wanted_site(environ)
         record.account = account = self._account(environ.get("HTTP_X_RUCIO_AUTH_TOKEN", "").strip(), peer)

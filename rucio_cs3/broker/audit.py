@@ -24,6 +24,7 @@ class Record:
     account: str | None = None
     site: str | None = None
     user: str | None = None
+    trace_id: str | None = None
     began: float = field(default_factory=time.monotonic, repr=False)
 
     @property
@@ -35,7 +36,8 @@ class Record:
         line = {
             "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             "outcome": "granted" if self.code == "ok" else "refused",
-            **{name: said[name] for name in said if name != "began"},
+            **{name: said[name] for name in said if name not in {"began", "trace_id"}},
             "duration_ms": round(self.seconds * 1000, 1),
+            **({"trace_id": self.trace_id} if self.trace_id else {}),
         }
         log.info("%s", json.dumps(line))

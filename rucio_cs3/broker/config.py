@@ -25,6 +25,7 @@ from rucio_cs3.broker.accounts import ACCOUNT, BASE_VO, PLACEHOLDER, USER, VO, M
 from rucio_cs3.config import Config
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import is_loopback
+from rucio_cs3.observe.logs import known
 from rucio_cs3.private import read_secret, refuse_public
 from rucio_cs3.service.settings import fill, read_toml
 
@@ -108,6 +109,8 @@ class BrokerConfig:
     metrics: Metrics = Metrics()
     behind_proxy: bool = False
     """believe X-Forwarded-Proto and X-Forwarded-For: only when nobody but the proxy can connect"""
+    log: str | None = None
+    """json, text or off; RUCIO_CS3_LOG and --log-json win"""
 
 
 def load(file: str | os.PathLike[str] | None = None) -> BrokerConfig:
@@ -118,6 +121,8 @@ def load(file: str | os.PathLike[str] | None = None) -> BrokerConfig:
     config = _broker(read_toml(place, hint=f"check --config or {ENV_FILE}"), place)
     if any(site.machine_secret for site in config.sites.values()):
         refuse_public(place, "machine_secret stands in it, so configuration")
+    if config.log:
+        known(config.log, place)
     if config.metrics.token:
         refuse_public(place, "the token for metrics stands in it, so configuration")
     return config

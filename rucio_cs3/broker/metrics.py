@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from rucio_cs3.observe.metrics import text
 
 if TYPE_CHECKING:
     from rucio_cs3.broker.audit import Record
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-MANY_PROCESSES = "PROMETHEUS_MULTIPROC_DIR"  # prometheus-client's: where worker processes add up their numbers
 
 
 class Metrics:
@@ -37,8 +34,4 @@ class Metrics:
             self._mints.labels(record.site).inc()
 
     def text(self) -> bytes:
-        registry = self._registry
-        if MANY_PROCESSES in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return text(self._registry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ COMMANDS = {
     "stat": ("rucio_cs3.cli.inspect", "stat"),
     "token": ("rucio_cs3.cli.token", "token"),
 }
+SERVICES = ("broker", "gateway", "mover")
 
 
 def main() -> None:
@@ -37,7 +39,15 @@ def main() -> None:
         import rich  # noqa: F401, PLC0415
     except ModuleNotFoundError as missing:
         sys.exit(f"rucio-cs3: {missing.name} is not installed: pip install 'rucio-cs3[gateway]'")
-    _group()(prog_name="rucio-cs3")
+    from rucio_cs3 import observe  # noqa: PLC0415
+
+    name = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    if name in SERVICES:  # which are no piece of work that ends
+        _group()(prog_name="rucio-cs3")
+        return
+    observe.begin_program(observe.SERVICE)
+    with observe.work(f"rucio-cs3 {name}".rstrip()):
+        _group()(prog_name="rucio-cs3")
 
 
 def _group() -> click.Group:
@@ -47,7 +57,16 @@ def _group() -> click.Group:
 
     @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
     @click.version_option(package_name="rucio-cs3", prog_name="rucio-cs3")
-    def rucio_cs3() -> None:
+    @click.option("--log-json", is_flag=True, help="Log to stderr, one JSON object a line; as RUCIO_CS3_LOG=json does.")
+    def rucio_cs3(log_json: bool) -> None:
         """CS3 storages for Rucio."""
+        if log_json or "RUCIO_CS3_LOG" in os.environ:
+            from rucio_cs3.errors import ConfigError  # noqa: PLC0415
+            from rucio_cs3.observe import logs  # noqa: PLC0415
+
+            try:
+                logs.begin(logs.JSON if log_json else None)
+            except ConfigError as error:
+                raise click.ClickException(str(error)) from error
 
     return rucio_cs3

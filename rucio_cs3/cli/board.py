@@ -36,13 +36,13 @@ class Column(NamedTuple):
 
 def board(told: dict[str, Any], console: Console, *, fit: bool = False) -> Group:
     """What `/status.json` told; with `fit` no higher than the screen."""
-    parts = [part for part in (_banned(told), _running(told), _links(told), _failures(told)) if part.rows]
+    parts = [part for part in (_banned(told), _running(told), _links(told), _Failures(told["failures"])) if part.rows]
     head = [_title(told), _queue(told), *_throughput(told, console)]
     shares: Sequence[int | None] = [None] * len(parts)
     if fit:
         taken = sum(len(console.render_lines(line)) for line in head) + FURNITURE * len(parts) + 1
-        shares = _shares([len(part.rows) for part in parts], console.height - taken)
-    tables = [part.table(console, share) for part, share in zip(parts, shares)]
+        shares = _shares([part.lines(console) for part in parts], console.height - taken)
+    tables = [part.drawn(console, share) for part, share in zip(parts, shares)]
     return Group(*head, *(line for table in tables for line in ("", table)))
 
 
@@ -60,7 +60,11 @@ class _Part(NamedTuple):
     """the first has the title of all"""
     rows: Sequence[Any]
 
-    def table(self, console: Console, most: int | None) -> Table:
+    def lines(self, _: Console) -> int:
+        """That all rows take, where each has one."""
+        return len(self.rows)
+
+    def drawn(self, console: Console, most: int | None) -> RenderableType:
         """With `most` rows, each of one line, or with all."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold underline")
         for column in self._columns(console):
@@ -73,11 +77,38 @@ class _Part(NamedTuple):
         for row in self.rows[:most]:
             table.add_row(*(_on_a_line(column.show(row), most) for column in self._columns(console)))
         if most is not None and len(self.rows) > most:
-            table.caption, table.caption_justify = f"and {len(self.rows) - most} more", "left"
+            table.caption, table.caption_justify = f"and {len(self.rows) - most:,} more", "left"
         return table
 
     def _columns(self, console: Console) -> list[Column]:
         return [column for column in self.columns if not column.wide or console.width >= WIDE]
+
+
+class _Failures(NamedTuple):
+    """Their reasons are long, and no use in part: each has as many lines as it needs."""
+
+    rows: Sequence[Any]
+
+    def lines(self, console: Console) -> int:
+        return sum(len(self._wrapped(console, failure)) for failure in self.rows)
+
+    def drawn(self, console: Console, most: int | None) -> RenderableType:
+        shown: list[Text] = []
+        for n, failure in enumerate(self.rows):
+            wrapped = self._wrapped(console, failure)
+            if most is not None and shown and len(shown) + len(wrapped) > most:
+                more = Text(f"and {len(self.rows) - n:,} more", style="italic dim")
+                break
+            shown += wrapped[:most]
+        else:
+            more = None
+        return Group(Text("Last failures", style="bold underline"), *shown, *([more] if more else []))
+
+    @staticmethod
+    def _wrapped(console: Console, failure: dict[str, Any]) -> list[Text]:
+        when, reason = failure["time"].replace("T", " "), printable(failure["reason"] or "")
+        said = Text.assemble((f"{when} UTC  job {printable(failure['job'])}", "dim"), f"\n{reason}")
+        return list(said.wrap(console, console.width, overflow="fold"))
 
 
 def _on_a_line(cell: RenderableType, most: int | None) -> RenderableType:
@@ -94,18 +125,17 @@ def _title(told: dict[str, Any]) -> Text:
 def _queue(told: dict[str, Any]) -> Text:
     colours = {"ACTIVE": "cyan", "FINISHED": "green", "FAILED": "red"}
     counts = [
-        Text.assemble((state, colours.get(state, "") if count else "dim"), f" {count}")
-        for state, count in told["files"].items()
+        Text.assemble((state, colours.get(state, "")), f" {count:,}") for state, count in told["files"].items() if count
     ]
-    return Text("   ").join(counts)
+    return Text("   ").join(counts) if counts else Text("No files", style="dim")
 
 
 def _throughput(told: dict[str, Any], console: Console) -> list[Text]:
     flow = told["flow"]
     rates, most = flow["rates"], max(flow["rates"])
-    if not flow["bytes"]:
+    if not (flow["bytes"] or most):
         return []
-    words = f"{human(rates[-1])}/s now, {human(most)}/s at most, {human(flow['bytes'])} in the last hour"
+    words = f"{human(rates[-1])}/s now, {human(most)}/s at most, {human(flow['bytes'])} copied in the last hour"
     if console.options.ascii_only or not most:
         return [Text(words)]
     across = max(min(console.width, 120) // 2, 1)
@@ -129,7 +159,7 @@ def _running(told: dict[str, Any]) -> _Part:
         Column("from", lambda copy: _text(copy["source"]), wide=True),
         Column("to", lambda copy: _text(copy["destination"]), wide=True),
         Column("", _bar, wide=True, fixed=True),
-        Column("bytes", lambda copy: human(copy["bytes"]), fixed=True, justify="right"),
+        Column("bytes", lambda copy: _unless_none(copy["bytes"], human), fixed=True, justify="right"),
         Column("of", lambda copy: "?" if copy["size"] is None else human(copy["size"]), fixed=True, justify="right"),
         Column("rate", _rate, wide=True, fixed=True, justify="right"),
         Column("time", lambda copy: f"{copy['seconds']:.0f} s", fixed=True, justify="right"),
@@ -141,20 +171,11 @@ def _links(told: dict[str, Any]) -> _Part:
     columns = (
         Column("Links from", lambda link: _text(link["source"])),
         Column("to", lambda link: _text(link["destination"])),
-        Column("active", lambda link: str(link["active"]), fixed=True, justify="right"),
-        Column("waiting", lambda link: str(link["waiting"]), fixed=True, justify="right"),
-        Column("rate", lambda link: f"{human(link['rate'])}/s", fixed=True, justify="right"),
+        Column("active", lambda link: _unless_none(link["active"], "{:,}".format), fixed=True, justify="right"),
+        Column("waiting", lambda link: _unless_none(link["waiting"], "{:,}".format), fixed=True, justify="right"),
+        Column("rate", lambda link: _unless_none(link["rate"], _per_second), fixed=True, justify="right"),
     )
     return _Part(columns, told["links"])
-
-
-def _failures(told: dict[str, Any]) -> _Part:
-    columns = (
-        Column("Last failures", lambda failure: _text(failure["reason"])),
-        Column("job", lambda failure: _text(failure["job"]), wide=True, fixed=True),
-        Column("time (UTC)", lambda failure: _time(failure["time"]), wide=True, fixed=True),
-    )
-    return _Part(columns, told["failures"])
 
 
 def _bar(copy: dict[str, Any]) -> RenderableType:
@@ -162,7 +183,15 @@ def _bar(copy: dict[str, Any]) -> RenderableType:
 
 
 def _rate(copy: dict[str, Any]) -> str:
-    return f"{human(copy['bytes'] / max(copy['seconds'], 0.1))}/s"
+    return _unless_none(copy["bytes"] / max(copy["seconds"], 0.1), _per_second)
+
+
+def _per_second(count: float) -> str:
+    return f"{human(count)}/s"
+
+
+def _unless_none(count: float, show: Callable[[float], str]) -> str:
+    return show(count) if count else ""
 
 
 def _last(url: str) -> str:

@@ -12,8 +12,10 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from rucio_cs3 import observe
 from rucio_cs3.broker.config import load
 from rucio_cs3.errors import ConfigError
+from rucio_cs3.observe import logs
 from rucio_cs3.service.listen import Names, address, listen, tls_files, url_of
 
 if TYPE_CHECKING:
@@ -69,19 +71,22 @@ def _serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, A
     def application() -> Any:
         from rucio_cs3.broker.app import Broker  # noqa: PLC0415 - so that nothing of gRPC is there before the fork
 
+        observe.begin_program("rucio-cs3-broker")
         return Broker(config)
 
     def tell() -> None:
         sites = ", ".join(config.sites)
+        if logs.told("broker", f"serving tokens of {sites} at {url}"):
+            return
         console.print(f"Serving tokens of {escape(sites)} at [bold]{escape(url)}[/bold]. Stop it with Ctrl-C.")
 
-    _log_to_streams()
+    _log_to_streams(config)
     seconds = 2 * config.limits.timeout + SPARE
     serve(application, [listening.detach()], settings, tell, seconds)
 
 
-def _log_to_streams() -> None:
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+def _log_to_streams(config: BrokerConfig) -> None:
+    logs.begin_service(config.log)
     audit = logging.getLogger("rucio_cs3.broker.audit")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))

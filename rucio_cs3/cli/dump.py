@@ -17,9 +17,11 @@ from rucio_cs3 import memory
 from rucio_cs3.catalog.dump import JOBS, Dump, Wanted
 from rucio_cs3.cli import times
 from rucio_cs3.cli.inspect import MOST_JOBS
+from rucio_cs3.cli.place import RSE, kind_of
 from rucio_cs3.cli.report import on_places, typed
-from rucio_cs3.cli.sizes import human
+from rucio_cs3.cli.sizes import counted, human
 from rucio_cs3.model import Ref
+from rucio_cs3.root import Root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from rucio_cs3.cli.place import Places
     from rucio_cs3.cli.report import Report
 
-NAME = "dump_%Y%m%d"  # what the auditor looks for, unless its configuration says otherwise
+NAME = "dump_%Y%m%d"  # as Rucio's auditor is mostly told to look for it
 LEFT_OUT = {
     "unfinished": "left behind by uploads",
     "newer": "changed too lately",
@@ -38,9 +40,12 @@ LEFT_OUT = {
 
 
 @click.command()
-@click.argument("name", metavar="RSE")
+@click.argument("name", metavar="RSE|cs3s://HOST:PORT/PATH")
 @click.option(
-    "-o", "--output", default=NAME, show_default=True, help="The file to write; %Y, %m and %d are of today, in UTC."
+    "-o",
+    "--output",
+    show_default=f"RSE_{NAME}",
+    help="The file to write; %Y, %m and %d are of today, in UTC.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also what uploads left behind, such as .rucio-cs3-….part.")
 @click.option(
@@ -56,15 +61,15 @@ LEFT_OUT = {
 )
 @click.option("--jobs", type=click.IntRange(1, MOST_JOBS), default=JOBS, show_default=True, help="Folders at once.")
 @on_places
-def dump(places: Places, report: Report, name: str, output: str, jobs: int, **wanted: Any) -> None:
-    """Write the paths of all files of an RSE, one a line, in no order.
+def dump(places: Places, report: Report, name: str, output: str | None, jobs: int, **wanted: Any) -> None:
+    """Write the paths of all files of an RSE, or below a path at a gateway, one a line, in no order.
 
     Rucio's auditor compares them with its catalogue. The file has its name when it is whole; until then it is called
     FILE.incomplete. After whatever ended it, the same command goes on, within a day.
     """
     memory.one_heap()
     told, files, root, top = _opened(places, name)
-    path = Path(time.strftime(output, time.gmtime()))
+    path = Path(time.strftime(output or _usual(name), time.gmtime()))
     began = time.monotonic()
     with Dump(files, root, top, path, Wanted(**wanted), jobs=jobs) as dumped:
         if dumped.went_on:
@@ -84,14 +89,20 @@ def dump(places: Places, report: Report, name: str, output: str, jobs: int, **wa
         _summarise(report, dumped, left, whole=whole, seconds=time.monotonic() - began)
 
 
+def _usual(name: str) -> str:
+    """Of a gateway, no RSE is known."""
+    return NAME if ":" in name else f"{name}_{NAME}"
+
+
 def _opened(places: Places, name: str) -> tuple[str, Any, Any, str]:
-    """How names there begin, whom to ask, for what, and how lines begin."""
+    """How names there begin, whom to ask, for what, and how lines begin. What is to be dumped is there."""
     if ":" not in name:
         client, root, site = places.rse(name)
         return f"{name}:", client.files, root, site.prefix
-    if name.partition(":")[2][:2] != "//":
+    if kind_of(name) == RSE:
         raise click.UsageError("a dump is of a whole RSE: to Rucio, what is missing from it is lost")
     place = places.at(name)
+    Root(place.client, place.ref).resolve()
     top = Ref(place.ref.path, place.ref.id)  # not as people call it: lines are paths
     return place.name().rstrip("/") + "/", place.client.files, top, str(top)
 
@@ -110,15 +121,16 @@ def _summarise(report: Report, dumped: Dump, left: int, *, whole: bool, seconds:
     )
     for key, what in LEFT_OUT.items():
         if count := getattr(counts, key):
-            report.aside(f"Left out: {count} {what}")
+            report.aside(f"Left out: {count:,} {what}")
     if not whole:
         why = ", and given up because nothing gets through" if dumped.given_up else ""
         report.failed += not report.failed
-        report.aside(f"INCOMPLETE: {left} folders are not listed{why}. To try these again: {_again(dumped.output)}")
+        again = f"To try again what is missing: {_again(dumped.output)}"
+        report.aside(f"INCOMPLETE: {counted(left, 'folder')} not listed{why}. {again}")
 
 
 def _files(counts: Counts) -> str:
-    return f"{counts.files:,} files in {counts.folders:,} folders"
+    return f"{counted(counts.files, 'file')} in {counted(counts.folders, 'folder')}"
 
 
 def _again(path: Path) -> str:

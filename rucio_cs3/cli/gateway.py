@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from rucio_cs3 import observe
 from rucio_cs3.gateway import (
     BEHAVIOURS,
     DEFAULT,
@@ -84,6 +85,7 @@ def gateway(**options: Any) -> None:
     """Serve a folder as a CS3 storage, with the manners of a real one, until Ctrl-C or SIGTERM."""
     # Blocked in all threads to come: a signal that one of them got would not wake who waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+    observe.begin_program("rucio-cs3-gateway")
     with _start(options) as serving:
         (_tell_script if options["as_json"] else _tell_human)(serving, options)
         signal.sigwait(STOP)

@@ -8,7 +8,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import requests
@@ -16,12 +16,17 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
+from urllib3.exceptions import ProtocolError
 
 from rucio_cs3.cli.board import board
 from rucio_cs3.cli.report import printable
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import keeps_secrets
+from rucio_cs3.observe import logs
 from rucio_cs3.private import read_secret
+
+if TYPE_CHECKING:
+    from rucio_cs3.mover.model import Copy
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 SECONDS = 20.0  # for an answer
@@ -31,16 +36,20 @@ USUAL_URL = "http://127.0.0.1:8446"
 
 @click.group(invoke_without_command=True)
 @click.option("--config", "file", type=FILE, help="TOML: where it listens, who may ask, which sites.")
+@click.option("--check", is_flag=True, help="Only look whether each site lets it in, and exit with 1 if one does not.")
 @click.pass_context
-def mover(context: click.Context, file: Path | None) -> None:
+def mover(context: click.Context, file: Path | None, check: bool) -> None:
     """Copy files between CS3 sites for Rucio, until Ctrl-C or SIGTERM.
 
-    Set the RSE attribute `fts` of both RSEs to its address. FILE says at least:
+    Set the RSE attribute `fts` of both RSEs to its address. FILE says at least, for each site:
 
     \b
-    listen = "127.0.0.1:8446"
     [sites.CERNBOX]
     gateway = "cs3.example.org:443"
+    doors = ["davs://cernbox.example.org/remote.php/webdav/rucio"]
+    cs3_root = "/eos/project/r/rucio"
+    username = "rucio"
+    password_file = "/run/secrets/cernbox"
     """  # noqa: D301 - click wants the character
     if context.invoked_subcommand:
         return
@@ -50,7 +59,7 @@ def mover(context: click.Context, file: Path | None) -> None:
     if missing:
         raise click.ClickException(f"{missing} is not installed: pip install 'rucio-cs3[mover]'")
     try:
-        _serve(file)
+        (_check if check else _serve)(file)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
 
@@ -97,16 +106,25 @@ class _Asker:
         try:
             answer = self._session.get(f"{self._url}/status.json", timeout=SECONDS, allow_redirects=False)
             told = answer.json()
-        except requests.exceptions.SSLError:
-            raise ConfigError(f"the certificate of {self._url} is not trusted", hint="check --ca") from None
         except requests.exceptions.JSONDecodeError:
             raise ConfigError(f"{self._url} is no mover", hint="check --url") from None
-        except requests.exceptions.RequestException:
-            raise ConfigError(f"no mover answers at {self._url}", hint="check --url, and whether it runs") from None
+        except requests.exceptions.RequestException as error:
+            raise _why_not(self._url, error) from None
         if answer.status_code != requests.codes.ok or "running" not in told:
             said = told.get("message", answer.status_code) if isinstance(told, dict) else answer.status_code
             raise ConfigError(f"{self._url}: {printable(str(said))}", hint="check --url and --bearer-file")
         return dict(told)
+
+
+def _why_not(url: str, error: Exception) -> ConfigError:
+    """What it means that no answer came, as far as that can be told."""
+    if isinstance(error, requests.exceptions.SSLError):
+        if "CERTIFICATE_VERIFY_FAILED" in str(error) or "doesn't match" in str(error):
+            return ConfigError(f"the certificate of {url} is not trusted", hint="check --ca")
+        return ConfigError(f"{url} does not speak TLS", hint="write http:// in --url, if it is on this machine")
+    if url.startswith("http://") and any(isinstance(cause, ProtocolError) for cause in error.args):
+        return ConfigError(f"{url} hangs up without an answer", hint="write https:// in --url, if it speaks TLS")
+    return ConfigError(f"no mover answers at {url}", hint="check --url, and whether it runs")
 
 
 def _watch(ask: _Asker, told: dict[str, Any], every: float) -> None:
@@ -131,7 +149,8 @@ def _console() -> Console:
 
 
 def _serve(file: Path) -> None:
-    from rucio_cs3.mover.config import load  # noqa: PLC0415 - its extra has to be there
+    from rucio_cs3.mover import checks  # noqa: PLC0415 - its extra has to be there
+    from rucio_cs3.mover.config import load  # noqa: PLC0415
     from rucio_cs3.mover.copy import Copier  # noqa: PLC0415
     from rucio_cs3.mover.pages import PLACE  # noqa: PLC0415
     from rucio_cs3.mover.serve import serve  # noqa: PLC0415
@@ -139,11 +158,35 @@ def _serve(file: Path) -> None:
 
     config = load(file)
     Sites.of(config.sites, str(file)).close()  # a mistake is told before anything is served
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.begin_service(config.log)
+    log = logging.getLogger("rucio_cs3.mover")
+    log.setLevel(logging.INFO)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def tell(url: str) -> None:
-        page = f"{url}/{PLACE}/"
-        console.print(f"Copying for Rucio at [bold]{escape(url)}[/bold], shown at {escape(page)} Stop it with Ctrl-C.")
+        if logs.told("mover", f"copying for Rucio at {url}"):
+            return
+        console.print(f"Copying for Rucio at [bold]{escape(url)}[/bold] until Ctrl-C. What it does is shown at")
+        console.print(f"{escape(url)}/{PLACE}/")
 
-    serve(config, lambda: Copier(Sites.of(config.sites)).copy, tell)
+    def copy() -> Copy:
+        sites = Sites.of(config.sites)
+        checks.begin(sites, lambda finding: log.log(*finding))
+        return Copier(sites).copy
+
+    serve(config, copy, tell)
+
+
+def _check(file: Path) -> None:
+    from rucio_cs3.mover import checks  # noqa: PLC0415
+    from rucio_cs3.mover.config import load  # noqa: PLC0415
+    from rucio_cs3.mover.sites import Sites  # noqa: PLC0415
+
+    found: list[checks.Finding] = []
+    with Sites.of(load(file).sites, str(file)) as sites:
+        for thread in checks.begin(sites, found.append):
+            thread.join()
+    for finding in sorted(found, key=lambda each: each.text):
+        click.echo(printable(finding.text))
+    if any(finding.level > logging.INFO for finding in found):
+        sys.exit(1)

@@ -39,6 +39,7 @@ NO_SPACE = "could not find space"  # so says the line of oCIS and OpenCloud of w
 LOCAL, STDIO, RSE = "local", "-", "rse"
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(.*)", re.DOTALL)
 _RSE = re.compile(r"([A-Za-z0-9][\w.@-]*):(.*)", re.DOTALL | re.ASCII)
+_HOST = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+):\d{1,5}(/.*)?", re.DOTALL | re.ASCII)  # Rucio's names have no dots
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Name:
             return cls._of_url(*url.groups())
         if rse and rse[1] in SCHEMES:
             raise InvalidName(f"{text} is no address", hint=f"write {rse[1]}://host:port/path, with two slashes")
+        if _HOST.fullmatch(text):
+            raise InvalidName(f"{text} is no file of an RSE", hint=f"if it is a gateway, write cs3s://{text}")
         if rse:
             return cls(RSE, rse[1], relative(rse[2]), not rse[2] or rse[2].endswith("/"))
         if not text:
@@ -146,7 +149,8 @@ class Places(contextlib.ExitStack):
         if len(hosts) > 1:
             raise ConfigError(
                 f"nothing says which of {' and '.join(sorted(hosts))} the login in {login} is for",
-                hint="set RUCIO_CS3_GATEWAY to that one, and name the other as an RSE with a login of its own",
+                hint="set RUCIO_CS3_GATEWAY to that one, and name the other as an RSE with a login of its own,"
+                " or without Rucio copy to a local file first, and from there with the other login",
             )
 
     def hint(self, error: Exception) -> None:
@@ -221,6 +225,14 @@ class Places(contextlib.ExitStack):
         if site.config not in self._clients:
             self._clients[site.config] = self.enter_context(site.client(**self._settings))
         return self._clients[site.config]
+
+
+def kind_of(text: str) -> str:
+    """What the name is of. One that makes no sense is a mistake in the use of the command."""
+    try:
+        return Name.parse(text).kind
+    except InvalidName as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _parsed(text: str) -> Name | None:

@@ -140,7 +140,7 @@ def on_places(command: Command) -> Command:
         report = Report(as_json=as_json)
         try:
             with (
-                _terminated_is_interrupted(),
+                terminated_is_interrupted(),
                 Places(rse, door, options.pop("verify", None)) as places,
                 _telling(report),
             ):
@@ -181,7 +181,7 @@ def _drop_output() -> None:
 
 
 @contextlib.contextmanager
-def _terminated_is_interrupted() -> Any:
+def terminated_is_interrupted() -> Any:
     """A batch system's SIGTERM, or the end of the terminal where nohup does not hide it, are as orderly as Ctrl-C."""
     numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]

@@ -26,7 +26,7 @@ from rucio_cs3.credentials.sources import Sources
 from rucio_cs3.credentials.store import kept_in
 from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin
 from rucio_cs3.operate.catalogue import INSTALL, NOT_INSTALLED
-from rucio_cs3.operate.entry import IMPL
+from rucio_cs3.rse import door_of, our_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,8 +54,13 @@ class Site:
 
     def client(self, **settings: Any) -> Cs3Client:
         client = Cs3Client(self.config, caller=self.caller, **settings)
-        client.tokens.remedy = self.remedy
+        client.tokens.remedy = lambda: self.remedy() or self._first_login()
         return client
+
+    def _first_login(self) -> str:
+        if self.root:
+            return f"set username and password_file in section [cs3:{self.name}] of rucio.cfg, or another login"
+        return "set RUCIO_CS3_USERNAME and RUCIO_CS3_PASSWORD, or another login"
 
     def remedy(self) -> str:
         """What is to be done where no login is found, if one is set that is not for this site."""
@@ -108,6 +113,9 @@ def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
     """Raises ConfigError when neither these nor the environment name one. `settings` are a gateway's."""
     if rse and gateway:
         raise click.UsageError("give an RSE or --gateway, not both")
+    for given in (rse, gateway):
+        if given and "://" in given:
+            raise click.UsageError(f"{given} is an address: give {_as_gateway(given)}")
     if rse and ":" in rse:
         raise click.UsageError(f"{rse} is no RSE: if it is a gateway, give --gateway {rse}")
     if rse:
@@ -120,6 +128,15 @@ def of(rse: str | None, gateway: str | None, **settings: Any) -> Site:
         found.add(*(each for each in _rucio_layers() if each.settings.get("gateway") == found.settings["gateway"]))
     config = Config.of(found.settings, "configuration")
     return Site(config.gateway, config, caller(None, _rucio_login), found.origins)
+
+
+def _as_gateway(url: str) -> str:
+    """How a site is named that has this address."""
+    scheme, _, rest = url.partition("://")
+    tls = ", and set RUCIO_CS3_TLS=false" if scheme == "cs3" else ""
+    return (
+        f"--gateway {rest.partition('/')[0]}{tls}" if scheme in {"cs3", "cs3s"} else "the RSE, or --gateway host:port"
+    )
 
 
 def _rucio_layers() -> list[Layer]:
@@ -174,57 +191,26 @@ def _of_rse(name: str) -> Site:
         settings = rsemanager.get_rse_info(rse=name)
     except RucioException as error:
         raise ConfigError(f"Rucio does not tell about RSE {name}: {' '.join(str(error).split())}") from error
-    site = of_entry(name, settings["id"], _our_entry(name, settings["protocols"]))
+    site = of_entry(name, settings["id"], our_entry(name, settings["protocols"]))
     return replace(site, prefix=_prefix(settings))
 
 
-def of_entry(name: str, rse_id: str, entry: dict[str, Any], **settings: Any) -> Site:
+def of_entry(name: str, rse_id: str, entry: Mapping[str, Any], **settings: Any) -> Site:
     """Of an RSE with this protocol entry, as the plugin has it here. `settings` are stronger than all others."""
-    from rucio_cs3.protocol import rse_of  # noqa: PLC0415 - Rucio may be missing
+    from rucio_cs3.protocol import logged_in, rse_of  # noqa: PLC0415 - Rucio may be missing
 
     rse = rse_of({"rse": name, "id": rse_id}, entry)
     given = {key: value for key, value in settings.items() if value is not None}
-    config, door = rse.config.but(**given), _door(entry, rse.config)
+    config = rse.config.but(**given)
+    door = door_of(entry, tls=config.tls)
     origins = {**rse.origins, **dict.fromkeys(given, "the command line")}
-    return Site(name, config, _logged_in(), origins, rse.root, door, str(entry["prefix"]))
-
-
-def _our_entry(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """The one with a WebDAV address, if several are ours."""
-    ours = [entry for entry in entries if entry["impl"] == IMPL]
-    if not ours:
-        others = ", ".join(sorted({str(entry["impl"]) for entry in entries})) or "none at all"
-        raise ConfigError(f"RSE {name} has no protocol with impl {IMPL}, but {others}", hint="is it another RSE?")
-    return next(filter(_has_door, ours), ours[0])
+    return Site(name, config, logged_in(), origins, rse.root, door, str(entry["prefix"]))
 
 
 def _prefix(settings: dict[str, Any]) -> str:
     """As rucio.common.dumper finds it."""
     firsts = (entry for entry in settings["protocols"] if entry["domains"]["wan"]["read"] == 1)
     return str(next(firsts, settings["protocols"][0])["prefix"])
-
-
-def _has_door(entry: Mapping[str, Any]) -> bool:
-    return "webdav_root" in ((entry.get("extended_attributes") or {}).get("cs3") or {})
-
-
-def _door(entry: Mapping[str, Any], config: Config) -> str | None:
-    """The root folder's address for programs that speak WebDAV."""
-    from rucio_cs3.rse import path_to_pfn  # noqa: PLC0415
-
-    if not _has_door(entry):
-        return None
-    path = f"/{entry['prefix'].strip('/')}/"
-    return path_to_pfn({**entry, "scheme": "https" if config.tls else "http"}, path)
-
-
-def _logged_in() -> Caller:
-    """As the plugin in Rucio's client has it, which is given a token."""
-    try:
-        token = _rucio_login().token
-    except NoLogin:  # a daemon's host, where a login is missed only by sources that want it
-        token = None
-    return caller(token, _rucio_login)
 
 
 def _rucio_login() -> RucioLogin:

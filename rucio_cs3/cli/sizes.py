@@ -1,4 +1,4 @@
-"""Sizes as people read and write them."""
+"""Sizes and numbers as people read and write them."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ def human(size: float) -> str:
         size /= STEP
         power += 1
     return f"{size:.1f}{UNITS[power - 1]}"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def condition(ctx: click.Context, param: click.Parameter, value: str | None) -> Callable[[int], bool] | None:

@@ -15,6 +15,7 @@ from rucio_cs3.cli import site as sites
 from rucio_cs3.cli import who
 from rucio_cs3.cli.app_password import app_password
 from rucio_cs3.cli.screen import console, show_secret, show_settings
+from rucio_cs3.cli.sizes import counted
 from rucio_cs3.cli.times import until
 from rucio_cs3.credentials.logins import Logins
 from rucio_cs3.credentials.store import Store, kept_in
@@ -218,7 +219,7 @@ def logout(rse: str | None, gateway: str | None, everywhere: bool, as_json: bool
     if as_json:
         click.echo(json.dumps({"logins": logins, "tokens": tokens}))
     else:
-        click.echo(f"Forgotten: {_counted(logins, 'login')}, {_counted(tokens, 'kept token')}.")
+        click.echo(f"Forgotten: {counted(logins, 'login')}, {counted(tokens, 'kept token')}.")
 
 
 def _forget_all() -> tuple[int, int]:
@@ -232,7 +233,3 @@ def _forget(site: Site) -> tuple[int, int]:
         except NoLogin:  # no provider is set, so there was none to log in at
             logins = 0
     return logins, Store(kept_in(site.config.cache)).forget(site.config.gateway)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"

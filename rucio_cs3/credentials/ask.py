@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
-from rucio_cs3 import deadline
+from rucio_cs3 import deadline, observe
 from rucio_cs3.errors import ConfigError, DeadlineExceeded, LoginRefused, ServerError, Unavailable
 from rucio_cs3.loopback import keeps_secrets
 from rucio_cs3.web import Pools, failures, unheard
@@ -79,7 +79,9 @@ class Services:
         hidden: Sequence[str] = (),
     ) -> dict[str, Any]:
         kind = {"Content-Type": "application/json"}
-        return self._ask("POST", url, who, {**kind, **(headers or {})}, json.dumps(value).encode(), hidden)
+        with observe.call("POST", url) as step:
+            told = {**kind, **(headers or {}), **step.headers}
+            return self._ask("POST", url, who, told, json.dumps(value).encode(), hidden)
 
     def _ask(
         self,

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rucio_cs3 import observe
 from rucio_cs3.credentials import jwt
 from rucio_cs3.credentials.sources import LEEWAY, RevaToken, why_no_token
 from rucio_cs3.credentials.store import Kept
@@ -35,6 +36,13 @@ class Tried:
     expires: float | None = None
     kept: bool = False
     """whether an earlier run had obtained it"""
+
+    @property
+    def result(self) -> str:
+        """For who counts them: kept, obtained, nothing, failed."""
+        if self.outcome != "won":
+            return self.outcome
+        return "kept" if self.kept else "obtained"
 
 
 class Tokens:
@@ -122,7 +130,8 @@ class Tokens:
         token = self._in_force()  # somebody may have been faster
         if token is None:
             shown = self._shown()
-            kept = self._obtain()
+            with observe.phase("login"):
+                kept = self._obtain()
             token = kept.token
             with self._lock:
                 self._obtained_with = shown
@@ -152,12 +161,15 @@ class Tokens:
         finally:
             rest = sources[len(tried) :]
             why = _why_not_tried(tried)
+            for each in tried:
+                observe.renewed(each.method, each.result)
             self.tried = tried + [Tried(source.method, source.description, "not tried", why) for source in rest]
-        reasons = "; ".join(f"{each.method}: {each.reason}" for each in tried)
         if failure:
+            reasons = "; ".join(f"{each.method}: {each.reason}" for each in tried)
             raise type(failure)(f"no login for {self._gateway} works: {reasons}", hint=EXPLAIN)
+        methods = ", ".join(each.method for each in tried)
         raise NoLogin(
-            f"no credentials are set for {self._gateway}, and none are found: {reasons}",
+            f"no credentials are set for {self._gateway}, and none are found by {methods}",
             hint=f"{self.remedy() or 'set username and password, or another login'}; {EXPLAIN}",
         )
 

@@ -11,7 +11,7 @@ import grpc
 from cs3.gateway.v1beta1 import gateway_api_pb2_grpc
 from cs3.rpc.v1beta1 import code_pb2
 
-from rucio_cs3 import deadline, tls
+from rucio_cs3 import deadline, observe, tls
 from rucio_cs3.errors import ListingTooLarge, Stopped, TokenRejected, Unavailable, from_cs3
 from rucio_cs3.loopback import is_loopback
 
@@ -102,15 +102,17 @@ class Channel:
 
     def call_with(self, token: str | None, method: str, request: Any, *, path: str = "") -> Any:
         """One call with this token. Raises the error for any status but OK."""
-        metadata = (("x-access-token", token),) if token else ()
+        shown = (("x-access-token", token),) if token else ()
         timeout = deadline.at_most(self._timeout)
-        try:
-            reply = _sent(getattr(self._stub, method), request, timeout=timeout, metadata=metadata)
-        except grpc.RpcError as error:
-            raise self._failure(error, method, path) from error
-        if reply.status.code != code_pb2.CODE_OK:
-            raise from_cs3(_name(reply.status.code), reply.status.message, path=path)
-        return reply
+        with observe.call(method, self.address, path) as step:
+            metadata = (*shown, *step.headers.items())
+            try:
+                reply = _sent(getattr(self._stub, method), request, timeout=timeout, metadata=metadata)
+            except grpc.RpcError as error:
+                raise self._failure(error, method, path) from error
+            if reply.status.code != code_pb2.CODE_OK:
+                raise from_cs3(_name(reply.status.code), reply.status.message, path=path)
+            return reply
 
     def _failure(self, error: Any, method: str, path: str) -> Cs3Error:
         details = error.details() or "no details"

@@ -12,7 +12,7 @@ from cs3.gateway.v1beta1 import gateway_api_pb2 as gateway
 from cs3.storage.provider.v1beta1 import provider_api_pb2 as provider
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
-from rucio_cs3 import deadline
+from rucio_cs3 import deadline, observe
 from rucio_cs3.cs3 import wire
 from rucio_cs3.errors import (
     AlreadyExists,
@@ -256,7 +256,8 @@ class Files:
         """
         request = provider.MoveRequest(source=wire.reference(old), destination=wire.reference(new))
         try:
-            self._channel.call("Move", request, path=f"{old} -> {new}")
+            with observe.phase("move"):
+                self._channel.call("Move", request, path=f"{old} -> {new}")
         except (NotFound, AlreadyExists):
             raise
         except Cs3Error:
@@ -356,12 +357,14 @@ class Files:
         ref = Ref.of(target)
         extra = wire.opaque({"Upload-Length": str(size), **(opaque or {})})
         request = provider.InitiateFileUploadRequest(ref=wire.reference(ref), opaque=extra)
-        reply = self._channel.call("InitiateFileUpload", request, path=str(ref))
+        with observe.phase("initiate"):
+            reply = self._channel.call("InitiateFileUpload", request, path=str(ref))
         return [Endpoint(p.protocol, p.upload_endpoint, p.token) for p in reply.protocols]
 
     def initiate_download(self, target: Target) -> Sequence[Endpoint]:
         """Where to read from. Servers answer for missing files and folders too."""
         ref = Ref.of(target)
         request = provider.InitiateFileDownloadRequest(ref=wire.reference(ref))
-        reply = self._channel.call("InitiateFileDownload", request, path=str(ref))
+        with observe.phase("initiate"):
+            reply = self._channel.call("InitiateFileDownload", request, path=str(ref))
         return [Endpoint(p.protocol, p.download_endpoint, p.token) for p in reply.protocols]

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
+from rucio_cs3 import observe
 from rucio_cs3.gateway import ranges, spacedav, tus, webdav
 from rucio_cs3.gateway.callers import identify
 from rucio_cs3.gateway.checks import NotFinished
@@ -61,19 +62,27 @@ class DataHandler(Exchange):
 
     def _serve(self) -> None:
         self.begin()
+        with observe.serving("gateway", self.command, self.headers.items) as step:
+            self._answered(step)
+
+    def _answered(self, step: observe.Step) -> None:
         try:
             self._route()
         except Answered as answered:
+            step.told(f"HTTP {int(answered.code)}")
             self.answer(answered.code, answered.headers, answered.body)
         except NotFinished as refused:
             self.answer(refused.put)
         except Refused as refused:
+            step.told(refused.code)
             self.answer(HTTP_OF.get(refused.code, 500))
         except Aborted:
             self.answer(HTTPStatus.INTERNAL_SERVER_ERROR)
         except Dropped as dropped:
+            step.told("dropped")
             self.drop(reset=dropped.reset)
         except BodyCut:
+            step.told("cut")
             self.close_connection = True
 
     do_GET = do_HEAD = do_PUT = do_PATCH = do_POST = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - http.server's names

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from rucio_cs3 import observe
 from rucio_cs3.gateway.streams import BodyCut
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Elsewhere:
         self._pool.clear()
 
     def _ask(self, method: str, url: str, headers: Mapping[str, str], **options: Any) -> Any:
+        headers = {**headers, **observe.headers()}
         try:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from rucio_cs3 import observe
 from rucio_cs3.gateway import lies, scopes
 from rucio_cs3.gateway.service import METHODS, reference_of
 from rucio_cs3.gateway.spaceservice import SPACE_METHODS
@@ -61,6 +62,10 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc comes without t
         return answer
 
     def _answer(self, name: str, method: Method, request: Any, context: Any) -> Any:
+        with observe.serving("gateway", name, context.invocation_metadata) as step:
+            return self._replied(name, method, request, context, step)
+
+    def _replied(self, name: str, method: Method, request: Any, context: Any, step: observe.Step) -> Any:
         path = self._path(request, context)
         self._site.calls.add("grpc", name, path)
         struck = self._site.faults.take("grpc", name, path)
@@ -70,8 +75,10 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc comes without t
             lies.strike(self._target(name, request, user), struck)
             reply = method.call(self._service, request, user)
         except Refused as refused:
+            step.told(refused.code)
             reply = method.reply(status=status(refused.code, refused.message))
         except Aborted as aborted:
+            step.told(aborted.code)
             context.abort(grpc.StatusCode[aborted.code], aborted.message)
         else:
             reply.status.CopyFrom(status())

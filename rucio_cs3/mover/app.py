@@ -10,10 +10,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from urllib.parse import parse_qs
 
+from rucio_cs3 import observe
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.mover import fts, jobs, pages
 from rucio_cs3.mover.callers import NOBODY
 from rucio_cs3.mover.queue import Duplicate
+from rucio_cs3.observe.metrics import CONTENT_TYPE
 from rucio_cs3.service.peer import Peer
 from rucio_cs3.service.refusals import Refused
 
@@ -31,8 +33,9 @@ LARGEST_BODY = 64 << 20
 MOST_IDS = 5000
 MOST_LISTED = 500
 FILTERS = frozenset({"state_in", "limit", "fields", "vo_name"})  # the last one changes nothing: a caller has one VO
+FIRSTS = frozenset({"jobs", "ban", "config", "status.json", "metrics", "health", "whoami", "fts3"})
+UNSEEN = ("GET /health", "GET /metrics")  # probes would drown the rest
 JSON = "application/json"
-METRICS = "text/plain; version=0.0.4; charset=utf-8"
 VERSION = {"major": 3, "minor": 12, "patch": 0}
 
 
@@ -88,13 +91,15 @@ class App:
             ("GET", "config/se"): lambda request: Answer(mover.orders.limits(request.caller.vo)),
             ("POST", "config/se"): self._limit,
             ("GET", "status.json"): lambda request: Answer(mover.status(request.caller.vo)),
-            ("GET", "metrics"): lambda _: Answer(mover.metrics.text(), kind=METRICS),
+            ("GET", "metrics"): lambda _: Answer(mover.metrics.text(), kind=CONTENT_TYPE),
             ("GET", "health"): lambda _: Answer({"status": "ok"}),
         }
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
-            answer = self._answer(environ)
+            name = _named(environ)
+            with observe.NOTHING if name in UNSEEN else observe.serving("mover", name, environ.items):
+                answer = self._answer(environ)
         except Refused as refused:
             phrase = HTTPStatus(refused.status).phrase
             message = {"status": f"{refused.status} {phrase}", "message": refused.text, **refused.more}
@@ -283,6 +288,12 @@ def _path(text: str) -> tuple[str, tuple[str, ...]]:
         parts[1] = "*" if ids else ""
         return "/".join(parts), ids
     return "/".join(parts), ()
+
+
+def _named(environ: Environ) -> str:
+    """What is asked, without what it is asked of."""
+    first = environ.get("PATH_INFO", "").strip("/").partition("/")[0]
+    return f"{environ['REQUEST_METHOD']} /{first if first in FIRSTS else ''}"
 
 
 def _words(text: str) -> list[str]:

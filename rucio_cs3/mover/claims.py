@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rucio_cs3 import observe
 from rucio_cs3.mover import fts
 from rucio_cs3.mover.model import Compare, Place, Wanted
 from rucio_cs3.mover.orders import Held
@@ -53,6 +54,12 @@ class Claim:
     source_site: str
     target_site: str
     wanted: Wanted
+    trace: Mapping[str, str] | None = None
+    """what the copy is a part of, if whoever wanted it said so"""
+
+    @property
+    def link(self) -> tuple[str, str]:
+        return self.source_site, self.target_site
 
 
 class Claims:
@@ -153,7 +160,7 @@ class Claims:
                 break
             row = self._first(session, lane)
             if row:
-                taken.append(_claim(row, lane))
+                taken.append(_claim(row, lane, _trace(session, row["job"])))
             lanes.served(lane, row)
         return taken
 
@@ -225,7 +232,14 @@ class _Choice:
         )
 
 
-def _claim(row: Any, lane: Any) -> Claim:
+def _trace(session: Session, job: str) -> Mapping[str, str] | None:
+    if not observe.is_tracing():
+        return None
+    row = session.row("SELECT headers FROM traces WHERE job = ?", job)
+    return json.loads(row["headers"]) if row else None
+
+
+def _claim(row: Any, lane: Any, trace: Mapping[str, str] | None) -> Claim:
     sources = json.loads(row["sources"])
     tokens = json.loads(row["tokens"]) if row["tokens"] else [None] * (len(sources) + 1)
     wanted = Wanted(
@@ -236,7 +250,7 @@ def _claim(row: Any, lane: Any) -> Claim:
         compare=Compare(row["compare"]),
         overwrite=bool(row["overwrite"]),
     )
-    return Claim(row["id"], row["job"], lane["vo"], lane["source_site"], lane["target_site"], wanted)
+    return Claim(row["id"], row["job"], lane["vo"], lane["source_site"], lane["target_site"], wanted, trace)
 
 
 def _with_file(metadata: str, there: Mapping[str, Any] | None) -> str:

@@ -28,6 +28,7 @@ from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import is_loopback, keeps_secrets
 from rucio_cs3.mover import claims, jobs, queue
 from rucio_cs3.mover.database import ENCODE, SERVERS
+from rucio_cs3.observe.logs import known
 from rucio_cs3.private import read_secret, refuse_public
 from rucio_cs3.service.listen import Names, address, tls_files
 from rucio_cs3.service.settings import fill, read_toml
@@ -93,6 +94,8 @@ class MoverConfig:
     """PEM file of the authorities whose client certificates are believed"""
     threads: int = 16
     """that answer requests"""
+    log: str | None = None
+    """json, text or off; RUCIO_CS3_LOG and --log-json win"""
     limits: Limits = Limits()
     callers: dict[str, Caller] = field(default_factory=dict)
     sites: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -145,6 +148,8 @@ def _has_password(url: str, place: str) -> bool:
 
 
 def _check(config: MoverConfig, place: str) -> None:
+    if config.log:
+        known(config.log, place)
     try:
         host, _ = address(config.listen, NAMES)
         config.gunicorn()

@@ -10,16 +10,16 @@ import contextlib
 import errno
 import logging
 import secrets
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from rucio_cs3 import deadline
 from rucio_cs3.checksums import ALGORITHMS, normalise
-from rucio_cs3.errors import AlreadyExists, Cs3Error, LocalSourceError, Processing, Stopped, WrongContent
+from rucio_cs3.errors import AlreadyExists, Cs3Error, LocalSourceError, Stopped, WrongContent
 from rucio_cs3.mover import tpc
 from rucio_cs3.mover.model import Compare, Done, Failed, Side
-from rucio_cs3.mover.reasons import MISMATCH, at, because, failed
+from rucio_cs3.mover.reasons import MISMATCH, because, failed
+from rucio_cs3.mover.told import tellable
 from rucio_cs3.mover.tpc import NotDone
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.reading import Reading, SourceFailed
@@ -31,11 +31,9 @@ if TYPE_CHECKING:
     from rucio_cs3.model import Info
     from rucio_cs3.mover.model import Place, Wanted
     from rucio_cs3.mover.sites import End, Sites
-    from rucio_cs3.transfer.ends import Remote
 
 log = logging.getLogger(__name__)
 RUCIO_KNOWS = ("adler32", "md5")
-LATER_LOOK = 0.5  # seconds between looks at what is being processed
 Progress = Callable[[int], None]
 
 
@@ -50,7 +48,7 @@ class Copier:
         """Raises Failed: nothing is left then, and at the target is what was there."""
         deadline.end_calls()
         failures: dict[str, Failed] = {}
-        with at(Side.TARGET, wanted.target.url), self._sites.open(wanted.target) as target:
+        with self._sites.open(Side.TARGET, wanted.target) as target:
             checksum = _checksum(wanted)
             for place in wanted.sources:
                 try:
@@ -64,8 +62,7 @@ class Copier:
 
     def _from(self, place: Place, target: End, task: _Task) -> Done:
         with (
-            at(Side.SOURCE, place.url),
-            self._sites.open(place) as source,
+            self._sites.open(Side.SOURCE, place) as source,
             source.root.ask(lambda: Reading(source.remote)) as file,
         ):
             task.check(file.info, source.url)
@@ -80,7 +77,7 @@ class Copier:
             try:
                 handed_over(way, source, target, task, Expected(info.size, expected))
             except NotDone as why:
-                log.info("%s goes through the mover: %s", source.url, why)
+                log.info("%s goes through the mover: %s", *tellable(task.wanted, source.url, str(why)))
                 self._ways.failed(way, source, target)
             else:
                 self._ways.worked(way, source, target)
@@ -96,17 +93,17 @@ class Copier:
                 progress=lambda done, _: task.progress(done),
             )
         except SourceFailed as carrier:
-            raise failed(Side.SOURCE, carrier.error, source.url) from carrier.error
+            raise source.failed(carrier.error) from carrier.error
         except LocalSourceError as error:
-            raise failed(Side.SOURCE, error, source.url) from error
+            raise source.failed(error) from error
         except WrongContent as error:
             # the storage says that it has the right file: then it may have been on the way that it went wrong
             said = not disagreement(task.checksum, file.info.checksums)
-            raise failed(Side.SOURCE, error, source.url, again=said) from error
+            raise source.failed(error, again=said) from error
         except AlreadyExists as error:
             raise _there_already(error, target, task) from error
         except Cs3Error as error:
-            raise failed(Side.TARGET, error, target.url) from error
+            raise target.failed(error) from error
         return _seen(target, source.url, file.info.size, sent.checksums, "streamed")
 
 
@@ -141,7 +138,7 @@ def handed_over(way: str, source: End, target: End, task: _Task, expected: Expec
     """Let a site write it, under a name that does not matter until it was looked at. Raises NotDone, or Failed."""
     client, overwrite = target.client, task.wanted.overwrite
     staging = target.beside(f".rucio-cs3-{secrets.token_hex(6)}.part")
-    with at(Side.TARGET, target.url):
+    with target.blamed():
         final, written = target.remote, staging.remote
         try:
             client.files.may_write(final.ref, overwrite=overwrite)
@@ -150,7 +147,7 @@ def handed_over(way: str, source: End, target: End, task: _Task, expected: Expec
         client.folders.ensure(final.ref.parent, final.root)
     try:
         _look_after(way, source, staging, task, expected)
-        with at(Side.TARGET, target.url):
+        with target.blamed():
             client.files.move(written.ref, final.ref, overwrite=overwrite)
     except BaseException as error:
         client.folders.forget(final.ref.parent)
@@ -174,21 +171,11 @@ def _look_after(way: str, source: End, staging: End, task: _Task, expected: Expe
 def _compare(staging: End, expected: Expected) -> None:
     """Read it where the storage tells no checksum. Raises ChecksumMismatch, SizeMismatch or NotFound."""
     remote, path = staging.remote, staging.below
-    info = _processed(remote)
+    info = remote.settled()
     verify.same_size(expected.size, info.size, path, "the storage")
     found = {name: info.checksums[name] for name in info.checksums.keys() & expected.checksums.keys()}
     found = found or remote.checksums(verify.cheapest(expected.checksums) or expected.checksums)
     verify.same_checksums(found, expected.checksums, path, "expected was")
-
-
-def _processed(remote: Remote) -> Info:
-    """What is there when the storage's own checks are over. Raises Processing, NotFound."""
-    patience = time.monotonic() + remote.client.config.processing_timeout
-    while (info := remote.stat()).processing:
-        if time.monotonic() > patience:
-            raise Processing("the storage is still processing it", path=str(remote))
-        deadline.sleep(LATER_LOOK)
-    return info
 
 
 def disagreement(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -214,7 +201,7 @@ def _checksum(wanted: Wanted) -> Mapping[str, str]:
 
 def _seen(target: End, source: str, size: int, checksums: Mapping[str, str], how: str) -> Done:
     """What is there under its name now, if that is what was copied."""
-    with at(Side.TARGET, target.url):
+    with target.blamed():
         info = target.root.stat(target.below)
     wrong = disagreement(info.checksums, checksums)
     if info.size != size or wrong:
@@ -225,7 +212,7 @@ def _seen(target: End, source: str, size: int, checksums: Mapping[str, str], how
 
 def _there_already(error: Cs3Error, target: End, task: _Task) -> Failed:
     """With what is there: Rucio takes it if it is the right file, such as one whose mover could not tell any more."""
-    failure = failed(Side.TARGET, error, target.url)
+    failure = target.failed(error)
     with contextlib.suppress(Cs3Error):
         info = target.root.stat(target.below)
         failure.dst_file = {"file_size": info.size}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from rucio_cs3.errors import ConfigError
+from rucio_cs3.mover import tables
 from rucio_cs3.private import refuse_public
 
 if TYPE_CHECKING:
@@ -29,40 +30,13 @@ BATCH = 500  # pieces of work in one commit
 TRIES = 3  # for what was only in the way of others
 BUSY_SECONDS = 60
 FROZEN_SECONDS = 15  # after which PostgreSQL ends what a mover began that is frozen, and holds up all others
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-    id TEXT PRIMARY KEY, vo TEXT NOT NULL, caller TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
-    priority INTEGER NOT NULL, compare TEXT NOT NULL, overwrite INTEGER NOT NULL, metadata TEXT NOT NULL,
-    submitted {real} NOT NULL, expires {real}, ended {real}, reason TEXT,
-    files INTEGER NOT NULL, unfinished INTEGER NOT NULL, finished INTEGER NOT NULL, canceled INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS lanes (
-    id {serial}, vo TEXT NOT NULL, source_site TEXT NOT NULL, target_site TEXT NOT NULL,
-    turn INTEGER NOT NULL, served {real} NOT NULL, UNIQUE (vo, source_site, target_site));
-CREATE TABLE IF NOT EXISTS files (
-    id {serial}, job TEXT NOT NULL REFERENCES jobs ON DELETE CASCADE, position INTEGER NOT NULL, lane INTEGER NOT NULL,
-    turn INTEGER NOT NULL, priority INTEGER NOT NULL, state TEXT NOT NULL,
-    sources TEXT NOT NULL, target TEXT NOT NULL, source_site TEXT NOT NULL, target_site TEXT NOT NULL, live TEXT,
-    size {big}, checksum TEXT, compare TEXT NOT NULL, overwrite INTEGER NOT NULL, activity TEXT NOT NULL,
-    metadata TEXT NOT NULL, tokens TEXT, hop INTEGER NOT NULL,
-    tries INTEGER NOT NULL, retries INTEGER NOT NULL, retry_delay INTEGER NOT NULL, not_before {real},
-    worker TEXT, lease {real}, lost INTEGER NOT NULL DEFAULT 0,
-    began {real}, ended {real}, reason TEXT, used TEXT, tried TEXT, bytes {big});
-CREATE TABLE IF NOT EXISTS flow (
-    slot {big} NOT NULL, mover TEXT NOT NULL, source_site TEXT NOT NULL, target_site TEXT NOT NULL,
-    bytes {big} NOT NULL, PRIMARY KEY (slot, mover, source_site, target_site));
-CREATE TABLE IF NOT EXISTS orders (
-    vo TEXT NOT NULL, site TEXT NOT NULL, name TEXT NOT NULL, banned {real}, message TEXT, caller TEXT,
-    inbound {big}, outbound {big}, PRIMARY KEY (vo, site));
-CREATE INDEX IF NOT EXISTS files_job ON files (job, position);
-CREATE INDEX IF NOT EXISTS files_next ON files (lane, state, priority DESC, turn, id);
-CREATE INDEX IF NOT EXISTS files_state ON files (state, not_before);
-CREATE INDEX IF NOT EXISTS files_worker ON files (worker) WHERE worker IS NOT NULL;
-CREATE INDEX IF NOT EXISTS files_failed ON files (ended) WHERE state = 'FAILED';
-CREATE UNIQUE INDEX IF NOT EXISTS files_live ON files (live) WHERE live IS NOT NULL;
-CREATE INDEX IF NOT EXISTS jobs_expires ON jobs (expires) WHERE expires IS NOT NULL;
-CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (ended) WHERE ended IS NOT NULL;
-"""
+PATIENCE = {  # of libpq, where the address says nothing else: a network that swallows everything says nothing, ever
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 
 
 @dataclass(frozen=True)
@@ -77,8 +51,10 @@ class Dialect:
     """keeps others from changing a row, until the commit"""
     one_claims: str
     """makes claims of several movers wait for each other, until the commit"""
-    one_makes: tuple[tuple[str, ...], tuple[str, ...]]
-    """the same for who makes the tables, and its end"""
+    one_makes: str
+    """the same for who looks at the tables and makes them"""
+    tables: str
+    """their names"""
 
 
 SQLITE = Dialect(
@@ -89,7 +65,8 @@ SQLITE = Dialect(
     skip_locked="",
     lock="",
     one_claims="",
-    one_makes=((), ()),
+    one_makes="",
+    tables="SELECT name FROM sqlite_master WHERE type = 'table'",
 )
 POSTGRESQL = Dialect(
     words={"serial": "BIGSERIAL PRIMARY KEY", "real": "DOUBLE PRECISION", "big": "BIGINT"},
@@ -99,7 +76,8 @@ POSTGRESQL = Dialect(
     skip_locked="FOR UPDATE SKIP LOCKED",
     lock="FOR UPDATE",
     one_claims="SELECT pg_advisory_xact_lock(7423001)",
-    one_makes=(("SELECT pg_advisory_lock(7423000)",), ("SELECT pg_advisory_unlock(7423000)",)),
+    one_makes="SELECT pg_advisory_xact_lock(7423000)",
+    tables="SELECT tablename AS name FROM pg_tables WHERE schemaname = ANY (current_schemas(false))",
 )
 
 
@@ -166,7 +144,7 @@ class Database:
     def read(self, work: Work[T]) -> T:
         with self._lock:
             session = self._idle.pop() if self._idle else None
-        if session is None or (self.shared and session.connection.closed):
+        if session is None or self._is_gone(session.connection):
             session = self._open()
         try:
             return work(session)
@@ -212,7 +190,7 @@ class Database:
         """False when all of it has to be done again: what fails by itself has been told so and is left out."""
         told: list[Callable[[], None]] = []
         try:
-            if self.shared and self._write.connection.closed:
+            if self._is_gone(self._write.connection):
                 self._write = self._open()
             self._write.run(self.dialect.begin)
             for work, future in batch:
@@ -243,15 +221,23 @@ class Database:
     def _open(self) -> Session:
         connection = _postgresql(self._url) if self.shared else _sqlite(Path(self._url))
         with self._lock:
-            self._connections.append(connection)
+            self._connections = [one for one in self._connections if not self._is_gone(one)] + [connection]
         return Session(connection, self.dialect)
+
+    def _is_gone(self, connection: Any) -> bool:
+        return self.shared and bool(connection.closed)
 
     def _make(self) -> None:
         """One mover at a time: PostgreSQL's IF NOT EXISTS fails for who is second at the same moment."""
-        lock, unlock = self.dialect.one_makes
-        statements = (*lock, *filter(str.strip, SCHEMA.format(**self.dialect.words).split(";")), *unlock)
-        for statement in statements:
-            self._write.run(statement)
+        self._write.run(self.dialect.begin)
+        try:
+            if self.dialect.one_makes:
+                self._write.run(self.dialect.one_makes)
+            tables.prepare(self._write)
+        except BaseException:
+            self._write.connection.close()
+            raise
+        self._write.run("COMMIT")
 
 
 def _answer(future: Future[Any], result: Any, error: BaseException | None) -> Callable[[], None]:
@@ -275,11 +261,13 @@ def _sqlite(file: Path) -> Any:
 def _postgresql(url: str) -> Any:
     try:
         import psycopg  # noqa: PLC0415 - an extra
+        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
         from psycopg.rows import dict_row  # noqa: PLC0415
     except ModuleNotFoundError:
         raise ConfigError("psycopg is not installed", hint="pip install 'rucio-cs3[mover-postgresql]'") from None
     try:
-        connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, prepare_threshold=3)
+        settings: dict[str, Any] = {**PATIENCE, **conninfo_to_dict(url)}
+        connection = psycopg.connect(**settings, autocommit=True, row_factory=dict_row, prepare_threshold=3)
         connection.execute(f"SET idle_in_transaction_session_timeout = '{FROZEN_SECONDS}s'")
     except psycopg.ProgrammingError:  # whose text may repeat the password
         raise ConfigError("database is no address of PostgreSQL", hint=ENCODE) from None

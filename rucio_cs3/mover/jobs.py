@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from rucio_cs3.mover.addresses import identity
 from rucio_cs3.mover.model import Compare
 
 SCHEMES = frozenset({"davs", "https", "dav", "http", "cs3s", "cs3"})
@@ -85,7 +86,7 @@ def parse(body: bytes, most_files: int = MOST_FILES) -> Job:
     if len(entries) > most_files:
         raise BadJob(f"{len(entries)} files are more than the {most_files} that one job may have")
     files = tuple(_file(entry, f"files[{n}]") for n, entry in enumerate(entries))
-    if len({file.target for file in files}) < len(files):
+    if len({identity(file.target) for file in files}) < len(files):
         raise BadJob("Two files of the job have the same destination")
     hops = _flag(params, "multihop")
     if hops and any(len(file.sources) > 1 for file in files):
@@ -139,7 +140,7 @@ def _file(entry: Any, where: str) -> File:
     sources, targets = (_urls(entry, name, where) for name in ("sources", "destinations"))
     if len(targets) > 1:
         raise BadJob(f"{where}: a file has one destination")
-    if len(set(sources)) < len(sources):
+    if len(set(map(identity, sources))) < len(sources):
         raise BadJob(f"{where}: a source is there twice")
     tokens = (*_tokens(entry, "source_tokens", len(sources), where), *_tokens(entry, "destination_tokens", 1, where))
     return File(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
+
+from rucio_cs3.observe.metrics import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,46 +19,49 @@ LINK = ("source", "destination")
 
 
 class Metrics:
-    def __init__(self, depth: Callable[[], Mapping[str, int]]) -> None:
-        """`depth` counts the queue's files by state."""
+    def __init__(self, depth: Callable[[], Mapping[str, int]], oldest: Callable[[], float]) -> None:
+        """`depth` counts the queue's files by state, `oldest` is the age of its oldest job."""
         self._registry = registry = CollectorRegistry()
         self._files = Counter("rucio_cs3_mover_copies", "Copies made", ("how", *LINK), registry=registry)
         self._bytes = Counter("rucio_cs3_mover_bytes", "Bytes copied", LINK, registry=registry)
         self._seconds = Histogram("rucio_cs3_mover_copy_seconds", "Time for a copy", registry=registry)
         self._failures = Counter("rucio_cs3_mover_failures", "Copies that failed", ("side", *LINK), registry=registry)
         self._retries = Counter("rucio_cs3_mover_retries", "Copies to be tried again", LINK, registry=registry)
-        registry.register(_Depth(depth))
+        self._queue = _Queue(depth, oldest)
 
     def finished(self, claim: Claim, done: Done, seconds: float) -> None:
-        link = (claim.source_site, claim.target_site)
-        self._files.labels(done.how, *link).inc()
-        self._bytes.labels(*link).inc(done.size)
+        self._files.labels(done.how, *claim.link).inc()
+        self._bytes.labels(*claim.link).inc(done.size)
         self._seconds.observe(seconds)
 
     def failed(self, claim: Claim, side: Side, *, again: bool) -> None:
-        link = (claim.source_site, claim.target_site)
-        self._failures.labels(side.value, *link).inc()
+        self._failures.labels(side.value, *claim.link).inc()
         if again:
-            self._retries.labels(*link).inc()
+            self._retries.labels(*claim.link).inc()
 
     def text(self) -> bytes:
-        return generate_latest(self._registry)
+        return text(self._registry, self._queue)
 
 
-class _Depth:
-    def __init__(self, depth: Callable[[], Mapping[str, int]]) -> None:
+class _Queue:
+    """What all movers that share it tell of it alike. The database is asked when somebody looks."""
+
+    def __init__(self, depth: Callable[[], Mapping[str, int]], oldest: Callable[[], float]) -> None:
         self._depth = depth
+        self._oldest = oldest
 
     def describe(self) -> list[GaugeMetricFamily]:
         """Without it the registry would ask for the numbers at once."""
-        return [self._family()]
+        return [
+            GaugeMetricFamily("rucio_cs3_mover_files", "Files in the queue by state", labels=["state"]),
+            GaugeMetricFamily(
+                "rucio_cs3_mover_oldest_job_seconds", "Age of the oldest job that has not ended", labels=()
+            ),
+        ]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        family = self._family()
+        files, age = self.describe()
         for state, count in self._depth().items():
-            family.add_metric([state], count)
-        yield family
-
-    @staticmethod
-    def _family() -> GaugeMetricFamily:
-        return GaugeMetricFamily("rucio_cs3_mover_files", "Files in the queue by state", labels=["state"])
+            files.add_metric([state], count)
+        age.add_metric([], self._oldest())
+        yield from (files, age)

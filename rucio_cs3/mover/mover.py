@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import logging
 import os
 import socket
 import uuid
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.database import Session
     from rucio_cs3.mover.model import Copy
 
+log = logging.getLogger("rucio_cs3.mover")
+
 
 class Mover:
     def __init__(self, config: MoverConfig, copy: Copy) -> None:
@@ -41,7 +44,7 @@ class Mover:
         self.queue = Queue(self._database, limits.retries)
         self.orders = Orders(self._database)
         self._flow = Flow(self._database, self.name)
-        self.metrics = Metrics(self.depth)
+        self.metrics = Metrics(self.depth, self.oldest)
         places = Places(limits.site, limits.link, tuple(config.site_limits.items()))
         claims = Claims(self._database, self.name, places, limits.lease)
         if self._alone is not None:
@@ -61,6 +64,10 @@ class Mover:
     def depth(self) -> dict[str, int]:
         """Files by state."""
         return self._database.read(status.depth)
+
+    def oldest(self) -> float:
+        """The age of the oldest job that has not ended."""
+        return self._database.read(status.oldest)
 
     def so_far(self) -> dict[int, int]:
         """How many bytes of a file this mover has moved, of those that it is at."""
@@ -86,6 +93,7 @@ class Mover:
         return {**self._database.read(work), "banned": self.orders.bans(vo)}
 
     def close(self) -> None:
+        log.info("told to stop; copies that are given back: %d", len(self._workers.running()))
         self._workers.close()
         with contextlib.suppress(Exception):  # numbers are not worth an error at the end
             self._flow.keep()

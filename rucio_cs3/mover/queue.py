@@ -7,11 +7,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rucio_cs3 import observe
 from rucio_cs3.mover import fts
+from rucio_cs3.mover.addresses import identity
 from rucio_cs3.mover.jobs import HOPS, site_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rucio_cs3.mover.database import Database, Session
     from rucio_cs3.mover.jobs import File, Job
@@ -40,7 +42,8 @@ class Queue:
         """Its id, once it cannot get lost any more. Raises Duplicate."""
         job_id = job.id(vo)
         try:
-            self._database.write(lambda session: self._insert(session, job, job_id, vo, caller))
+            trace = observe.headers()
+            self._database.write(lambda session: self._insert(session, job, job_id, vo, caller, trace))
         except Exception as error:
             if self._database.is_duplicate(error):
                 raise Duplicate("The submission is duplicated: a file is on its way to the same destination") from None
@@ -86,7 +89,7 @@ class Queue:
         gone: int = self._database.write(lambda session: session.run(some, seconds, BITE).rowcount)
         return gone == BITE
 
-    def _insert(self, session: Session, job: Job, job_id: str, vo: str, caller: str) -> None:
+    def _insert(self, session: Session, job: Job, job_id: str, vo: str, caller: str, trace: Mapping[str, str]) -> None:
         now = session.now()
         session.run(
             "INSERT INTO jobs (id, vo, caller, kind, state, priority, compare, overwrite, metadata, submitted, expires,"
@@ -100,6 +103,8 @@ class Queue:
                 len(job.files),
             ),
         )
+        if trace:
+            session.run("INSERT INTO traces (job, headers) VALUES (?, ?)", job_id, json.dumps(dict(trace)))
         lanes = _Lanes(session, vo)
         rows = [
             (job_id, position, *lanes.place(file), job.priority, *self._file(file, job, position))
@@ -117,7 +122,7 @@ class Queue:
             file.target,
             site_of(file.sources[0]),
             site_of(file.target),
-            hashlib.sha256(file.target.encode()).hexdigest(),
+            hashlib.sha256(identity(file.target)).hexdigest(),
             file.size,
             file.checksum,
             job.compare.value,

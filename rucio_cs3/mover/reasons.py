@@ -5,17 +5,12 @@ Rucio looks for some of the words: that the target is there already, and what it
 
 from __future__ import annotations
 
-import contextlib
 import errno
-from typing import TYPE_CHECKING
 
 from rucio_cs3 import errors
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.mover.model import Failed, Side
 from rucio_cs3.transfer.retry import DOWNLOAD, UPLOAD, passes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MISMATCH = "CHECKSUM MISMATCH"  # by which Rucio's operators find replicas that went bad
 # What FTS3 gives as number and words. The first class that fits decides.
@@ -43,24 +38,20 @@ WORDS: tuple[tuple[type[Cs3Error], int, str], ...] = (
 LATER = (errors.Locked, errors.Processing, errors.Stopped)  # what a retry in a moment does not help, and one later may
 
 
-def failed(side: Side, error: Cs3Error, url: str, *, again: bool = False) -> Failed:
-    """For what has gone wrong at one end. Another try may help by the kind of the error, or as `again` says."""
+def failed(side: Side, error: Cs3Error, url: str, *, again: bool = False, remedy: str | None = None) -> Failed:
+    """For what has gone wrong at one end. Another try may help by the kind of the error, or as `again` says.
+
+    A `remedy` takes the place of the error's own hint.
+    """
     if isinstance(error, errors.Stopped):
         side = Side.TRANSFER
     number, words = next((number, words) for kind, number, words in WORDS if isinstance(error, kind))
     words = f"{side.value} {words}" if words == MISMATCH else words
     may_pass = passes(error, DOWNLOAD if side is Side.SOURCE else UPLOAD)
-    return because(side, number, f"{words}: {url}: {error}", again=again or may_pass or isinstance(error, LATER))
+    path = "" if error.path == url else error.path
+    said = Cs3Error(error.message, path=path, status=error.status, hint=error.hint if remedy is None else remedy)
+    return because(side, number, f"{words}: {url}: {said}", again=again or may_pass or isinstance(error, LATER))
 
 
 def because(side: Side, number: int, what: str, *, again: bool) -> Failed:
     return Failed(side, " ".join(f"{side.value} [{number}] {what}".split()), again=again)
-
-
-@contextlib.contextmanager
-def at(side: Side, url: str) -> Iterator[None]:
-    """Whatever goes wrong in this block goes wrong at that end."""
-    try:
-        yield
-    except Cs3Error as error:
-        raise failed(side, error, url) from error

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.http import message
 
+from rucio_cs3 import observe
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.mover.app import App
 from rucio_cs3.mover.callers import Callers
 from rucio_cs3.mover.config import NAMES
 from rucio_cs3.mover.mover import Mover, check_database
 from rucio_cs3.service.listen import address, listen, url_of
+from rucio_cs3.service.serve import leave
 from rucio_cs3.service.serve import serve as serve_application
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def serve(config: MoverConfig, make_copy: Callable[[], Copy], tell: Callable[[st
     movers: list[Mover] = []
 
     def application() -> App:
+        observe.begin_program("rucio-cs3-mover", metrics=observe.ON)  # after the fork, as its exporter has a thread
         movers.append(Mover(config, make_copy()))
         return App(movers[0], authenticate=Callers(config).who)
 
@@ -51,8 +53,10 @@ def serve(config: MoverConfig, make_copy: Callable[[], Copy], tell: Callable[[st
 
     def interrupted(_: Any) -> None:
         close()
-        os._exit(0)  # gunicorn's own way out of its threads hangs now and then
+        leave()  # gunicorn's own way out of its threads hangs now and then
 
+    if config.callers and all(caller.watch for caller in config.callers.values()):
+        log.warning("nobody can submit a job: all in [callers] have watch = true; add one without it")
     settings = config.gunicorn()
     message.MAX_REQUEST_LINE = LONGEST_LINE + 1  # gunicorn's own is 8190, or without an end, for strangers too
     check_database(config.database)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,29 +15,27 @@ if TYPE_CHECKING:
 
 MOST_RUNNING = 200  # copies of others that are shown
 LAST = 20  # failures that are shown
+STATES = (fts.SUBMITTED, fts.WAITING, fts.ACTIVE, fts.CANCELED, fts.FAILED, fts.FINISHED)  # that a file can be in
 
 
 def depth(session: Session) -> dict[str, int]:
     """Files by state."""
     rows = session.rows("SELECT state, count(*) AS n FROM files GROUP BY state")
     found = {row["state"]: row["n"] for row in rows}
-    return {state: found.get(state, 0) for state in (fts.SUBMITTED, fts.WAITING, fts.ACTIVE, *sorted(fts.FINAL))}
+    return {state: found.get(state, 0) for state in STATES}
+
+
+def oldest(session: Session) -> float:
+    """Seconds since the oldest job came that has not ended; 0 where all have."""
+    return max(session.row("SELECT {now} - min(submitted) AS age FROM jobs WHERE ended IS NULL")["age"] or 0.0, 0.0)
 
 
 def ours(copies: Iterable[Running], vo: str, mover: str) -> list[dict[str, Any]]:
     """What this mover is at, also what it has to let go of."""
-    now = time.monotonic()
     return [
         {
-            "job": copy.claim.job,
-            "file_id": copy.claim.id,
-            "file": without_query(copy.claim.wanted.target.url),
-            "source": copy.claim.source_site,
-            "destination": copy.claim.target_site,
-            "size": copy.claim.wanted.size,
-            "bytes": copy.bytes,
-            "seconds": round(now - copy.began, 1),
-            "mover": mover,
+            **_named(copy.claim.job, copy.claim.id, copy.claim.wanted.target.url),
+            **_progress(copy.claim.link, copy.claim.wanted.size, copy.bytes, copy.seconds, mover),
         }
         for copy in copies
         if copy.claim.vo == vo
@@ -55,18 +52,24 @@ def theirs(session: Session, vo: str, mover: str) -> list[dict[str, Any]]:
     )
     return [
         {
-            "job": row["job"],
-            "file_id": row["id"],
-            "file": without_query(row["target"]),
-            "source": row["source_site"],
-            "destination": row["target_site"],
-            "size": row["size"],
-            "bytes": row["bytes"] or 0,
-            "seconds": round(max(now - row["began"], 0.0), 1),
-            "mover": row["worker"],
+            **_named(row["job"], row["id"], row["target"]),
+            **_progress(
+                (row["source_site"], row["target_site"]),
+                *(row["size"], row["bytes"] or 0, max(now - row["began"], 0.0), row["worker"]),
+            ),
         }
         for row in rows
     ]
+
+
+def _named(job: str, file: int, url: str) -> dict[str, Any]:
+    return {"job": job, "file_id": file, "file": without_query(url)}
+
+
+def _progress(link: tuple[str, str], size: int | None, count: int, seconds: float, mover: str) -> dict[str, Any]:
+    source, target = link
+    where = {"source": source, "destination": target, "mover": mover}
+    return {**where, "size": size, "bytes": count, "seconds": round(seconds, 1)}
 
 
 def links(session: Session, rates: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
@@ -99,9 +102,7 @@ def failures(session: Session, vo: str) -> list[dict[str, Any]]:
     )
     return [
         {
-            "job": row["job"],
-            "file_id": row["id"],
-            "file": without_query(row["target"]),
+            **_named(row["job"], row["id"], row["target"]),
             "reason": row["reason"],
             "time": fts.time_of(row["ended"]),
         }

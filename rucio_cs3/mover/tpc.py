@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import urllib3
 
-from rucio_cs3 import deadline
+from rucio_cs3 import deadline, observe
 from rucio_cs3.errors import DeadlineExceeded
 from rucio_cs3.transfer.local import BLOCK
 from rucio_cs3.web import failures, unheard
@@ -80,7 +80,8 @@ def passive_token(way: str, source: End, target: End) -> str | None:
     passive = source if way == "pull" else target
     if passive.token or not passive.site.lends:
         return passive.token
-    return passive.client.tokens.get()
+    with passive.blamed():
+        return passive.client.tokens.get()
 
 
 def copy(way: str, source: End, target: End, progress: Callable[[int], None]) -> None:
@@ -96,11 +97,15 @@ def copy(way: str, source: End, target: End, progress: Callable[[int], None]) ->
     }
     stall = active.site.config.stall_timeout
     patience = deadline.at_most(active.site.config.connect_timeout), deadline.at_most(stall)
-    with failures(f"WebDAV door {active.address}", patience="stall_timeout", path=target.url), unheard():
+    with (
+        observe.call("COPY", active.door, target.below, way) as step,
+        failures(f"WebDAV door {active.address}", patience="stall_timeout", path=target.url),
+        unheard(),
+    ):
         response = active.pools.of(active.door).urlopen(
             "COPY",
             active.door,
-            headers=headers,
+            headers={**headers, **step.headers},
             timeout=urllib3.Timeout(connect=patience[0], read=patience[1]),
             retries=False,
             redirect=False,

@@ -9,20 +9,21 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Callable, TypeVar
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
+from rucio_cs3 import observe
 from rucio_cs3.deadline import Stop
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.mover.model import Failed, Side
+from rucio_cs3.mover.told import all_tellable, tellable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from rucio_cs3.mover.claims import Claim, Claims
     from rucio_cs3.mover.flow import Flow
     from rucio_cs3.mover.metrics import Metrics
-    from rucio_cs3.mover.model import Copy, Done, Place
+    from rucio_cs3.mover.model import Copy, Done
 
 T = TypeVar("T")
 log = logging.getLogger("rucio_cs3.mover")
@@ -31,7 +32,6 @@ LOOK = 2.0  # seconds until the queue is looked at even if nobody told of someth
 IN_VAIN = 0.02  # seconds after a look that found nothing until the next one, which finds all that came meanwhile
 FORGET = 3600.0  # seconds between looks for old jobs
 FORGETTING = 1.0  # seconds for that, of each quarter of a lease
-LONGEST_REASON = 2000  # characters; FTS3 has 2048, and Rucio keeps 4000 with words of its own
 
 
 @dataclass
@@ -45,9 +45,24 @@ class Running:
     began: float = field(default_factory=time.monotonic)
     bytes: int = 0
 
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
     def tell(self, so_far: int) -> None:
         self.moved(so_far - self.bytes if so_far >= self.bytes else so_far)
         self.bytes = so_far
+
+    def log(self, level: int, what: str, source: str = "", more: str = "", **facts: Any) -> None:
+        """One line for each copy that ends, whatever its end is. `facts` are for who reads by program."""
+        claim, seconds = self.claim, self.seconds
+        urls = source or claim.wanted.sources[0].url, claim.wanted.target.url
+        told = tellable(claim.wanted, *urls, more)
+        link = {"source": claim.source_site, "destination": claim.target_site}
+        known = {"job": claim.job, "file": claim.id, **link, "bytes": self.bytes, "seconds": round(seconds, 3)}
+        text = "job %s, file %s: %s %s -> %s, %d bytes in %.1f s%s"
+        values = claim.job, claim.id, what, told[0], told[1], self.bytes, seconds, told[2]
+        log.log(level, text, *values, extra={**known, **facts})
 
 
 class Workers:
@@ -128,8 +143,7 @@ class Workers:
 
     def _begin(self, claim: Claim) -> bool:
         """False where this machine has no thread for it."""
-        link = (claim.source_site, claim.target_site)
-        running = Running(claim, lambda count: self._flow.add(link, count))
+        running = Running(claim, functools.partial(self._flow.add, claim.link))
         thread = threading.Thread(target=self._make, args=(running,), name=f"mover-copy-{claim.id}", daemon=True)
         with self._lock:
             if claim.id in self._running:  # it was not ours for a moment, which nobody here has seen
@@ -158,8 +172,9 @@ class Workers:
 
     def _end(self, running: Running) -> None:
         claim = running.claim
+        link = {"source": claim.source_site, "destination": claim.target_site}
         try:
-            with running.stop.scope():
+            with running.stop.scope(), observe.work("copy", claim.trace or {}, job=claim.job, file=claim.id, **link):
                 done = self._copy(claim.wanted, running.tell)
         except Exception as error:  # noqa: BLE001 - whatever it is, the queue has to be told
             self._failed(running, _failure(error))
@@ -168,22 +183,26 @@ class Workers:
 
     def _finished(self, running: Running, done: Done) -> None:
         running.tell(done.size)  # sites that copy by themselves do not always say how far they are
-        done = replace(done, tried=_all_tellable(done.tried, running.claim))
+        done = replace(done, tried=all_tellable(running.claim.wanted, done.tried))
         if self._told(lambda: self._claims.finished(running.claim, done)):
-            self._metrics.finished(running.claim, done, time.monotonic() - running.began)
+            self._flow.copied(running.claim.link, done.size)
+            self._metrics.finished(running.claim, done, running.seconds)
+            running.log(logging.INFO, "copied", done.source, f", {done.how}", how=done.how)
 
     def _failed(self, running: Running, failure: Failed) -> None:
         claim = running.claim
         if running.stop.wanted():  # canceled, taken away, or we are told to end
             self._told(lambda: self._claims.give_back(claim))
+            running.log(logging.INFO, "stopped")
             return
-        reason = _tellable(failure.reason, claim)
-        tried = _all_tellable(failure.tried, claim)
+        [reason] = tellable(claim.wanted, failure.reason)
+        tried = all_tellable(claim.wanted, failure.tried)
         again = bool(
             self._told(lambda: self._claims.failed(claim, reason, failure.dst_file, tried, again=failure.again))
         )
         self._metrics.failed(claim, failure.side, again=again)
-        log.warning("job %s, file %s: %s%s", claim.job, claim.id, reason, "; to be tried again" if again else "")
+        what = "failed (to be tried again)" if again else "failed"
+        running.log(logging.WARNING, what, more=f": {reason}", side=failure.side.value, again=again)
 
     def _told(self, tell: Callable[[], T]) -> T | None:
         """However long the database is away: a file whose end nobody knows would be copied for ever."""
@@ -241,22 +260,3 @@ def _survived(what: str) -> Iterator[None]:
 def _where(error: Exception) -> str:
     """Without the error's text: nobody knows what stands in it."""
     return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"
-
-
-def _tellable(reason: str, claim: Claim) -> str:
-    """It goes to clients and to the log: without secrets, and no database takes everything that a site says."""
-    places = (*claim.wanted.sources, claim.wanted.target)
-    for secret in sorted({secret for place in places for secret in _secrets(place)}, key=len, reverse=True):
-        reason = reason.replace(secret, "…")
-    told = "".join(letter if letter.isprintable() else " " for letter in reason)
-    return told if len(told) <= LONGEST_REASON else f"{told[: LONGEST_REASON - 1]}…"
-
-
-def _secrets(place: Place) -> list[str]:
-    """Its token, and what follows the path: something that opens the door may stand there."""
-    query = place.url.partition("?")[2]
-    return [*filter(None, [place.token]), *([f"?{query}", f"?{unquote(query)}"] if query else [])]
-
-
-def _all_tellable(reasons: Mapping[str, str], claim: Claim) -> dict[str, str]:
-    return {url: _tellable(reason, claim) for url, reason in reasons.items()}

@@ -16,7 +16,10 @@ from rucio_cs3.errors import ConfigError, Cs3Error, InvalidName, NotFound, Serve
 from rucio_cs3.loopback import keeps_secrets
 from rucio_cs3.model import SAFE, Ref, relative
 from rucio_cs3.mover import tpc
-from rucio_cs3.mover.sites import DOORS, Address, End, Site
+from rucio_cs3.mover.addresses import DOORS, Address
+from rucio_cs3.mover.model import Side
+from rucio_cs3.mover.site import Site
+from rucio_cs3.mover.sites import End
 from rucio_cs3.root import Root
 from rucio_cs3.web import Pools, failures, unheard
 
@@ -100,10 +103,10 @@ class Door(contextlib.AbstractContextManager["Door"]):
         place = replace(self.address, prefix=f"{folder.rstrip('/')}/")
         root = Root(self._client, Ref("/"))
 
-        def end(name: str) -> End:
-            return End(site, self.url(place.prefix + name), place, root, name, self._pools)
+        def end(side: Side, name: str) -> End:
+            return End(side, site, self.url(place.prefix + name), place, root, name, self._pools)
 
-        tpc.copy("pull", end(source), end(target), lambda _: None)
+        tpc.copy("pull", end(Side.SOURCE, source), end(Side.TARGET, target), lambda _: None)
 
     def _ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

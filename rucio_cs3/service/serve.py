@@ -13,7 +13,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
+
+from rucio_cs3 import observe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -88,6 +91,15 @@ def _hang_up(conn: Any) -> None:
         socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)  # not TLS's own, which is for one thread at a time
 
 
+class OneLog(Logger):  # type: ignore[misc]
+    """What gunicorn has to say goes where all the rest goes."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers = []
+        self.error_log.propagate = True
+
+
 class Server(BaseApplication):  # type: ignore[misc]
     def __init__(self, application: Callable[[], Any], settings: dict[str, Any]) -> None:
         self._application = application
@@ -125,10 +137,16 @@ def serve(
         "graceful_timeout": 5,
         "loglevel": "warning",
         "when_ready": lambda _: tell(),
-        "worker_int": lambda _: os._exit(0),  # Ctrl-C: gunicorn's own way out of its threads hangs now and then
+        "worker_int": lambda _: leave(),  # Ctrl-C: gunicorn's own way out of its threads hangs now and then
         **_metrics_of_all(settings["workers"]),
+        **({"logger_class": OneLog} if observe.log_requests else {}),
     }
     Server(application, {**fixed, **settings}).run()
+
+
+def leave() -> None:
+    observe.end()
+    os._exit(0)
 
 
 def _metrics_of_all(workers: int) -> dict[str, Any]:

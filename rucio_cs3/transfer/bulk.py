@@ -1,5 +1,7 @@
 """Many files at once. Each function returns a Run: iterate over it for what came of each item, as they end.
 
+An example::
+
     with bulk.upload(client, [("a.root", "/data/a.root"), …]) as run:
         for result in run:
             print(result.item.target, result.outcome, result.error or "")

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from rucio_cs3 import observe
 from rucio_cs3.errors import (
     ChecksumMismatch,
     Interrupted,
@@ -140,15 +141,17 @@ class _Download:
         return 0 if self._landing.restarts else self._landing.reached // STEP
 
     def _attempt(self, _: int) -> Info:
-        info = self._of.readable(self._ref)
+        with observe.phase("look"):
+            info = self._of.readable(self._ref)
         content = self._content
         if content is None or not same_file(info, content.info):
             content = self._content = self._begin(info)
         try:
             if self._landing.reached < info.size or not info.size:
                 self._fetch(content)
-            if not self._verify(info):
-                content.confirm()
+            with observe.phase("verify"):
+                if not self._verify(info):
+                    content.confirm()
         except (Replaced, SizeMismatch, ChecksumMismatch) as error:
             self._failure, self._content = error, None  # nothing of it is worth keeping
             self._part.note(info, None, 0)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Union
 
+from rucio_cs3 import deadline
 from rucio_cs3.checksums import ALGORITHMS
+from rucio_cs3.errors import Processing
 from rucio_cs3.model import Ref
 from rucio_cs3.transfer import verify
 from rucio_cs3.transfer.local import BLOCK, local_source, local_target
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from rucio_cs3.client import Cs3Client
     from rucio_cs3.model import Info, Target
 
+LATER_LOOK = 0.5  # seconds between looks at what is being processed
 Facts = dict[str, Any]
 """What a file is told by, without reading it. Two agree where both know something."""
 
@@ -78,6 +82,15 @@ class Remote:
 
     def stat(self) -> Info:
         return self.client.files.stat(self.ref)
+
+    def settled(self) -> Info:
+        """What is there when the storage's own checks are over. Raises Processing, NotFound."""
+        patience = time.monotonic() + self.client.config.processing_timeout
+        while (info := self.stat()).processing:
+            if time.monotonic() > patience:
+                raise Processing("the storage is still processing it", path=str(self))
+            deadline.sleep(LATER_LOOK)
+        return info
 
     def facts(self) -> Facts:
         return facts_of(self.stat())

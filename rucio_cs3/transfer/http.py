@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from rucio_cs3 import deadline
+from rucio_cs3 import deadline, observe
 from rucio_cs3.errors import Unsupported, from_http
 from rucio_cs3.transfer.ranges import Ranges, origin_of
 from rucio_cs3.web import Pools, failures, unheard
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rucio_cs3.web import Response
 
 log = logging.getLogger(__name__)
+BYTES = "bytes"  # the phase of a transfer that each request with its bytes is
 SLOWEST_COMMIT = 20 << 20  # bytes/s: after the last byte servers hash and copy before they answer
 
 
@@ -49,16 +50,15 @@ class DataServers:
     def get(self, endpoint: Endpoint, *, path: str, headers: Mapping[str, str] | None = None) -> Iterator[Any]:
         """The response, its body not yet read. Use within `with`: a connection not read to its end is not reused."""
         began = time.monotonic()
-        response = self._send("GET", endpoint, path=path, wait=0, headers=headers)
-        self.ranges.answered(endpoint.url, time.monotonic() - began)
-        try:
-            yield response
-        finally:
-            if response.length_remaining == 0 or _raw(response).is_read:
-                response.drain_conn()
-            else:
-                response.close()
-            response.release_conn()
+        with observe.call("GET", endpoint.url, path, BYTES) as step:
+            response = self._send("GET", endpoint, path=path, wait=0, headers={**(headers or {}), **step.headers})
+            self.ranges.answered(endpoint.url, time.monotonic() - began)
+            try:
+                yield response
+            finally:
+                if not _raw(response).is_read:  # else urllib3 2, which read nothing of it, would miss bytes and hang up
+                    _end(response)
+                response.release_conn()
 
     def put(self, endpoint: Endpoint, body: Iterable[Any], size: int, *, path: str) -> None:
         """Send `size` bytes and wait until the server has them. Only 200 means so; 206 looks alike and is not."""
@@ -78,16 +78,18 @@ class DataServers:
     ) -> Mapping[str, str]:
         """The headers of the answer, whose status has to be `wanted`. `size` is what the server commits before it."""
         wait = size / SLOWEST_COMMIT
-        response = self._send(method, endpoint, path=path, wait=wait, headers=headers, body=body)
-        try:
-            expect(response, (wanted,), path, endpoint)
-            with map_failures(endpoint.url, path):
-                response.drain_conn()
-        except BaseException:
-            response.close()  # what is left of its answer is nobody else's
-            raise
-        finally:
-            response.release_conn()
+        with observe.call(method, endpoint.url, path, BYTES if body is not None else "") as step:
+            headers = {**headers, **step.headers}
+            response = self._send(method, endpoint, path=path, wait=wait, headers=headers, body=body)
+            try:
+                expect(response, (wanted,), path, endpoint)
+                with map_failures(endpoint.url, path):
+                    response.drain_conn()
+            except BaseException:
+                response.close()  # what is left of its answer is nobody else's
+                raise
+            finally:
+                response.release_conn()
         found: Mapping[str, str] = response.headers
         return found
 
@@ -98,7 +100,7 @@ class DataServers:
         *,
         path: str,
         wait: float,
-        headers: Mapping[str, str] | None,
+        headers: Mapping[str, str],
         body: Iterable[Any] | None = None,
     ) -> Any:
         self._refuse_nonsense(endpoint.url, path)
@@ -107,7 +109,7 @@ class DataServers:
             connect=deadline.at_most(self._config.connect_timeout),
             read=deadline.at_most(self._config.stall_timeout + wait),
         )
-        headers = {**(headers or {}), **self._authorisation(endpoint)}
+        headers = {**headers, **self._authorisation(endpoint)}
         with map_failures(endpoint.url, path), unheard():
             response = self._pools.of(endpoint.url).urlopen(
                 method,
@@ -162,6 +164,14 @@ def choose(offered: Iterable[Endpoint], protocols: Sequence[str], what: str, *, 
 def fill(response: Any, view: memoryview) -> int:
     """Read the body until `view` is full or the body ends, with no copy on the way."""
     return _raw(response).fill(view)
+
+
+def _end(response: Any) -> None:
+    """Nothing of this answer may be taken for the next one's."""
+    if response.length_remaining == 0:
+        response.drain_conn()
+    else:
+        response.close()
 
 
 def abort(response: Any) -> None:

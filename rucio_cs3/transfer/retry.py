@@ -9,7 +9,7 @@ import math
 import random
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from rucio_cs3 import deadline, errors
+from rucio_cs3 import deadline, errors, observe
 from rucio_cs3.errors import Cs3Error, TokenRejected
 
 if TYPE_CHECKING:
@@ -97,10 +97,12 @@ def retry(
             if isinstance(error, TokenRejected) and not token_renewed:
                 token_renewed = True
                 tokens.forget(used)
+                observe.retried(error)
                 continue
             if failures >= times or not passes(error, on):
                 raise
             deadline.sleep(_pause(error, failures))
+            observe.retried(error)
             attempt += 1
             failures += 1
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, TypeVar
 
-from rucio_cs3 import deadline
+from rucio_cs3 import deadline, observe
 from rucio_cs3.checksums import normalise
 from rucio_cs3.credentials import jwt
 from rucio_cs3.errors import (
@@ -125,7 +125,14 @@ class Uploads:
             ChecksumMismatch: `source` is not what `checksums` say; nothing is kept.
         """
         wish = _Wish(Ref.of(target), root, overwrite, temporary, verify.named(checksums or {}), progress)
-        self._look(wish)
+        with observe.transfer("upload", wish.ref) as seen:
+            done = self._put(source, wish)
+            seen.moved(done.size)
+        return done
+
+    def _put(self, source: Source, wish: _Wish) -> Uploaded:
+        with observe.phase("look"):
+            self._look(wish)
         known = wish.checksums
         if source.size <= BLOCK:  # then it is hashed before it goes, and the storage can be told what to expect
             source = source.in_memory()
@@ -213,7 +220,8 @@ class _Upload:
 
     def _attempt(self, number: int) -> Uploaded:
         wish, of = self._wish, self._of
-        of.folders.ensure(wish.ref.parent, wish.root)
+        with observe.phase("folders"):
+            of.folders.ensure(wish.ref.parent, wish.root)
         left = self._left()
         staging = left or self._staging(number)
         tally = verify.Tally({"adler32", *wish.checksums}, self._source.size, wish.progress)
@@ -248,7 +256,8 @@ class _Upload:
             self._delivery.begin(staging, self._opaque)
         self._send(staging, tally)
         inherited = goes_on and self._delivery.inherited
-        written = self._of.proof.of(self._source, staging, tally, inherited=inherited)
+        with observe.phase("verify"):
+            written = self._of.proof.of(self._source, staging, tally, inherited=inherited)
         if staging != self._wish.ref:
             self._of.again(lambda number: self._settle(number, staging, written))
         return written

@@ -1,4 +1,4 @@
-"""Real Revas, started with the configurations in reva/ on free loopback ports."""
+"""Real Revas, started on free loopback ports with the configurations of the containers, in docker/reva/, and reva/."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rucio_cs3.gateway.behaviours import Behaviour
 
 CONFIGURATIONS = Path(__file__).parent / "reva"
+OF_CONTAINERS = Path(__file__).parents[2] / "docker" / "reva"
 MACHINE_SECRET = "conformance-machine-secret"
 JWT_SECRET = "conformance-jwt-secret-of-32-bytes-and-more"
 TRANSFER_SECRET = "conformance-transfer-secret-of-32-bytes"
@@ -48,6 +49,7 @@ def running(
     values = {
         **ports,
         "HOST": host,
+        "DOOR": f"http://{host}:{ports['HTTP']}",
         "ROOT": str(folder),
         "USERS": str(folder / "users.json"),
         "GROUPS": str(CONFIGURATIONS / "groups.json"),
@@ -100,10 +102,15 @@ def configure_spaces(_: Behaviour, folder: Path, values: dict[str, str]) -> list
 
 
 def filled(parts: list[str], values: dict[str, str]) -> str:
-    text = "".join((CONFIGURATIONS / part).read_text() for part in parts).replace(LOOPBACK, values["HOST"])
+    text = "".join(configuration(part).read_text() for part in parts)
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     return text
+
+
+def configuration(part: str) -> Path:
+    """Some are those that docker/compose.reva.yaml starts its sites with."""
+    return next(folder / part for folder in (OF_CONTAINERS, CONFIGURATIONS) if (folder / part).is_file())
 
 
 def free_ports(count: int) -> list[int]:

@@ -144,7 +144,7 @@ def test_the_next_source_is_taken_when_one_is_bad(near, far, copy):
 def test_an_address_of_no_site_names_those_that_are(near, far, copy, place):
     failure = failing(copy, place)
     assert (failure.side, failure.again) == (Side.SOURCE, False)
-    assert ("NEAR is" in failure.reason and "FAR is" in failure.reason) or "not of the form" in failure.reason
+    assert ("NEAR has" in failure.reason and "FAR has" in failure.reason) or "not of the form" in failure.reason
     near.put("f", SMALL)
     assert failing(copy, near.url("f"), to="../../../../../f").side is Side.TARGET
 

@@ -47,7 +47,7 @@ class Auditor:
         self.published, url = published
         (folder / "auditor").mkdir(parents=True)
         (folder / "auditor" / "sites.cfg").write_text(
-            f"[{site.rse.split('_')[0]}]\n{site.rse}: {url}/dump_%Y%m%d\n",
+            f"[{site.rse.split('_')[0]}]\n{site.rse}: {url}/{site.rse}_dump_%Y%m%d\n",
         )
         self.replicas = folder / "replicas"
         (folder / "bin").mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -20,8 +21,10 @@ from cryptography.x509.oid import NameOID
 from demo.process import BIN
 from rucio_cs3 import Cs3Client, errors
 from rucio_cs3.gateway import BEHAVIOURS, Gateway
+from rucio_cs3.mover.config import Caller, Limits, MoverConfig
 from rucio_cs3.mover.model import Side
 from rucio_cs3.mover.reasons import failed
+from rucio_cs3.mover.site import _Place
 from tests.conformance import daemons, storages
 from tests.conformance.programs import SYSTEM, needed
 from tests.idp.idp import RUCIO
@@ -29,6 +32,7 @@ from tests.rucio.conftest import SCOPE
 from tests.rucio.guarded import PASSWORD, Guarded, SecureMover, unique, with_config
 from tests.rucio.two_sites.conftest import Orchestra
 from tests.unit.cli.command import COMMAND, environment
+from tests.unit.mover.conftest import wait_for
 
 pytestmark = pytest.mark.timeout(300)  # several of Rucio's daemons
 TOP = Path(__file__).parents[2]
@@ -39,12 +43,16 @@ CONTENT = os.urandom((2 << 20) + 1)
 
 
 BLOCKS = {  # by language, and words that are in no other one
+    "two sites": ("toml", "[sites.ONE]"),
+    "start three": ("sh", "--root one"),
+    "ask": ("sh", "curl"),
+    "look": ("sh", "cat two"),
     "distance": ("sh", "rse distance set"),
     "conveyor": ("ini", "transfertool"),
     "mover": ("toml", "[sites.CERNBOX]"),
-    "start": ("sh", "rucio-cs3 mover --config"),
+    "start": ("sh", "--check"),
     "rule": ("sh", "rule add"),
-    "status": ("sh", "rucio-cs3 mover status"),
+    "status": ("sh", "mover status --url"),
     "provider": ("json", "client_secret"),
     "oidc": ("ini", "[oidc]"),
     "tokens": ("sh", "oidc_support"),
@@ -64,6 +72,67 @@ def block(name):
 
 def test_all_blocks_are_used():
     assert sorted(re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL)) == sorted(map(block, BLOCKS))
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    """Runs a block, or its lines that stay in the background; returns what the last one says."""
+    names = ("19000", "19001", "19010", "19011", "8446")
+    ports = dict(zip(names, map(str, daemons.free_ports(len(names)))))
+    mover = f"127.0.0.1:{ports['8446']}"
+    environ = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "RUCIO_CS3_MOVER": f"http://{mover}"}
+    options = {"cwd": tmp_path, "env": environ, "text": True}
+
+    def ours(name):
+        return re.sub("|".join(ports), lambda found: ports[found[0]], block(name))
+
+    with contextlib.ExitStack() as stack:
+
+        def begin(line):
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+            process = stack.enter_context(subprocess.Popen(shlex.split(line), **options, **pipes))
+            stack.callback(process.terminate)
+            while "Ctrl-C" not in (said := process.stdout.readline()):
+                assert said, f"{line} has ended"
+
+        def run(name):
+            lines = [line for line in ours(name).splitlines() if not line.startswith("pip install")]
+            script = "\n".join(line for line in lines if not line.endswith(" &"))
+            said = subprocess.run(["sh", "-euc", script], **options, capture_output=True, check=True).stdout
+            for line in lines:
+                if line.endswith(" &"):
+                    begin(line[:-2])
+            return said
+
+        (tmp_path / "mover.toml").write_text(f'listen = "{mover}"\n{ours("two sites")}')
+        yield run
+
+
+def test_try_it_on_one_machine(terminal, tmp_path):
+    terminal("start three")
+    assert set(json.loads(terminal("ask"))) == {"job_id"}
+    wait_for((tmp_path / "two" / "new" / "f").exists)
+    said = terminal("look")
+    assert "FINISHED 1\n" in said
+    assert said.endswith("\nhello\n")
+
+
+TABLES = {"[limits]": Limits, "[callers.NAME]": Caller, "[sites.NAME]": _Place, "the top": MoverConfig}
+IN_TABLES = {"limits", "callers", "sites", "site_limits"}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_setting_is_in_its_table_with_its_default(name):
+    [table] = re.findall(rf"\| (?:in|at) `?{re.escape(name)}`? .*?\n\n", PAGE, re.DOTALL)
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.strip().splitlines()[2:]]
+    known = {name: row[1].strip("`") for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    fields = {one.name: one.default for one in dataclasses.fields(TABLES[name]) if one.name not in IN_TABLES}
+    assert known.keys() == fields.keys()
+    for setting, default in fields.items():
+        if isinstance(default, (int, float)):
+            assert known[setting] == ("false" if default is False else f"{default:g}"), setting
+        elif isinstance(default, str) and default and setting not in {"cs3_root", "space"}:
+            assert known[setting] == default
 
 
 def private(path, content):
@@ -164,12 +233,15 @@ def moved(page, rses, name):
 
 
 def test_without_fts(page, rses, certificates, tmp_path, new_name):
-    install, start = block("start").splitlines()
+    install, check, start = block("start").splitlines()
     assert 'mover = ["' in (TOP / "pyproject.toml").read_text()
     assert install == "pip install '.[mover]'"
     assert start == "rucio-cs3 mover --config mover.toml"
     looks = {"Authorization": "Bearer only-looks"}
     with SecureMover(tmp_path, {}, page(block("mover")), certificates / "ca.pem", looks) as mover:
+        argv = [BIN / word if word == "rucio-cs3" else word for word in shlex.split(check, comments=True)]
+        checked = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (checked.returncode, checked.stdout.count("logged in as")) == (0, 2), checked.stderr
         page.orchestra.mover = mover
         page.names[MOVER] = mover.url
         is_there = moved(page, rses, new_name)

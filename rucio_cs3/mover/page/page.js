@@ -23,6 +23,7 @@ function bytes(count) {
 const rate = (count) => `${bytes(count)}/s`;
 const time = (utc) => (utc ? utc.replace("T", " ") : "");
 const number = (count) => count.toLocaleString("en");
+const some = (count, tell = number) => (count ? tell(count) : "");
 const name = (url) => url.split("?")[0];
 const last = (url) => name(url).split("/").pop() || name(url);
 
@@ -63,13 +64,13 @@ const cell = {
     set(state, "class", any(item) ? `state ${tell(item)}` : "state none");
     say(child(td, 1, "small"), MEANING[tell(item)] || "");
   },
-  file: (more) => (td, item) => {
+  file: (more) => Object.assign((td, item) => {
     const link = child(td, 0, "a", "path");
     set(link, "href", `#/job/${encodeURIComponent(item.job)}`);
     set(link, "title", name(item.file));
     say(link, last(item.file));
     say(child(td, 1, "small", "narrow"), more(item));
-  },
+  }, { kind: "file" }),
 };
 
 function progress(td, done, size, more) {
@@ -125,7 +126,7 @@ async function overview() {
     cell.text((ban) => ban.message || ""),
   ]);
   fill("states", Object.entries(told.files), (entry) => entry[0], [
-    cell.state((entry) => entry[0], (entry) => entry[1] > 0), cell.number((entry) => number(entry[1])),
+    cell.state((entry) => entry[0], (entry) => entry[1] > 0), cell.number((entry) => some(entry[1])),
   ]);
   fill("running", told.running, (copy) => `${copy.file_id} ${copy.mover}`, [
     cell.file(between),
@@ -135,9 +136,9 @@ async function overview() {
   ]);
   fill("links", told.links, between, [
     cell.text(between),
-    cell.number((link) => number(link.active)),
-    cell.number((link) => number(link.waiting)),
-    cell.number((link) => rate(link.rate)),
+    cell.number((link) => some(link.active)),
+    cell.number((link) => some(link.waiting)),
+    cell.number((link) => some(link.rate, rate)),
   ]);
   fill("failures", told.failures, (failure) => failure.file_id, [
     wide(cell.time((failure) => time(failure.time))),
@@ -157,7 +158,7 @@ function plot(flow) {
   const right = svg.clientWidth - RIGHT;
   const bottom = svg.clientHeight - BOTTOM;
   const most = Math.max(...flow.rates);
-  say($("rate"), `${rate(flow.rates[flow.rates.length - 1])} now, ${rate(most)} at most, ${bytes(flow.bytes)} in all`);
+  say($("rate"), `${rate(flow.rates[flow.rates.length - 1])} now, ${rate(most)} at most, ${bytes(flow.bytes)} copied`);
   const top = scale(most);
   const x = (place) => LEFT + ((right - LEFT) * place) / (flow.rates.length - 1);
   const y = (value) => bottom - ((bottom - TOP) * value) / top;
@@ -280,7 +281,7 @@ async function ask(path) {
 }
 
 function show(view) {
-  ["overview", "job", "stranger"].forEach((id) => { $(id).hidden = id !== view; });
+  ["loading", "overview", "job", "stranger"].forEach((id) => { $(id).hidden = id !== view; });
 }
 
 function news(text, bad) {
@@ -325,4 +326,5 @@ addEventListener("hashchange", async () => {
 });
 
 document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
+show("loading");
 look();

@@ -30,14 +30,6 @@ def other(tmp_path):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Where the user is."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    return tmp_path / "here"
-
-
-@pytest.fixture
 def run(folder, monkeypatch, capfd):
     """Runs a command; returns its exit code, stdout and stderr."""
     monkeypatch.setenv("RUCIO_CS3_USERNAME", "einstein")

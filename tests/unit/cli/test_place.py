@@ -35,6 +35,7 @@ PATHS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
         ("RSE:a/b/", Name(RSE, "RSE", "a/b", folder=True)),
         ("RSE:/a//b", Name(RSE, "RSE", "a/b")),
         ("RSE:a:b%41", Name(RSE, "RSE", "a:b%41")),
+        ("RSE:443/x", Name(RSE, "RSE", "443/x")),
         ("cs3s://h:1/a%20b%25", Name("cs3s", "h:1", "a b%")),
         ("cs3://[::1]:1/a/", Name("cs3", "[::1]:1", "a", folder=True)),
         ("cs3s://h:1", Name("cs3s", "h:1", "", folder=True)),
@@ -58,6 +59,8 @@ def test_names(text, expected):
             "CS3S://h:1/x",
             "cs3s://h:1/%ff",
             "cs3s://h:1/a%00b",
+            "cs3.example.org:443/x",
+            "localhost:19000",
         ),
         *("cs3s://h:1/../x", "RSE:../x", "cs3s://h:1/%2e%2e/x", "cs3s://user:word@h:1/x"),
     ],
@@ -162,7 +165,7 @@ def test_nor_is_a_login_shown_to_an_rse_and_an_address(monkeypatch, rse):
         for names in ([of_rse, "cs3s://rse:1/b"], [of_rse, "X:b", "c", "-"], ["cs3s://h:1/a", "local", "cs3s://h:1/b"]):
             places.refuse_strangers(names)
         for names in ([of_rse, "cs3s://h:1/b"], ["cs3s://h:1/b", "c", "cs3s://h:2/b"]):
-            with pytest.raises(ConfigError, match="the login in RUCIO_CS3_PASSWORD is for"):
+            with pytest.raises(ConfigError, match=r"in RUCIO_CS3_PASSWORD is for; .* copy to a local file first"):
                 places.refuse_strangers(names)
         monkeypatch.setenv("RUCIO_CS3_GATEWAY", "h:1")
         places.refuse_strangers([of_rse, "cs3s://h:1/b", "cs3s://h:2/b"])

@@ -38,6 +38,23 @@ def explained(*arguments, **settings):
     return ran.returncode, json.loads(ran.stdout)
 
 
+def test_an_address_is_no_name_of_a_site_and_what_is_said_of_it_helps(gateway):
+    ran = run("token", "explain", f"cs3://{gateway.address}/home", **LOGIN)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    remedy = f"give --gateway {gateway.address}, and set RUCIO_CS3_TLS=false"
+    assert remedy in ran.stderr
+    assert remedy in run("token", "explain", "--gateway", f"cs3://{gateway.address}", **LOGIN).stderr
+    assert run("token", "explain", "--gateway", gateway.address, tls="false", **LOGIN).returncode == 0
+    assert "give --gateway h:1" in run("token", "explain", "cs3s://h:1/x").stderr
+    assert "give the RSE, or --gateway host:port" in run("token", "explain", "davs://h/x").stderr
+
+
+def test_who_has_no_login_yet_is_told_how_to_set_one(gateway):
+    said = refused("ls", f"cs3://{gateway.address}/")
+    assert "are found by rucio, wlcg, login; set RUCIO_CS3_USERNAME and RUCIO_CS3_PASSWORD, or another login;" in said
+    assert len(said) < 250
+
+
 def outcomes(said):
     return [(each["method"], each["outcome"]) for each in said["sources"]]
 

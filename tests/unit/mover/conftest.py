@@ -108,7 +108,7 @@ def drop_tables(url):
     import psycopg  # noqa: PLC0415 - an extra
 
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS files, jobs, lanes, flow, orders")
+        connection.execute("DROP TABLE IF EXISTS mover_queue, traces, files, jobs, lanes, flow, orders")
 
 
 @pytest.fixture

@@ -84,7 +84,8 @@ def test_it_lives(mover, busy, root):
     try:
         screen.shows("ACTIVE 16", "SUBMITTED 9", "a.example", "b.example", "128.0K", "256.0K", "No such file")
         (root / "hold").unlink()
-        screen.shows("ACTIVE 0", "FINISHED 25", "in the last hour")
+        screen.shows("FINISHED 25", "copied in the last hour")
+        assert not {"ACTIVE", "WAITING", "CANCELED"} & set(screen.last.split())  # what is not there is not counted
         assert "Copies that run" not in screen.last
         assert "\x1b[?25l" in screen._written.decode()  # no cursor runs about
     finally:
@@ -96,7 +97,7 @@ def test_it_lives(mover, busy, root):
 def test_it_fits(mover, busy, columns, lines):
     screen = watch(mover, columns=columns, lines=lines)
     try:
-        screen.shows("ACTIVE 16", "Copies that run", "more", "Links", "Last failures")
+        screen.shows("ACTIVE 16", "Copies that run", "more", "Links", "Last failures", "UTC  job ")
         before = len(screen.text)
         wait_for(lambda: screen.text.count("Last failures", before) >= 2)
     finally:
@@ -105,6 +106,17 @@ def test_it_fits(mover, busy, columns, lines):
     assert max(map(len, shown)) <= columns
     wiped = re.findall(r"(?:\x1b\[1A\x1b\[2K)+", screen._written.decode())  # before the next picture
     assert 0 < max(each.count("A") for each in wiped) < lines
+
+
+def test_a_reason_is_shown_whole(mover):
+    name = "/".join("x" * 60 for _ in range(5))
+    mover.ended(mover.submit(file(f"davs://a.example/{name}", "davs://b.example/y")))
+    screen = watch(mover, columns=80, lines=24)
+    try:
+        screen.shows("Last failures")
+        wait_for(lambda: f"No such file or directory: davs://a.example/{name}" in screen.last.replace("\n", ""))
+    finally:
+        screen.end()
 
 
 def test_a_mover_that_goes_away_and_comes_back(mover, start, settings, busy):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rucio_cs3.mover import claims, jobs
+from rucio_cs3.errors import ConfigError
+from rucio_cs3.mover import claims, jobs, tables
 from rucio_cs3.mover import database as databases
 from rucio_cs3.mover.claims import Claims, Limits
 from rucio_cs3.mover.database import Database
@@ -196,6 +198,67 @@ def test_a_duplicate_leaves_nothing_behind(kept):
     with pytest.raises(Duplicate):
         kept.submit(*files("B", 3), *files("A", 1))
     assert len(kept.mover().take(10)) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("davs://b.example/d/x", "https://B.example:443//d/./x"),
+        ("davs://b.example:0443/d/x y", "davs://b.example/d/x%20y"),
+        ("dav://b.example/d/x", "http://b.example:80/d/%78"),
+    ],
+)
+def test_another_way_to_write_it_is_a_duplicate(kept, one, other):
+    one = one.replace(" ", "%20")
+    kept.submit(file("davs://a/x", one))
+    with pytest.raises(Duplicate):
+        kept.submit(file("davs://a/x", other))
+    with pytest.raises(jobs.BadJob, match="same destination"):
+        kept.submit(file("davs://a/x", one), file("davs://a/y", other))
+
+
+@pytest.mark.parametrize(
+    "other", ["davs://b/%fe", "davs://b/%25ff", "davs://b/x/%ff", "dav://b:443/%ff", "davs://b:1/%ff"]
+)
+def test_another_file_is_none(kept, other):
+    kept.submit(file("davs://a/x", "davs://b/%ff"), file("davs://a/x", other))
+
+
+@pytest.mark.parametrize(
+    ("change", "version"), [("UPDATE mover_queue SET version = 99", 99), ("DROP TABLE mover_queue", 1)]
+)
+def test_a_database_of_another_version_is_left_alone(kept, change, version):
+    """What waits in it may mean something else here."""
+    Database(kept.database._url).close()
+    kept.database.write(lambda session: session.run(change))
+    words = f"its tables are of version {version}, and these would be of version {tables.VERSION}; let that version"
+    with pytest.raises(ConfigError, match=words):
+        Database(kept.database._url)
+
+
+def test_connections_that_broke_are_forgotten(empty_postgresql):
+    database = Database(empty_postgresql)
+    for _ in range(3):
+        database._write.connection.close()
+        database.write(lambda session: session.run("SELECT 1"))
+    assert len(database._connections) == 1
+    database.close()
+
+
+def test_a_server_that_says_nothing_is_given_up(monkeypatch):
+    """And one that went silent later: that is for the kernel to find out, who is told when."""
+    monkeypatch.setitem(databases.PATIENCE, "connect_timeout", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x"
+        with pytest.raises(ConfigError, match="cannot use the mover's database"):
+            Database(url)
+
+
+def test_how_long_a_silent_server_is_waited_for(empty_postgresql):
+    for more, expected in (("", "30000"), ("&tcp_user_timeout=5", "5")):
+        database = Database(f"{empty_postgresql}{more}")
+        assert database._write.connection.info.get_parameters()["tcp_user_timeout"] == expected
+        database.close()
 
 
 def test_a_cancel_while_the_end_is_told(empty_postgresql, monkeypatch):

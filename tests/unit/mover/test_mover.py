@@ -185,6 +185,7 @@ def test_numbers_for_prometheus(mover, put):
     mover.ended(mover.submit(file("davs://a.example/none", "davs://b.example/y")))
     told = mover.ask("GET", "/metrics").text
     assert 'rucio_cs3_mover_files{state="FINISHED"} 1.0' in told
+    assert "rucio_cs3_mover_oldest_job_seconds 0.0" in told
     assert 'rucio_cs3_mover_bytes_total{destination="b.example",source="a.example"} 3.0' in told
     assert 'rucio_cs3_mover_failures_total{destination="b.example",side="SOURCE",source="a.example"} 1.0' in told
 

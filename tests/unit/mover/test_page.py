@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,9 @@ def test_everything_at_once(page, busy, root):
     page.shows("No such file or directory: davs://a.example/none", where="#failures")
     page.shows("ACTIVE", "1", where="#states")
     assert page.run("document.querySelector('#plot .curve').getTotalLength()") > 100
-    assert "B/s now" in page.text("#rate")
+    assert re.fullmatch(r".*B/s now, .*B/s at most, 256.0 KiB copied", page.text("#rate"))
+    assert page.run("document.querySelector('#failures td.file').clientWidth") > 150
+    assert page.run("[...document.querySelectorAll('#states td, #links td')].every((td) => td.innerText !== '0')")
     (root / "hold").write_text(str(3 * CHUNK))
     page.shows("75 %", where="#running")
     (root / "hold").unlink()
@@ -133,6 +136,15 @@ def test_rucio_s_link_opens_the_job(page, busy, root):
     page.shows("FAILED", "SOURCE [2] No such file", where="#files")
     assert page.run("document.activeElement.localName") == "h2"
     assert page.complaints() == []
+
+
+def test_until_the_first_answer_it_says_that_it_asks(page, driver):
+    for urls, shown in ((["*status.json*"], "Asking the mover"), ([], "Nothing waits")):
+        driver.execute_cdp_cmd("Network.enable", {})
+        driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": urls})
+        page.open()
+        page.shows(shown)
+    assert page.text("#loading") == ""
 
 
 def test_an_unknown_job(page, mover):

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from rucio_cs3.errors import ConfigError, InvalidName
+from rucio_cs3.errors import ConfigError, InvalidName, Locked, NoLogin, NotAuthenticated, Unavailable, Untrusted
 from rucio_cs3.mover import sites
-from rucio_cs3.mover.model import Place
+from rucio_cs3.mover.model import Failed, Place, Side
+from rucio_cs3.mover.site import Site
 from rucio_cs3.mover.sites import Sites
 
 TABLES = {
@@ -85,8 +86,27 @@ def test_any_other_leads_nowhere(known, url):
 
 
 def test_who_asks_for_an_unknown_one_learns_of_the_sites(known):
-    with pytest.raises(InvalidName, match=r"CERNBOX is https://box.example.org:443/remote.php/webdav/, .*; DEEPER is"):
+    """As they are written in mover.toml."""
+    with pytest.raises(
+        InvalidName, match=r"CERNBOX has davs://box.example.org/remote.php/webdav, .*; DEEPER has"
+    ) as caught:
         known.find("davs://elsewhere.example.org/x")
+    assert str(caught.value).endswith("; add what it begins with to doors of its site in mover.toml")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("davs://localhost:9200/dav/x", "write davs:// instead of http:// in doors of [sites.OCIS] of mover.toml"),
+        ("http://box.example.org:8443/dav%20files/x", "compare it with doors of [sites.CERNBOX] of mover.toml"),
+        ("davs://box.example.org/other/x", "compare it with doors of [sites.CERNBOX] of mover.toml"),
+    ],
+)
+def test_who_asks_for_one_that_is_near_learns_what_differs(known, url, words):
+    with pytest.raises(Failed) as caught, known.open(Side.SOURCE, Place(url)):
+        pass
+    assert words in caught.value.reason
+    assert caught.value.reason.count(url) == 1
 
 
 def test_all_addresses_of_a_site_open_on_one_root(known):
@@ -98,13 +118,18 @@ def test_all_addresses_of_a_site_open_on_one_root(known):
 BAD = [
     ({"gateway": "nonsense"}, "is not host:port"),
     ({}, "no gateway is given"),
-    ({"gatewayy": "h:1"}, "unknown setting 'gatewayy'"),
+    ({"gatewayy": "h:1"}, "unknown setting 'gatewayy'; did you mean 'gateway'?"),
+    ({"gateway": "h:1", "dors": []}, "unknown setting 'dors'; did you mean 'doors'?"),
+    ({"gateway": "h:1", "doors": ["davs://h/x"]}, "doors are given, and neither cs3_root nor space; set cs3_root"),
+    ({"gateway": "h:1", "auth": "wlcg"}, "auth = wlcg is the login of whoever starts the mover"),
+    ({"gateway": "h:1", "auth": "basic, rucio?"}, "auth = rucio is the login of whoever starts the mover"),
+    ({"gateway": "h:1", "auth": "exchange", "issuer": "https://i", "client_id": "c"}, "auth = exchange is the login"),
     ({"gateway": "h:1", "doors": "davs://h/x"}, "doors is not a list of texts"),
     ({"gateway": "h:1", "doors": [1]}, "doors is not a list of texts"),
-    ({"gateway": "h:1", "doors": ["root://h:1094/x"]}, "not the address of a WebDAV door"),
-    ({"gateway": "h:1", "doors": ["nonsense"]}, "not of the form davs://host:port/path"),
-    ({"gateway": "h:1", "doors": ["http://h.example.org/x"]}, "would send tokens in the clear"),
-    ({"gateway": "h:1", "doors": ["davs://h/../x"]}, "'..' is not allowed"),
+    ({"gateway": "h:1", "doors": ["root://h:1094/x"], "cs3_root": "/r"}, "not the address of a WebDAV door"),
+    ({"gateway": "h:1", "doors": ["nonsense"], "cs3_root": "/r"}, "not of the form davs://host:port/path"),
+    ({"gateway": "h:1", "doors": ["http://h.example.org/x"], "cs3_root": "/r"}, "would send tokens in the clear"),
+    ({"gateway": "h:1", "doors": ["davs://h/../x"], "cs3_root": "/r"}, "'..' is not allowed"),
     ({"gateway": "h:1", "cs3_root": "relative"}, "must be absolute"),
     ({"gateway": "h:1", "space": "nonsense"}, "not a resource id"),
     ({"gateway": "h:1", "space": "a$b", "cs3_root": "/x"}, "space and cs3_root are both set"),
@@ -135,14 +160,48 @@ def test_the_token_of_a_job_takes_the_place_of_all_our_logins(known):
     assert "of-the-job" not in repr(config)
 
 
-def test_the_environment_brings_settings_and_a_login_only_for_the_gateway_that_it_names(monkeypatch):
-    monkeypatch.setenv("RUCIO_CS3_STALL_TIMEOUT", "7")
-    monkeypatch.setenv("RUCIO_CS3_PASSWORD", "secret")
-    known = Sites.of({"HERE": {"gateway": "h:1"}})
-    [site] = {known.find("cs3s://h:1/x")[0]}
-    assert (site.config.stall_timeout, site.config.password) == (7.0, None)
-    monkeypatch.setenv("RUCIO_CS3_GATEWAY", "h:1")
-    assert Sites.of({"HERE": {"gateway": "h:1"}}).find("cs3s://h:1/x")[0].config.password == "secret"
+def test_the_environment_brings_settings_and_no_login(monkeypatch):
+    """It is of whoever starts the mover, and may be meant for other commands."""
+    for name, value in {"STALL_TIMEOUT": "7", "USERNAME": "me", "PASSWORD": "secret", "GATEWAY": "h:1"}.items():
+        monkeypatch.setenv(f"RUCIO_CS3_{name}", value)
+    monkeypatch.setenv("BEARER_TOKEN", "of-the-operator")
+    with Sites.of({"HERE": {"gateway": "h:1"}}) as known:
+        [site] = known.all
+        assert (site.config.stall_timeout, site.config.username, site.config.password) == (7.0, None, None)
+        with pytest.raises(Failed) as caught, known.open(Side.SOURCE, Place("cs3s://h:1/x")):
+            pass
+        assert "the mover has no login of its own there; set username with password_file" in caught.value.reason
+        assert caught.value.reason.endswith("see [sites.HERE] of mover.toml")
+        with known.open(Side.SOURCE, Place("cs3s://h:1/x", "of-the-job")) as end:
+            assert end.client.config.bearer_token == "of-the-job"
+
+
+REMEDIES = [
+    (NotAuthenticated("no"), "check password_file, username in [sites.HERE] of mover.toml"),
+    (NoLogin("none", hint="set username"), "set username; see [sites.HERE] of mover.toml"),
+    (Untrusted("no"), "check ca in [sites.HERE] of mover.toml, and the site's certificate"),
+    (
+        Unavailable("hidden", status="NOT_FOUND", hint="gone"),
+        "gone: check cs3_root or space in [sites.HERE] of mover.toml",
+    ),
+    (
+        Unavailable("down", hint="set tls = false, RUCIO_CS3_TLS=false"),
+        "set tls = false; see [sites.HERE] of mover.toml",
+    ),
+    (Locked("locked"), Locked.default_hint),
+]
+
+
+@pytest.mark.parametrize(("error", "remedy"), REMEDIES, ids=lambda value: type(value).__name__)
+def test_a_remedy_names_what_stands_in_mover_toml(error, remedy):
+    site = Site.of("HERE", {"gateway": "h:1", "username": "u", "password_file": "/p"})
+    assert site.remedy(error) == remedy
+    assert "rucio.cfg" not in site.remedy(error)
+
+
+def test_the_token_of_a_job_is_not_the_mover_s_business():
+    site = Site.of("HERE", {"gateway": "h:1", "username": "u", "password_file": "/p"})
+    assert site.remedy(NotAuthenticated("no", hint="ask for another"), of_job=True) == "ask for another"
 
 
 def test_clients_are_kept_and_bounded(known, monkeypatch):
@@ -150,20 +209,20 @@ def test_clients_are_kept_and_bounded(known, monkeypatch):
     url = FOUND[0][0]
 
     def client(token):
-        with known.open(Place(url, token)) as end:
+        with known.open(Side.SOURCE, Place(url, token)) as end:
             return end.client
 
     one = client("a")
     assert client("a") is one
-    with known.open(Place(url, "b")) as used:
+    with known.open(Side.SOURCE, Place(url, "b")) as used:
         others = [client(token) for token in "cde"]
         assert client("a") is not one  # it was the one not used for longest
-        with known.open(Place(url, "b")) as again:
+        with known.open(Side.SOURCE, Place(url, "b")) as again:
             assert again.client is used.client
     assert client("d") is not others[1]
 
 
 def test_no_token_is_shown(known):
     place = Place(FOUND[0][0], "of-the-job")
-    with known.open(place) as end:
+    with known.open(Side.SOURCE, place) as end:
         assert "of-the-job" not in f"{end!r} {place!r} {end.site!r}"

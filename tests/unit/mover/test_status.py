@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from rucio_cs3.mover import flow
 from rucio_cs3.mover.flow import Flow
 from tests.unit.mover.conftest import file, wait_for
@@ -82,22 +84,53 @@ def test_the_throughput_is_remembered(kept):  # noqa: F811
     flows = [Flow(kept.database, name) for name in ("one", "two")]
     for each in flows:
         each.add(link, 1000)
-        each.add(other, 10)
+        each.copied(other, 10)
         each.keep()
         each.keep()
-    flows[0].add(link, 500)
+    flows[0].copied(link, 500)
     told = kept.database.read(flows[0].told)
-    assert round(told["links"][link] / told["links"][other]) == 125
+    assert told["bytes"] == 520
     assert len(told["rates"]) == flow.SLOTS
     slot = kept.database.read(lambda session: session.row("SELECT max(slot) AS slot FROM flow")["slot"])
-    insert = "INSERT INTO flow (slot, mover, source_site, target_site, bytes) VALUES (?, 'x', 'a', 'b', ?)"
+    insert = "INSERT INTO flow (slot, mover, source_site, target_site, bytes, copied) VALUES (?, 'x', 'a', 'b', ?, 0)"
     rows = [(slot - age, flow.SLOT * 7) for age in (2, flow.SLOTS + 5)]
     kept.database.write(lambda session: session.many(insert, rows))
     told = kept.database.read(flows[0].told)
-    assert (told["bytes"], 7 in told["rates"][-5:]) == (2520 + flow.SLOT * 7, True)
+    assert (told["bytes"], 7 in told["rates"][-5:-1]) == (520, True)
     flows[0].keep()
     slots = kept.database.read(lambda session: session.row("SELECT min(slot) AS slot FROM flow")["slot"])
     assert slots == slot - 2
+
+
+def test_a_rate_of_now_is_of_the_last_seconds(kept, monkeypatch):  # noqa: F811
+    """Not of a slot that has hardly begun, nor of one that is long over."""
+    clock = [1000.0]
+    monkeypatch.setattr(flow, "monotonic", lambda: clock[0])
+    link = ("a", "b")
+    one = Flow(kept.database, "one")
+
+    def rate():
+        return kept.database.read(one.told)["rates"][-1]
+
+    for second in range(30):
+        clock[0] = 1000.5 + second
+        one.add(link, 700)
+        assert 500 <= rate() <= 1400
+    one.keep()
+    assert rate() == pytest.approx(700, abs=80)
+    clock[0] += flow.NOW + 1
+    assert rate() == 0
+
+
+def test_what_came_to_nothing_is_not_counted_as_copied(mover, root, put):
+    put("davs://a.example/x", b"x" * 3 * CHUNK)
+    (root / "hold").write_text(str(CHUNK))
+    job = mover.submit(file("davs://a.example/x", "davs://b.example/y"))
+    wait_for(lambda: [copy for copy in status(mover)["running"] if copy["bytes"] == CHUNK])
+    mover.ask("DELETE", f"/jobs/{job}")
+    wait_for(lambda: not status(mover)["running"])
+    told = status(mover)["flow"]
+    assert (told["bytes"], told["rates"][-1] > 0) == (0, True)
 
 
 def test_the_throughput_outlives_a_mover_that_is_told_to_stop(mover, put, settings):

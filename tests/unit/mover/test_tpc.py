@@ -16,7 +16,7 @@ from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import Gateway
 from rucio_cs3.mover import tpc
 from rucio_cs3.mover.copy import Copier
-from rucio_cs3.mover.model import Place, Wanted
+from rucio_cs3.mover.model import Place, Side, Wanted
 from rucio_cs3.mover.sites import Sites
 
 CONTENT = os.urandom((1 << 20) + 5)
@@ -93,7 +93,7 @@ def copy(gateways, clients):
             stack.callback(door.stop)
             doors = [gateways[0].webdav_url, door.url]
             tables = {
-                name: {**LOGIN, "gateway": one.address, "doors": [url], "tpc": "lend", **settings}
+                name: {**LOGIN, "gateway": one.address, "doors": [url], "cs3_root": "/", "tpc": "lend", **settings}
                 for name, one, url in zip(("NEAR", "FAR"), gateways, doors)
             }
             copier = Copier(stack.enter_context(Sites.of(tables)))
@@ -203,6 +203,7 @@ def test_a_pair_that_failed_is_asked_again_after_a_while(copy, gateways, monkeyp
 
 
 def _end(gateways):
-    table = {**LOGIN, "gateway": gateways[0].address, "doors": [gateways[0].webdav_url]}
-    with Sites.of({"HERE": table}) as sites, sites.open(Place(f"{gateways[0].webdav_url}/f", "token")) as end:
+    table = {**LOGIN, "gateway": gateways[0].address, "doors": [gateways[0].webdav_url], "cs3_root": "/"}
+    place = Place(f"{gateways[0].webdav_url}/f", "token")
+    with Sites.of({"HERE": table}) as sites, sites.open(Side.SOURCE, place) as end:
         return end

@@ -50,7 +50,7 @@ class Here:
         self.claims = Claims(self.database, "here", Limits(), lease=0.4)
         self.site = Site()
         self.workers = Workers(
-            self.claims, self.site.copy, 2, Metrics(dict), Flow(self.database, "here"), lambda: False
+            self.claims, self.site.copy, 2, Metrics(dict, float), Flow(self.database, "here"), lambda: False
         )
 
     def submit(self, *names):

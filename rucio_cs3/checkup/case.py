@@ -1,0 +1,166 @@
+"""What is examined, and what the checks have found out so far: each fills in what those after it need."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from rucio_cs3.client import Cs3Client
+from rucio_cs3.credentials.caller import NOBODY
+from rucio_cs3.errors import Cs3Error, NotFound
+from rucio_cs3.model import SAFE
+from rucio_cs3.root import Root
+from rucio_cs3.transfer.upload import discard
+from rucio_cs3.web import Pools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from typing_extensions import Self
+
+    from rucio_cs3.credentials.caller import Caller
+    from rucio_cs3.model import Info, Ref
+    from rucio_cs3.rse import Rse
+
+PREFIX = ".rucio-cs3-check-"
+SUFFIX = ".part"  # so that a dump for the auditor leaves it out
+OLD = 3600.0  # seconds; no check takes so long, so one that left this was killed
+SIZE = 256 << 10  # bytes of a probe
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the operator asks for."""
+
+    rse: str | None = None
+    as_daemon: bool = False
+    read_only: bool = False
+    other: str | None = None
+    """the RSE to copy from and to"""
+
+
+@dataclass
+class Probe:
+    """A file of ours, by its name below the root."""
+
+    name: str
+    content: bytes = field(repr=False)
+    info: Info | None = None
+
+
+class Case:
+    """One RSE, or a plain site. What has no value here was not found out yet, and the table sees to the order."""
+
+    settings: Mapping[str, Any]
+    """of the RSE, as Rucio tells them"""
+    entry: Mapping[str, Any]
+    """the protocol entry that is ours"""
+    site: Rse
+    rucio: Any
+    """a client of Rucio's; None at a daemon's place, which asks the database"""
+    probe: Probe
+
+    def __init__(self, name: str, wish: Wish) -> None:
+        self.name = name
+        self.wish = wish
+        self.began = time.time()
+        self.door: str | None = None
+        """the address of the root folder at the WebDAV door"""
+        self.caller: Caller = NOBODY
+        self.remedy: Callable[[], str] = lambda: ""
+        self.rucio = None
+        self.other: Case | None = None
+        self.read_only = wish.read_only
+        self._left: list[str] = []
+        self._cleanup = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave nothing at the site."""
+        try:
+            self.tidy()
+        finally:
+            self._cleanup.close()
+
+    def enter(self, other: Case) -> Case:
+        """Have it closed with this one."""
+        return self._cleanup.enter_context(other)
+
+    @functools.cached_property
+    def client(self) -> Cs3Client:
+        """Fails at once where a user's would try again, and does not verify: that is for the checks to see."""
+        client = Cs3Client(self.site.config.but(retries=0, verify="none", resume="off"), caller=self.caller)
+        client.tokens.remedy = self.remedy
+        self._cleanup.callback(client.close)
+        return client
+
+    @functools.cached_property
+    def root(self) -> Root:
+        return Root(self.client, self.site.root)
+
+    @functools.cached_property
+    def pools(self) -> Pools:
+        pools = Pools(self.site.config, self.site.config.stall_timeout)
+        self._cleanup.callback(pools.close)
+        return pools
+
+    def ref(self, name: str) -> Ref:
+        return self.root.ref(name)
+
+    def url(self, name: str = "") -> str:
+        """At the door."""
+        return (self.door or "") + quote(name, safe=SAFE)
+
+    @property
+    def door_host(self) -> tuple[str, int]:
+        parts = urlsplit(self.door or "")
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+    def new_probe(self, size: int = SIZE) -> Probe:
+        """A name that will be gone in the end, whatever happens, and something to write there."""
+        return Probe(self.new_name(), os.urandom(size))
+
+    def new_name(self) -> str:
+        name = f"{PREFIX}{int(time.time()):x}-{secrets.token_hex(6)}{SUFFIX}"
+        self._left.append(name)
+        return name
+
+    def gone(self, name: str) -> None:
+        self._left.remove(name)
+
+    def tidy(self) -> list[str]:
+        """Remove what is there of ours; what may yet appear of a copy that broke off, too. Returns what stays."""
+        left, self._left = self._left, []
+        for name in left:
+            discard(self.client.files, self.ref(name), late=True)
+        return [name for name in left if self._is_there(name)]
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self.client.files.stat(self.ref(name))
+        except NotFound:
+            return False
+        except Cs3Error:
+            return True
+        return True
+
+
+def age(name: str) -> float | None:
+    """Of a probe, in seconds by its own name; None for what is none."""
+    if not (name.startswith(PREFIX) and name.endswith(SUFFIX)):
+        return None
+    try:
+        return time.time() - int(name[len(PREFIX) :].partition("-")[0], 16)
+    except ValueError:
+        return None

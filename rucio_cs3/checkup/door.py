@@ -1,0 +1,78 @@
+"""The WebDAV door: it takes the gateway's tokens, and shows the same files under their PFNs."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+
+from rucio_cs3.checkup.model import failed, passed
+from rucio_cs3.loopback import keeps_secrets
+from rucio_cs3.web import failures, unheard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rucio_cs3.checkup.case import Case
+    from rucio_cs3.checkup.model import Finding
+
+NO_DOOR = "no WebDAV door is named: webdav_root is not in extended_attributes of the RSE"
+IN_THE_CLEAR = "a token would be sent in the clear"
+OPENS = "check hostname, port, prefix and webdav_root: what webdav_root is there has to be cs3_root, or space, here"
+
+
+def missing(case: Case) -> str:
+    return "" if case.door else NO_DOOR
+
+
+def closed(case: Case) -> str:
+    """Why nothing secret may go there."""
+    return missing(case) or ("" if keeps_secrets(case.url()) else IN_THE_CLEAR)
+
+
+def login(case: Case) -> Iterator[Finding]:
+    """The token is good there, and the root folder is what the address leads to."""
+    status, _ = _asked(case, "PROPFIND", "", Depth="0")
+    where = f"the WebDAV door {case.url()}"
+    if status == HTTPStatus.MULTI_STATUS:
+        yield passed(f"{case.url()} takes the token, and has a folder there")
+    elif status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        seen = f"{where} does not take tokens of gateway {case.site.config.gateway} [HTTP {status}]"
+        yield failed(seen, f"is it the door of another site? {OPENS}")
+    elif status == HTTPStatus.NOT_FOUND:
+        yield failed(f"{where} has no such folder [HTTP {status}]", OPENS)
+    else:
+        yield failed(f"{where} does not answer as one [HTTP {status}]", OPENS)
+
+
+def file(case: Case) -> Iterator[Finding]:
+    """What was written through the gateway is at its PFN."""
+    probe = case.probe
+    status, got = _asked(case, "GET", probe.name)
+    url = case.url(probe.name)
+    if status == HTTPStatus.NOT_FOUND:
+        yield failed(f"{url} is not there, and the gateway has it: the door opens on another folder", OPENS)
+    elif status != HTTPStatus.OK:
+        yield failed(f"{url} cannot be read [HTTP {status}]", "ask the site's operator")
+    elif got != probe.content:
+        yield failed(f"{url} is another file than the one of that name at the gateway", OPENS)
+    else:
+        yield passed("the same file is at its PFN")
+
+
+def away(case: Case) -> str:
+    """Why there is no file to look for."""
+    if not closed(case) and not hasattr(case, "probe"):
+        return "there is no file to look for"
+    return closed(case)
+
+
+def _asked(case: Case, method: str, name: str, **headers: str) -> tuple[int, bytes]:
+    config, url = case.site.config, case.url(name)
+    options: dict[str, Any] = {"retries": False, "redirect": False}
+    timeout = urllib3.Timeout(connect=config.connect_timeout, read=config.stall_timeout)
+    login = {"X-Access-Token": case.client.tokens.get()}
+    with failures(f"WebDAV door {case.url()}", patience="stall_timeout"), unheard():
+        answer = case.pools.of(url).urlopen(method, url, headers={**headers, **login}, timeout=timeout, **options)
+    return int(answer.status), bytes(answer.data)

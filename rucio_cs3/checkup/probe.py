@@ -1,0 +1,248 @@
+"""What the plugin does at a site, done with a file of ours: each step seen by what is there afterwards."""
+
+from __future__ import annotations
+
+import io
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from rucio_cs3.checksums import ALGORITHMS, normalise
+from rucio_cs3.checkup.case import OLD, SIZE, Probe, age
+from rucio_cs3.checkup.model import failed, failure, passed, skipped, warned
+from rucio_cs3.client import Cs3Client
+from rucio_cs3.errors import Cs3Error, NotFound, Unsupported
+from rucio_cs3.transfer.download import PROTOCOLS
+from rucio_cs3.transfer.ends import Remote
+from rucio_cs3.transfer.http import DataServers, choose
+from rucio_cs3.transfer.ranges import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rucio_cs3.checkup.case import Case
+    from rucio_cs3.checkup.model import Finding
+    from rucio_cs3.model import Info
+
+PART = slice(1000, 3000)  # bytes that are asked for alone
+CHUNKS = 3  # requests of tus
+READABLE = 64 << 20  # bytes of a file of others that is read as a sample
+DEEP, WIDE = 4, 3  # folders below the root, and at each level, in which one is looked for
+MARGIN = 2  # times what is written at once
+LIMIT = "MinFreeSpace"  # as Rucio's reaper knows it
+
+
+def space(case: Case) -> Iterator[Finding]:
+    """There is room for what will be written, and as much as Rucio wants to keep free."""
+    try:
+        quota = case.client.files.quota(case.root.resolve())
+    except Unsupported:
+        yield skipped("the storage does not tell")
+        return
+    if quota.available is None:
+        yield passed("the storage sets no limit")
+        return
+    seen = f"{quota.available:,} of {quota.total:,} bytes are free"
+    least = _least_free(case)
+    if quota.available < MARGIN * SIZE and not case.read_only:
+        yield failed(seen, "free space, or have the site raise the quota")
+    elif quota.available < least:
+        yield warned(f"{seen}, and {LIMIT} is {least:,}", f"free space, or lower {LIMIT}: rucio rse limit")
+    else:
+        yield passed(seen)
+
+
+def _least_free(case: Case) -> int:
+    limits: Mapping[str, int] = case.rucio.get_rse_limits(case.name) if case.rucio else {}
+    return int(dict(limits).get(LIMIT) or 0)
+
+
+def write(case: Case) -> Iterator[Finding]:
+    probe = case.new_probe()
+    place = case.root.resolve()
+    try:
+        case.client.upload(io.BytesIO(probe.content), case.ref(probe.name), temporary=True, root=place)
+        probe.info = _remote(case, probe.name).settled()
+    except NotFound as error:
+        remedy = "ask the site's operator why it took the bytes and has no file"
+        yield failed(f"it was written, and is not there: {error.message}", remedy)
+        return
+    case.probe = probe
+    if probe.info.size != len(probe.content):
+        seen = f"{len(probe.content)} bytes were written, and the storage has {probe.info.size}"
+        yield failed(seen, "nothing that is uploaded there is whole: ask the site's operator")
+        return
+    yield passed(f"{len(probe.content):,} bytes as {probe.name}")
+
+
+def read(case: Case) -> Iterator[Finding]:
+    probe = case.probe
+    yield _compared(_content(case, probe.name), probe.content)
+
+
+def sample(case: Case) -> Iterator[Finding]:
+    """Where nothing may be written: a file of somebody's, as it is."""
+    found = _some_file(case, "", DEEP)
+    if found is None:
+        yield skipped("nothing may be written, and no file is found to read")
+        return
+    name, info = found
+    content = _content(case, name)
+    if len(content) != info.size:
+        yield failed(f"{name} has {info.size} bytes, and {len(content)} came", "ask the site's operator")
+        return
+    case.probe = Probe(name, content, info)
+    yield passed(f"{name}, {info.size:,} bytes")
+
+
+def _some_file(case: Case, below: str, deep: int) -> tuple[str, Info] | None:
+    """One that is not too large, without a look at everything."""
+    folders: list[str] = []
+    for info in case.client.files.list(case.ref(below) if below else case.root.resolve()):
+        name = f"{below}/{info.name}".lstrip("/")
+        if info.is_file and info.size <= READABLE and not info.processing:
+            return name, info
+        if info.is_directory and len(folders) < WIDE:
+            folders.append(name)
+    found = (_some_file(case, folder, deep - 1) for folder in folders if deep)
+    return next(filter(None, found), None)
+
+
+def _content(case: Case, name: str) -> bytes:
+    """As it comes, without a look at checksums."""
+    with case.client.open_read(case.ref(name)) as file:
+        return file.read()
+
+
+def _compared(got: bytes, sent: bytes) -> Finding:
+    if got == sent:
+        return passed(f"the same {len(sent):,} bytes came back")
+    if len(got) != len(sent):
+        seen = f"{len(sent)} bytes were sent, and {len(got)} came back"
+    else:
+        offset = next(index for index, pair in enumerate(zip(got, sent)) if pair[0] != pair[1])
+        seen = f"other bytes came back than were sent, from byte {offset} on"
+    return failed(seen, "the storage, or what is on the way to it, spoils content: do not use it; tell its operator")
+
+
+def checksum(case: Case) -> Iterator[Finding]:
+    """What the storage says of the content that we have seen to be right."""
+    probe = case.probe
+    told = probe.info.checksums if probe.info else {}
+    if not told:
+        yield skipped("the storage tells none, so sizes are compared; verify = readback compares every byte")
+        return
+    for name, value in told.items():
+        ours = ALGORITHMS[name]()
+        ours.update(probe.content)
+        if normalise(name, value) != ours.hexdigest():
+            remedy = "the storage's checksums are wrong: uploads and downloads will fail; tell its operator"
+            yield failed(f"the storage says {name} {value}, and the content has {ours.hexdigest()}", remedy)
+            return
+    yield passed(f"{', '.join(told)} of the storage are right")
+
+
+def ranges(case: Case) -> Iterator[Finding]:
+    """A part of a file alone, without which downloads that were cut begin anew."""
+    probe, client = case.probe, case.client
+    span = range(len(probe.content))[PART]
+    if not span:
+        yield skipped(f"{probe.name} is too small")
+        return
+    servers = DataServers(client.config, client.tokens)
+    try:
+        offered = client.files.initiate_download(case.ref(probe.name))
+        endpoint = choose(offered, PROTOCOLS, "downloads", path=probe.name)
+        asked = {"Range": f"bytes={span[0]}-{span[-1]}"}
+        with servers.get(endpoint, path=probe.name, headers=asked) as response:
+            told = Span.of(response)
+            got = response.read() if response.status == HTTPStatus.PARTIAL_CONTENT else b""
+    finally:
+        servers.close()
+    if told is None:
+        yield skipped(f"not offered (HTTP {response.status}): downloads that are cut begin anew")
+    elif (told.start, got) != (span[0], probe.content[PART]):
+        yield failed("a part of a file was asked for, and another one came", "tell the site's operator")
+    else:
+        yield passed("parts of files are served: downloads that are cut go on")
+
+
+def tus(case: Case) -> Iterator[Finding]:
+    """An upload in several requests, without which uploads that were cut begin anew."""
+    config, probe = case.client.config, case.new_probe()
+    login = {"auth": "token", "token": case.client.tokens.get(), "token_file": None, "cache": "off"}
+    chunk = len(probe.content) // CHUNKS + 1
+    with Cs3Client(config.but(**login, upload_protocol="tus", chunk_size=chunk)) as client:
+        try:
+            client.upload(io.BytesIO(probe.content), case.ref(probe.name), temporary=True, root=case.root.resolve())
+        except Unsupported:
+            yield skipped("not offered: uploads that are cut begin anew")
+            return
+        _remote(case, probe.name).settled()
+        found = _compared(_content(case, probe.name), probe.content)
+        yield found if found.outcome == "fail" else passed(f"uploads that are cut go on: {CHUNKS} requests made a file")
+
+
+def rename(case: Case) -> Iterator[Finding]:
+    """As Rucio does with each upload."""
+    probe, new = case.probe, case.new_name()
+    try:
+        case.client.files.move(case.ref(probe.name), case.ref(new))
+        info = case.client.files.stat(case.ref(new))
+    except Cs3Error as error:
+        remedy = f"Rucio renames every file that it has uploaded, so none arrives: {error.hint or 'tell its operator'}"
+        yield failure(error, remedy)
+        return
+    if info.size != len(probe.content) or _is_there(case, probe.name):
+        yield failed("a file that was moved is not there as it was", "tell the site's operator")
+        return
+    case.gone(probe.name)
+    probe.name = new
+    yield passed("it has another name, and the old one is free")
+
+
+def delete(case: Case) -> Iterator[Finding]:
+    name = case.probe.name
+    try:
+        case.root.delete(name)
+    except Cs3Error as error:
+        yield failure(error, f"Rucio's reaper would not get rid of files either: {error.hint or 'tell its operator'}")
+        return
+    if _is_there(case, name):
+        yield failed("it was deleted, and is still there", "tell the site's operator")
+        return
+    case.gone(name)
+    yield passed("it is gone")
+
+
+def _is_there(case: Case, name: str) -> bool:
+    try:
+        case.root.stat(name)
+    except NotFound:
+        return False
+    return True
+
+
+def _remote(case: Case, name: str) -> Remote:
+    return Remote(case.client, case.ref(name), label=name)
+
+
+def tidy(case: Case) -> Iterator[Finding]:
+    """What is left of this check, and of older ones that were killed."""
+    left, old = [*case.tidy(), *(case.other.tidy() if case.other else [])], []
+    try:
+        names = [entry.name for page in case.client.files.briefs(case.root.resolve()) for entry in page]
+    except Cs3Error:  # such as a listing that is too large
+        names = []
+    for name in names:
+        if (age(name) or 0.0) > OLD:
+            try:
+                case.root.delete(name)
+                old.append(name)
+            except Cs3Error:
+                left.append(name)
+    if left:
+        yield warned(f"these could not be removed from the root folder: {', '.join(left)}", "remove them")
+    elif old:
+        yield passed(f"nothing is left, and {len(old)} that killed checks had left are gone")
+    else:
+        yield passed("nothing is left at the site")

@@ -1,0 +1,151 @@
+"""What Rucio's server makes of the RSE: its PFNs, its protocols, and how copies are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import urllib3
+
+from rucio_cs3.checkup.configuration import priority
+from rucio_cs3.checkup.model import failed, passed, skipped, warned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rucio_cs3.checkup.case import Case
+    from rucio_cs3.checkup.model import Finding
+
+LFN = {"scope": "check", "name": "a name #1"}  # which no two implementations spell alike
+TPC = ("third_party_copy_read", "third_party_copy_write")
+NEEDED = ("read", "write", "delete")
+SECONDS = 10.0
+LETS_NOBODY_IN = (401, 403)  # without a certificate, which only the conveyor has
+PLUGIN = "install rucio-cs3 where Rucio's server runs, and restart it; until then its lists of PFNs are empty"
+SCHEME = "use davs; or have the server run with [policy] package = rucio_cs3.policy"
+
+
+def unasked(case: Case) -> str:
+    return "" if case.rucio else "at a daemon's place no server is asked: do it from a user's place"
+
+
+def plugin(case: Case) -> Iterator[Finding]:
+    """The server can import it, and makes the PFNs that we make."""
+    from rucio.common.exception import RucioException  # noqa: PLC0415 - Rucio may be missing
+
+    from rucio_cs3.protocol import Default  # noqa: PLC0415
+
+    if not case.settings.get("deterministic", True):
+        yield skipped("PFNs of an RSE that is not deterministic are not made by the server")
+        return
+    did = f"{LFN['scope']}:{LFN['name']}"
+    ours = Default({**case.entry, "auth_token": None}, case.settings).lfns2pfns([LFN])[did]
+    for operation in NEEDED:
+        if priority(case.entry, "wan", operation):
+            break
+    try:
+        theirs = case.rucio.lfns2pfns(case.name, [did], "wan", operation, case.entry["scheme"]).get(did)
+    except (RucioException, OSError) as error:
+        yield failed(f"the server makes no PFN: {' '.join(str(error).split())}", PLUGIN)
+        return
+    if theirs != ours:
+        yield failed(f"the server says {theirs}, and we say {ours}", f"is it another version there? {PLUGIN}")
+        return
+    yield passed("the server makes the PFNs that we make")
+
+
+def scheme(case: Case) -> Iterator[Finding]:
+    """The server's list of replicas, and the conveyor, leave out what they do not know."""
+    from rucio.common.constants import SUPPORTED_PROTOCOLS  # noqa: PLC0415 - Rucio may be missing
+
+    ours = case.entry["scheme"]
+    if ours in SUPPORTED_PROTOCOLS:
+        yield passed(f"{ours} is a scheme that a stock server knows")
+    else:
+        yield failed(f"a stock server does not know scheme {ours}: downloads and rules find no source", SCHEME)
+
+
+def domains(case: Case) -> Iterator[Finding]:
+    """Which protocol entry Rucio takes for what."""
+    entries = case.settings["protocols"]
+    wanted = NEEDED[:1] if case.read_only else NEEDED
+    for operation in wanted:
+        if not any(priority(entry, "wan", operation) for entry in entries):
+            remedy = f"give it a priority in domains of the protocol entry: wan, {operation}"
+            yield failed(f"no protocol entry is for {operation} in wan", remedy)
+            return
+    for operation in wanted:
+        first = min(
+            (entry for entry in entries if priority(entry, "wan", operation)),
+            key=lambda entry: int(priority(entry, "wan", operation)),
+        )
+        if priority(case.entry, "wan", operation) != priority(first, "wan", operation):
+            yield warned(f"for {operation} in wan Rucio prefers {first['impl']}", "change the priorities in domains")
+            return
+    missing = [operation for operation in TPC if not priority(case.entry, "wan", operation)]
+    if missing:
+        yield skipped(f"no {' and no '.join(missing)} in wan: rules cannot copy {_way(missing)}")
+    else:
+        yield passed(f"{', '.join(wanted)} and third-party copies in wan are for this entry")
+
+
+def _way(missing: list[str]) -> str:
+    return "to and from it" if len(missing) == len(TPC) else "from it" if missing[0] == TPC[0] else "to it"
+
+
+def limit(case: Case) -> Iterator[Finding]:
+    """Of the account that asks: without one its uploads fail, and leave what looks like a copy on its way."""
+    account = case.rucio.account
+    if case.rucio.get_local_account_limits(account).get(case.name):
+        yield passed(f"account {account} has a limit here")
+    elif case.rucio.get_global_account_limits(account):
+        yield passed(f"account {account} has none of its own here, but limits for several RSEs")
+    else:
+        remedy = f"rucio account limit set {account} --rse {case.name} --bytes infinity"
+        yield warned(f"account {account} may not upload here: it has no limit", remedy)
+
+
+def distance(case: Case) -> Iterator[Finding]:
+    """Without one the conveyor never copies."""
+    other = str(case.wish.other)
+    ways = [(case.name, other), (other, case.name)]
+    missing = [f"from {source} to {target}" for source, target in ways if not _distance(case, source, target)]
+    if missing:
+        remedy = f"rucio rse distance set {case.name} {other} --distance 1 --bidirectional"
+        yield failed(f"no distance is set {' or '.join(missing)}: rules never copy that way", remedy)
+    else:
+        yield passed(f"it is set to and from {other}")
+
+
+def _distance(case: Case, source: str, target: str) -> bool:
+    found = case.rucio.get_distance(source, target)
+    return any(row.get("distance") is not None for row in found)
+
+
+def fts(case: Case) -> Iterator[Finding]:
+    """Where the conveyor asks for copies to this RSE."""
+    url = dict(case.rucio.list_rse_attributes(case.name)).get("fts")
+    if not url:
+        if case.wish.other:
+            remedy = f"rucio rse attribute set {case.name} --key fts --value https://…"
+            yield failed("the RSE has no attribute fts, so no rule copies to it", remedy)
+        else:
+            yield skipped("the RSE has no attribute fts: rules cannot copy to it")
+        return
+    asked = str(url).split(",", 1)[0]  # the conveyor takes the first
+    remedy = f"start it, or correct it: rucio rse attribute set {case.name} --key fts --value …"
+    pool = urllib3.PoolManager(cert_reqs="CERT_NONE", timeout=SECONDS)  # the conveyor does not verify it either
+    try:
+        answer = pool.request("GET", asked, retries=False, redirect=False)
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
+        yield failed(f"fts = {asked} does not answer: {_reason(error)}", remedy)
+    else:
+        if answer.status in LETS_NOBODY_IN or b'"api"' in answer.data:
+            yield passed(f"{asked} answers [HTTP {answer.status}]")
+        else:
+            yield failed(f"fts = {asked} answers [HTTP {answer.status}], and not as FTS does", remedy)
+    finally:
+        pool.clear()
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rpartition(": ")[2]

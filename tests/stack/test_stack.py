@@ -1,0 +1,173 @@
+"""The stack itself, in the order in which a newcomer meets it, and in which it breaks: `make stack`."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+
+import pytest
+
+from tests.stack.conftest import DOCKER, PROJECT, TOP, run
+
+pytestmark = pytest.mark.timeout(3600)
+LABEL = f"label=com.docker.compose.project={PROJECT}"
+SECONDS = re.compile(r"ok, ([\d.]+) s")
+
+
+@pytest.fixture(scope="module")
+def tell(request):
+    """Say it on the screen: .ci/run shows such lines."""
+    screen = request.config.pluginmanager.getplugin("terminalreporter")
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def tell(text):
+        with capture.global_and_fixture_disabled():
+            screen.ensure_newline()
+            screen.write_line(text)
+
+    return tell
+
+
+def left(docker):
+    kinds = {"ps": ["ps", "-aq"], "volumes": ["volume", "ls", "-q"], "networks": ["network", "ls", "-q"]}
+    return {kind: docker(*words, "--filter", LABEL).text for kind, words in kinds.items()}
+
+
+@pytest.fixture(scope="module")
+def stack(docker, compose, tell):
+    """Built, up, and at the end removed."""
+    began = time.monotonic()
+    said = compose("build")
+    assert said.code == 0, said.text
+    tell(f"ok stack: images built in {time.monotonic() - began:.0f} s")
+    compose("down", "-v")
+    began = time.monotonic()
+    try:
+        said = compose("up", "-d")
+        assert said.code == 0, said.text + compose("logs", "seed", "schema", "init").text
+        tell(f"ok stack: up, seeded, RSEs ready in {time.monotonic() - began:.0f} s")
+        yield time.monotonic() - began
+    finally:
+        compose("down", "-v")
+    assert left(docker) == {"ps": "", "volumes": "", "networks": ""}
+
+
+def tried():
+    said = run(DOCKER / "try", COMPOSE_PROJECT_NAME=PROJECT)
+    assert said.code == 0, said.text
+    assert "VERDICT: PASS" in said.text
+    return said.text
+
+
+def log_of(compose, service):
+    """What it said in its last run."""
+    return compose("logs", "--no-color", "--tail=4", service).text
+
+
+def test_try(stack, tell):
+    said = tried()
+    first, *_ = SECONDS.findall(said)
+    tell(f"ok stack: {stack + float(first):.0f} s from `up` to a verified upload, by 2 commands: up -d, docker/try")
+    tell(f"ok stack: docker/try: {', '.join(SECONDS.findall(said))} s; {said.splitlines()[-1]}")
+
+
+def test_up_again(stack, compose):
+    assert compose("up", "-d").code == 0
+    for service in ("seed", "schema", "init"):
+        assert f"{service}: everything is there" in log_of(compose, service)
+
+
+def test_no_secret_is_shown(stack, docker, compose):
+    program = "import pathlib, sys; [print(f.read_text()) for f in pathlib.Path('/vault').glob('*_*')]"
+    vault = ["--rm", "--user=0", f"--volume={PROJECT}_vault:/vault:ro", "--entrypoint=python3"]
+    secrets = docker("run", *vault, "rucio-cs3", "-c", program).text.split()
+    assert len(secrets) > 10
+    containers = docker("ps", "-aq", "--filter", LABEL).text.split()
+    shown = docker("inspect", *containers).text + docker("history", "--no-trunc", "rucio-cs3").text
+    shown += compose("logs", "--no-color").text
+    shown += "".join(docker("top", container, "-o", "pid,args").text for container in containers)
+    assert [secret for secret in secrets if secret in shown] == []
+
+
+def test_who_they_run_as(stack, compose):
+    for service in ("site-a", "mover", "broker", "idp", "rucio", "reaper", "client"):
+        assert compose("exec", "-T", service, "id", "-u").text.strip() == "10001", service
+
+
+def test_only_loopback_is_published(stack, docker):
+    containers = docker("ps", "-q", "--filter", LABEL).text.split()
+    published = re.findall(r'"HostIp": "([^"]*)"', docker("inspect", *containers).text)
+    assert set(published) == {"127.0.0.1"}
+
+
+def test_a_port_that_is_taken(stack, compose):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = compose("up", "-d", "mover", MOVER_PORT=port)
+        assert said.code
+        assert port in said.text
+        assert re.search(r"address already in use|port is already allocated", said.text)
+    assert compose("up", "-d").code == 0
+
+
+def test_half_seeded(stack, compose, docker):
+    """Configuration, an RSE's entry and a person's identity are lost; what is there stays."""
+    program = (
+        "from rucio.client import Client; c = Client(); c.delete_protocols('SITE-B', 'davs');"
+        "c.del_identity('marie', 'SUB=marie, ISS=https://idp:9000', 'OIDC')"
+    )
+    operator = ["exec", "-T", "-e", "RUCIO_CONFIG=/conf/operator.cfg", "client"]
+    said = compose(*operator, "python3", "-c", program)
+    assert said.code == 0, said.text
+    compose("down")
+    lost = docker("volume", "rm", f"{PROJECT}_mover-conf", f"{PROJECT}_client-conf")
+    assert lost.code == 0, lost.text
+    said = compose("up", "-d")
+    assert said.code == 0, said.text
+    assert "init: made the protocol of SITE-B, marie's OIDC" in log_of(compose, "init")
+    tried()
+
+
+def test_a_secret_is_lost(stack, compose, docker):
+    compose("down")
+    docker(
+        "run",
+        "--rm",
+        "--user=0",
+        f"--volume={PROJECT}_vault:/v",
+        "--entrypoint=rm",
+        "rucio-cs3",
+        "/v/ca.key",
+        "/v/ca.pem",
+    )
+    assert compose("up", "-d").code == 0
+    assert "seed: made anew: ca.key" in compose("logs", "--no-color", "seed").text
+    tried()
+
+
+def test_the_plugin_on_another_image(stack, docker):
+    tag = f"{PROJECT}-overlay"
+    arguments = ["--build-arg", "BASE=rucio-cs3-rucio", "--build-arg", "BASE_USER=10001"]
+    try:
+        built = docker("build", "-f", "overlay/Dockerfile", *arguments, "-t", tag, str(TOP))
+        assert built.code == 0, built.text
+        said = docker(
+            "run", "--rm", tag, "python3", "-c", "import rucio_cs3.protocol as p, os; print(p.__name__, os.getuid())"
+        )
+        assert said.text.split() == ["rucio_cs3.protocol", "10001"]
+    finally:
+        docker("image", "rm", "--force", tag)
+
+
+def test_try_without_a_stack_and_secrets_that_are_gone(stack, compose, docker):
+    compose("down")
+    said = run(DOCKER / "try", COMPOSE_PROJECT_NAME=PROJECT)
+    assert said.code == 1
+    assert "VERDICT: FAIL: the stack is not up: " in said.text
+    docker("volume", "rm", f"{PROJECT}_vault")
+    assert compose("up", "-d").code
+    assert "and the secrets are gone: bring the volume `vault` back, or" in compose("logs", "--no-color", "seed").text
+    compose("down", "-v")
+    said = compose("up", "-d")
+    assert said.code == 0, said.text
