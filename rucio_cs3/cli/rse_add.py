@@ -264,8 +264,9 @@ def _outcome(draft: _Draft, wish: _Wish) -> str:
 def _show_what_else(draft: _Draft, wish: _Wish, rucio: Catalogue) -> None:
     """What Rucio does not know of, and what only others can decide."""
     ca = f"\n  ca = {wish.ca}" if wish.ca else ""
+    login = f"[cs3:{wish.name}]\n  username = {draft.who.username}{ca}"
     lines = [
-        f"Whoever uses it needs a login at the site, in rucio.cfg:\n  [cs3:{wish.name}]\n  username = …{ca}",
+        f"Whoever uses it needs a login at the site, in rucio.cfg:\n  {login}",
         f"Who may write there:  rucio account limit set ACCOUNT --rse {wish.name} --bytes infinity",
         f"See that it works:    rucio-cs3 rse check {wish.name}",
     ]

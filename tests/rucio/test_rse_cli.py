@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from demo.process import BIN
+from rucio_cs3.cli.completion import rse_names
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import DEMO_USERS, Fault, Gateway, Tls
 from tests.rucio.conftest import SCOPE
@@ -402,6 +403,11 @@ def test_with_tls(client, name, command, pki, tmp_path):
             assert why in done.stderr
 
 
+def test_names_are_completed(client, rse):
+    assert rse in [item.value for item in rse_names(None, None, rse[:4])]
+    assert rse_names(None, None, "no-such") == []
+
+
 # show
 
 
@@ -416,7 +422,7 @@ def test_show_tells_both_sides_and_where_settings_stand(command, client, rse, st
     assert stands["password"] == (None, "RUCIO_CS3_PASSWORD")
     shown = command("show", rse)
     assert shown.returncode == 0
-    for words in ("In Rucio", "limit MinFreeSpace", f'"cs3_root": "{storage.home}"', "RUCIO_CS3_PASSWORD", "not shown"):
+    for words in ("In Rucio", "limit MinFreeSpace", '"webdav_root": ', "RUCIO_CS3_PASSWORD", "not shown"):
         assert words in shown.stdout
     assert storage.login["password"] not in shown.stdout + json.dumps(said)
 
