@@ -8,17 +8,10 @@ from __future__ import annotations
 
 import re
 import textwrap
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 TOP = Path(__file__).parents[2]
-COMING = ("rucio_cs3.checkup", "rucio_cs3.observe", "rucio_cs3.operate", "rucio_cs3.policy")
-all_is_merged = pytest.mark.skipif(
-    any(find_spec(module) is None for module in COMING), reason="what it describes comes by other branches"
-)
 PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md")])
 FENCED = re.compile(
     r"(?:^ *<!-- not run: (?P<why>[^\n]+) -->\n)?^(?P<indent> *)```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```$",

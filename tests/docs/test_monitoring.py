@@ -13,7 +13,8 @@ from rucio_cs3.broker import config as broker
 from rucio_cs3.config import Config
 from rucio_cs3.gateway import Gateway
 from rucio_cs3.mover import config as mover
-from tests.docs.blocks import TOP, all_is_merged, block
+from rucio_cs3.observe import metrics
+from tests.docs.blocks import TOP, block
 from tests.docs.shell import shell
 from tests.unit.cli.command import environment
 
@@ -36,16 +37,12 @@ def test_each_number_is_told(kind):
     assert exported(kind) - told(kind) == set()
 
 
-@all_is_merged
 @pytest.mark.parametrize("kind", ["broker", "mover"])
 def test_each_number_that_is_told_is_there(kind):
     assert told(kind) - exported(kind) == set()
 
 
-@all_is_merged
 def test_the_numbers_of_the_client():
-    from rucio_cs3.observe import metrics  # noqa: PLC0415 - not merged yet
-
     names = {family.name for family in metrics.OURS.collect()}
     assert names == {name for name in told(r"\w+?") if not name.startswith(("rucio_cs3_mover", "rucio_cs3_broker"))}
 
@@ -71,7 +68,6 @@ def test_prometheus_may_ask_the_broker(secret, tmp_path):
     assert broker.load(tmp_path / "broker.toml").metrics.token_file == secret
 
 
-@all_is_merged
 def test_the_daemons_setting():
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(block("monitoring daemons"))
@@ -86,7 +82,6 @@ def gateway(tmp_path):
         yield gateway
 
 
-@all_is_merged
 def test_the_numbers_of_a_command(gateway, tmp_path):
     names = {
         "CERNBOX:": f"cs3://{gateway.address}/",
@@ -127,7 +122,6 @@ def collector():
         thread.join()
 
 
-@all_is_merged
 def test_traces(gateway, tmp_path, collector):
     names = {"CERNBOX:": f"cs3://{gateway.address}/", "127.0.0.1:4318": f"127.0.0.1:{collector.server_port}"}
     settings = {**LOGIN, "gateway": gateway.address, "tls": "false"}

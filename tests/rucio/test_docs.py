@@ -13,7 +13,7 @@ import pytest
 from demo.storage import LOGIN, Gateway
 from rucio_cs3 import Cs3Client
 from rucio_cs3.gateway import DEMO_USERS
-from tests.docs.blocks import all_is_merged, block
+from tests.docs.blocks import block
 from tests.docs.shell import exchanged, shell, without_installing
 from tests.rucio.conftest import SCOPE, Site
 from tests.rucio.guarded import unique, with_config
@@ -147,7 +147,6 @@ def test_the_same_by_hand_makes_a_working_rse(operates, new_site, sandbox, make_
     assert new_site.path(new_name).read_bytes() == CONTENT
 
 
-@all_is_merged
 def test_an_operator(operates, new_site, sandbox, client, make_file, new_name):
     login = sections("operators login", CERNBOX=new_site.rse)
     login[f"cs3:{new_site.rse}"]["username"] = EINSTEIN.username
@@ -168,13 +167,11 @@ def test_an_operator(operates, new_site, sandbox, client, make_file, new_name):
     operates("operators space", operator)
 
 
-@all_is_merged
 def test_the_readme_for_operators(operates, new_site, sandbox, client):
     operates("readme operators", sandbox.user)
     assert new_site.rse in [each["rse"] for each in client.list_rses()]
 
 
-@all_is_merged
 def test_a_secret_is_exchanged(operates, new_site, gateway, sandbox):
     file = sandbox.user.folder / f"{new_site.rse}.secret"
     with Cs3Client(gateway=gateway.grpc, tls=False, **LOGIN) as einstein:
@@ -187,7 +184,6 @@ def test_a_secret_is_exchanged(operates, new_site, gateway, sandbox):
     assert file.read_text().strip() not in {"", made.password}
 
 
-@all_is_merged
 def test_the_policy_package_knows_the_scheme():
     """What comes of that is in tests/rucio/etc/test_policy.py."""
     package = sections("operators policy")["policy"]["package"]
