@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from configparser import RawConfigParser
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from rucio.client import Client
@@ -89,7 +90,8 @@ def main() -> None:
     init = Init(Client())
     for rse, host in SITES.items():
         init.site(rse, host)
-    init.client.add_distance(*SITES, {"distance": 1}, bidirectional=True)
+    for source, target in permutations(SITES):
+        init.once(f"the distance to {target}", init.client.add_distance, source, target, {"distance": 1})
     for name in PEOPLE:
         init.person(name)
     person = RawConfigParser()
