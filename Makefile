@@ -5,7 +5,7 @@ WORKERS ?= 3
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit suite endurance oldest pythons stack bench docs clean venv-demo venv-test venv-bench venv-stack
+.PHONY: help demo test lint types unit suite endurance oldest pythons chart stack bench docs clean venv-demo venv-test venv-bench
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,10 @@ pythons: ## Run the quick tests on the oldest Python that we support and on the 
 bench: venv-bench ## Measure us beside our peers; ARGS=--full for all sizes, ARGS=--help for more
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-stack: venv-stack ## Build the containers, bring the compose stack up, try it, break it and remove it; needs a docker
+chart: venv-test ## Test the Helm chart; where there is no helm, one is made, which takes Go and some minutes
+	@RUCIO_CS3_TEST_HELM=$$(.ci/helm .venv-helm) $(BIN)/pytest tests/unit/helm -n $(WORKERS)
+
+stack: venv-test ## Build the containers, bring the compose stack up, try it, break it and remove it; needs a docker
 	@RUCIO_CS3_TEST_STACK=1 $(BIN)/pytest -q tests/stack
 
 docs: venv-test ## Build the documentation: docs/_build/index.html
@@ -52,13 +55,10 @@ venv-demo:
 	@.ci/make-venv $(PYTHON) $(VENV) demo
 
 venv-test:
-	@.ci/make-venv $(PYTHON) $(VENV) demo,test
+	@.ci/make-venv $(PYTHON) $(VENV) demo,test,test-helm,test-stack
 
 venv-bench:
 	@.ci/make-venv $(PYTHON) $(VENV) bench,demo,test
-
-venv-stack:
-	@.ci/make-venv $(PYTHON) $(VENV) demo,test,test-stack
 
 clean: ## Remove what was made here
 	rm -rf .venv* bench-results docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
