@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 
 import pytest
 
@@ -34,7 +33,6 @@ def test_a_dump(site, started, new_name, tmp_path):
     assert line.endswith(f"/{site.folder.name}/{path.relative_to(site.folder)}")
 
 
-@pytest.mark.skipif(not find_spec("rucio_cs3.cli.rse_settings"), reason="rucio-cs3 rse settings is not here yet")
 def test_the_free_space(site, started):
     done = started("rucio-cs3-settings@.service")
     assert done.returncode == 0, done.stdout
