@@ -10,6 +10,7 @@ import pytest
 
 # Python 3.9 starts subprocesses by a plain fork, in which gRPC's handlers abort the child now and then.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # read when grpc is imported
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as clients do, but a gateway may import grpc first
 
 # In the background of a shell Ctrl-C is ignored, and so it would be in all programs that we start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -295,7 +295,7 @@ def test_what_is_suspicious_is_said_so():
 
 
 def test_the_site_is_configured_as_those_of_the_conformance_suite():
-    known = (TOP / "tests" / "conformance" / "reva" / "common.toml").read_text()
+    known = (TOP / "docker" / "reva" / "common.toml").read_text()
     known = known.replace("@ISSUER@", "https://idp.example.org/").replace("@COPIES@", "true").splitlines()
     lines = block("site").splitlines()
     assert [line for line in lines[1:] if line and line not in known] == []

@@ -55,6 +55,7 @@ def process(tmp_path_factory):
         "[common]\n[database]\ndefault = sqlite://\n[conveyor]\nuse_deterministic_id = True\n"
     )
     environ = {**os.environ, "RUCIO_HOME": str(home)}
+    environ.pop("RUCIO_CONFIG", None)  # which a sandbox of Rucio may have left in this process
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, str(SCRIPT)], env=environ, **pipes) as process:
         yield process
