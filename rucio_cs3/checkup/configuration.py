@@ -27,6 +27,7 @@ INSTALL = "pip install rucio-clients"
 SECONDS = 30  # for an answer of Rucio's
 OURS = "cs3"
 CHANGES = ("write", "delete")
+READ, WRITE, DELETE = (f"availability_{what}" for what in ("read", "write", "delete"))
 NEAR = 0.8  # how much alike names are that may be meant for one another
 
 
@@ -116,7 +117,7 @@ def rse(case: Case) -> Iterator[Finding]:
     try:
         case.settings = rsemanager.get_rse_info(rse=case.name)
     except RSENotFound:
-        yield failed(f"Rucio knows no RSE {case.name}", f"rucio rse list, or add it: rucio rse add {case.name}")
+        yield failed(f"Rucio knows no RSE {case.name}", f"rucio rse list, or add it: rucio-cs3 rse add {case.name}")
         return
     except (RucioException, OSError) as error:
         yield failed(f"Rucio does not tell about RSE {case.name}: {_one_line(error)}", "ask Rucio's operator")
@@ -128,19 +129,32 @@ def rse(case: Case) -> Iterator[Finding]:
         return
     address = f"{case.entry['scheme']}://{case.entry['hostname']}:{case.entry['port']}{case.entry['prefix']}"
     yield passed(f"its protocol entry {address} is ours")
+    yield from _availability(case)
+
+
+def _availability(case: Case) -> Iterator[Finding]:
+    """What Rucio does there at all. What it never changes is not written to here either."""
+    off = [name for name in (READ, WRITE, DELETE) if not case.settings.get(name, True)]
+    remedy = f"rucio rse update {case.name} --key {{}} --value True"
+    if READ in off:
+        yield warned(f"its {READ} is off: Rucio reads nothing there", remedy.format(READ))
     entries = case.settings["protocols"]
-    if not any(priority(each, area, what) for each in entries for area in each["domains"] for what in CHANGES):
+    ranks = [priority(each, area, what) for each in entries for area in each["domains"] for what in CHANGES]
+    if all(rank is None for rank in ranks):
         case.read_only = True
         yield passed("none of its protocol entries is for more than reading, so nothing is written here")
-    elif not case.settings.get("availability_write", True) and not case.read_only:
+    elif WRITE in off and DELETE in off:
         case.read_only = True
-        remedy = f"rucio rse update {case.name} --key availability_write --value True"
-        yield warned("its availability_write is off: Rucio writes nothing there, and neither does this check", remedy)
+        yield passed(f"its {WRITE} and {DELETE} are off: it is only read, so nothing is written here")
+    elif WRITE in off and not case.read_only:
+        case.read_only = True
+        yield warned(f"its {WRITE} is off: Rucio writes nothing there, nor does this check", remedy.format(WRITE))
 
 
-def priority(entry: Mapping[str, Any], domain: str, operation: str) -> int:
-    """0 for none."""
-    return int(entry["domains"].get(domain, {}).get(operation) or 0)
+def priority(entry: Mapping[str, Any], domain: str, operation: str) -> int | None:
+    """None for what is never done; 0 is the first choice."""
+    found: int | None = entry["domains"].get(domain, {}).get(operation)
+    return found
 
 
 def settings(case: Case) -> Iterator[Finding]:

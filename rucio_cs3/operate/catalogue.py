@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.errors import ConfigError, InvalidRequest, NoLogin, NotFound, PermissionDenied, Unavailable
-from rucio_cs3.operate.entry import IMPL
+from rucio_cs3.rse import IMPL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

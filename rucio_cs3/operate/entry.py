@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.model import relative
+from rucio_cs3.rse import IMPL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from rucio_cs3.model import Ref
     from rucio_cs3.operate.door import Door, Opening
 
-IMPL = "rucio_cs3.protocol.Default"
 LAN = ("read", "write", "delete")
-WAN = (*LAN, "third_party_copy_read", "third_party_copy_write")
-READING = ("read", "third_party_copy_read")
+EVERYTHING = {"wan": (*LAN, "third_party_copy_read", "third_party_copy_write"), "lan": LAN}
+# Rucio wants a write to take the addresses of files. The RSE's availability is what keeps uploads and rules away.
+READING = {"wan": ("read", "write", "third_party_copy_read"), "lan": ("read",)}
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,10 @@ class Wanted:
     """to other RSEs, and back"""
 
 
-def domains(*, read_only: bool) -> dict[str, dict[str, int]]:
-    """With priority 1 what may be done, and 0 what may not."""
-    return {
-        area: {name: int(name in READING or not read_only) for name in names}
-        for area, names in (("wan", WAN), ("lan", LAN))
-    }
+def domains(*, read_only: bool) -> dict[str, dict[str, int | None]]:
+    """With priority 1 what may be done, and None what may not: to Rucio 41 0 is the first choice."""
+    may = READING if read_only else EVERYTHING
+    return {area: {name: 1 if name in may[area] else None for name in names} for area, names in EVERYTHING.items()}
 
 
 def at_door(door: Door, opening: Opening, config: Mapping[str, Any], *, read_only: bool) -> dict[str, Any]:

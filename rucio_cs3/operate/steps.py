@@ -60,8 +60,8 @@ def plan(rucio: Catalogue, wanted: Wanted, standing: Standing | None, *, replace
     made_anew = standing is None or any(change.name == "domains" for step in protocols for change in step.changes)
     return [
         _rse(rucio, wanted, standing),
+        *(_availability(rucio, wanted, standing) if made_anew or wanted.read_only else ()),  # before there is a way in
         *protocols,
-        *(_availability(rucio, wanted, standing) if made_anew or wanted.read_only else ()),
         *_attributes(rucio, wanted, standing),
         *_distances(rucio, wanted, standing),
     ]
@@ -217,9 +217,9 @@ def _named(protocol: Mapping[str, Any]) -> str:
 
 
 def _compared(value: Any) -> Any:
-    """Rucio writes what is not set as null, as 0, or not at all."""
+    """Rucio writes what is not set as null, or not at all. 0 and false are set."""
     if isinstance(value, dict):
-        return {key: _compared(inner) for key, inner in value.items() if inner not in (None, 0, {})} or None
+        return {key: here for key, inner in value.items() if (here := _compared(inner)) is not None} or None
     return value
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import subprocess
+import zlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -182,6 +184,29 @@ def test_yes_does_it_and_the_plugin_works(
         assert there.files.stat(f"{folder}/{below}").size == 7
 
 
+def test_what_is_only_read_takes_no_upload_and_gives_its_files(
+    process, client, sandbox, name, options, storage, folder, make_file, new_name, tmp_path
+):
+    login = {f"cs3:{name}": storage.login}
+    kind = ["--read-only", "--non-deterministic"]
+    told(process("add", name, *options, *kind, "--yes", "--json", config=login))
+    [entry] = client.get_protocols(name)
+    assert {rank for ranks in entry["domains"].values() for rank in ranks.values()} == {None, 1}
+    client.set_local_account_limit("root", name, -1)
+    with storage.client() as there:
+        there.upload(io.BytesIO(b"content"), f"{folder}/theirs")
+    pfn = f"davs://{entry['hostname']}:{entry['port']}{entry['prefix']}theirs"
+    row = {"scope": SCOPE, "name": new_name, "bytes": 7, "adler32": f"{zlib.adler32(b'content'):08x}", "pfn": pfn}
+    client.add_replicas(name, [row])
+
+    words = ["--scope", SCOPE, make_file("local", b"x"), "--lfn", f"{new_name}-mine", "--pfn", f"{pfn}-mine"]
+    assert sandbox.rucio("upload", "--rse", name, *words, config=login).returncode
+    assert storage.names(folder) == ["theirs"]
+    words = ["--rses", name, "--dir", tmp_path / "down", "--no-subdir"]
+    sandbox.rucio("download", f"{SCOPE}:{new_name}", *words, config=login)
+    assert (tmp_path / "down" / new_name).read_bytes() == b"content"
+
+
 def test_run_again_it_is_so_already(command, client, name, options, other):
     options = [*options, "--distance", f"{other}=2", "--fts", "https://mover.example.org:8446", "--yes", "--json"]
     first = told(command("add", name, *options))
@@ -240,6 +265,20 @@ def test_what_differs_is_changed_and_by_hand_too(command, client, sandbox, name,
     shown = command("add", name, *new, "--yes").stdout
     assert "site: here -> there" in shown
     assert in_rucio(client, by_hand, [other]) == in_rucio(client, name, [other])
+
+
+def test_what_looks_like_nothing_is_a_difference_too(command, client, name, options):
+    """0 is Rucio's first choice, and false is said of TLS."""
+    old = told(command("add", name, *options, "--yes", "--json"))["protocol"]
+    cs3 = {key: value for key, value in old["extended_attributes"]["cs3"].items() if key != "tls"}
+    wrong = {"domains": {"wan": {"delete": 0}}, "extended_attributes": {"cs3": cs3}}
+    client.update_protocols(name, "davs", wrong, hostname=old["hostname"], port=old["port"])
+    said = told(command("add", name, *options, "--read-only", "--yes", "--json"))
+    assert {change["name"] for step in said["steps"] for change in step["changes"]} >= set(wrong)
+    [entry] = client.get_protocols(name)
+    assert entry["domains"] == said["protocol"]["domains"]
+    assert entry["domains"]["wan"]["delete"] is None
+    assert entry["extended_attributes"] == old["extended_attributes"]
 
 
 def test_a_step_that_fails_says_how_far_it_came(command, client, name, options):
