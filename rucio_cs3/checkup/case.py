@@ -144,7 +144,8 @@ class Case:
         left, self._left = self._left, []
         for name in left:
             discard(self.client.files, self.ref(name), late=True)
-        return [name for name in left if self._is_there(name)]
+        there = self.other.tidy() if self.other else []
+        return [*(name for name in left if self._is_there(name)), *there]
 
     def _is_there(self, name: str) -> bool:
         try:

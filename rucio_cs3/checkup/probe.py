@@ -228,7 +228,7 @@ def _remote(case: Case, name: str) -> Remote:
 
 def tidy(case: Case) -> Iterator[Finding]:
     """What is left of this check, and of older ones that were killed."""
-    left, old = [*case.tidy(), *(case.other.tidy() if case.other else [])], []
+    left, old = case.tidy(), []
     try:
         names = [entry.name for page in case.client.files.briefs(case.root.resolve()) for entry in page]
     except Cs3Error:  # such as a listing that is too large

@@ -13,7 +13,7 @@ from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli import who
 from rucio_cs3.cli.completion import rse_names
-from rucio_cs3.cli.report import told
+from rucio_cs3.cli.report import orderly, told
 from rucio_cs3.cli.screen import console, show_settings, table_of
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.errors import Cs3Error, NotFound
@@ -34,6 +34,7 @@ SETTINGS = ("deterministic", "availability_read", "availability_write", "availab
 @click.argument("name", shell_complete=rse_names)
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
 @sites.in_one_line
+@orderly
 def show(name: str, as_json: bool) -> None:
     """Tell how an RSE stands in Rucio and at its site, and where each setting of the plugin comes from.
 

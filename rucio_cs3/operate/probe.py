@@ -46,14 +46,25 @@ def probe(view: View) -> Iterator[Finding]:
 
 @contextlib.contextmanager
 def _tidied(client: Cs3Client, folder: Ref) -> Iterator[None]:
-    """Raises what keeps it from being tidied, if nothing else was raised before."""
+    """Raises what keeps it from being tidied, if nothing else was raised before, which then names what is left."""
     try:
         yield
-    except BaseException:
-        with contextlib.suppress(Cs3Error):
-            _remove(client, folder)
+    except BaseException as stopped:
+        left = "" if _removed(client, folder) else f"; {folder} is left there: remove it"
+        if isinstance(stopped, Cs3Error):
+            stopped.message += left
+        elif isinstance(stopped, KeyboardInterrupt):
+            stopped.args = (f"Interrupted{left}.",)
         raise
     _remove(client, folder)
+
+
+def _removed(client: Cs3Client, folder: Ref) -> bool:
+    try:
+        _remove(client, folder)
+    except Cs3Error:
+        return False
+    return True
 
 
 def _remove(client: Cs3Client, folder: Ref) -> None:

@@ -256,6 +256,7 @@ def test_for_people(ground):
     ran = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert f"{ground.site.rse}: pass" in ran.stdout.splitlines()[-1]
+    assert "…" not in ran.stdout, "what is shown can be copied"
 
 
 def warned(ground, *arguments):

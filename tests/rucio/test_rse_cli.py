@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import signal
 import subprocess
 import zlib
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import DEMO_USERS, Fault, Gateway, Tls
 from tests.rucio.conftest import SCOPE
 from tests.unit.cli.command import called
+from tests.unit.mover.conftest import wait_for
 
 numbers = itertools.count(1)
 EINSTEIN = DEMO_USERS[0]
@@ -405,6 +407,41 @@ def test_a_storage_that_takes_no_files_is_not_announced(command, client, name, o
     assert done.returncode == 1
     assert "write, read and delete" in done.stderr
     assert "--read-only" in done.stderr
+    assert name not in [each["rse"] for each in client.list_rses()]
+
+
+def test_what_could_not_be_removed_is_named_for_programs_too(command, client, name, options, storage, folder):
+    storage.gateway.faults.add(Fault(on="http:GET", kind="status", status="500"))
+    storage.gateway.faults.add(Fault(on="grpc:Delete", kind="status", status="INTERNAL"))
+    try:
+        done = command("add", name, *options, "--yes", "--json", retries=0)
+    finally:
+        storage.gateway.faults.clear()
+    assert (done.returncode, done.stderr) == (1, "")
+    said = json.loads(done.stdout)
+    [left] = storage.names(folder)
+    assert f"{left} is left there: remove it" in said["failure"]["message"]
+    assert not said["applied"]
+    assert {step["outcome"] for step in said["steps"]} == {None}
+    assert name not in [each["rse"] for each in client.list_rses()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_stopped_leaves_nothing(sandbox, client, name, options, storage, folder, number):
+    seen = len(storage.gateway.calls)
+    storage.gateway.faults.add(Fault(on="http:GET", kind="stall"))
+    environ = sandbox.user.with_config({f"cs3:{name}": storage.login}).environ
+    argv = [str(word) for word in (BIN / "rucio-cs3", "rse", "add", name, *options, "--yes", "--json")]
+    try:
+        with subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            wait_for(lambda: any(call.method == "GET" for call in [*storage.gateway.calls][seen:]))
+            assert storage.names(folder)
+            running.send_signal(number)
+            said = running.communicate(timeout=120)
+    finally:
+        storage.gateway.faults.clear()
+    assert (running.returncode, said) == (130, ("", "Interrupted.\n"))
+    assert storage.names(folder) == []
     assert name not in [each["rse"] for each in client.list_rses()]
 
 
