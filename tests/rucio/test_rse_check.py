@@ -234,9 +234,13 @@ def test_what_a_killed_check_has_left_is_removed(ground):
     old, young = (f"{PROBES}{int(time.time() - age):x}-abc.part" for age in (2 * LATER, 60))
     for name in (old, young, f"{PROBES}somebody-elses"):
         ground.site.folder.joinpath(name).write_bytes(b"x")
+    of_rse_add = ground.site.folder / old.replace("abc", "def")
+    of_rse_add.mkdir()
+    of_rse_add.joinpath("x").write_bytes(b"x")
     answer = ground.check()
     assert answer.code == 0
-    assert "1 that killed checks had left" in answer.of("tidy")
+    assert not of_rse_add.exists()
+    assert "2 that killed checks had left" in answer.of("tidy")
     assert set(ground.site.stored()) == {young, f"{PROBES}somebody-elses"}
 
 
