@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rucio_cs3.checkup.model import DEFAULT_REMEDY, failed, failure, passed, skipped, warned
 from rucio_cs3.config import FIELDS, SECRETS, convert, login_elsewhere, surroundings
 from rucio_cs3.errors import ConfigError, Cs3Error
+from rucio_cs3.operate.catalogue import INSTALL, NOT_INSTALLED, SECONDS, one_line
 from rucio_cs3.private import read_secret, refuse_public, there
 from rucio_cs3.rse import PLACE, door_of, our_entry
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from rucio_cs3.checkup.model import Finding
     from rucio_cs3.config import Layer
 
-NOT_INSTALLED = "Rucio's client is not installed here"
-INSTALL = "pip install rucio-clients"
-SECONDS = 30  # for an answer of Rucio's
 OURS = "cs3"
 CHANGES = ("write", "delete")
 READ, WRITE, DELETE = (f"availability_{what}" for what in ("read", "write", "delete"))
@@ -45,7 +43,7 @@ def files(case: Case) -> Iterator[Finding]:
     try:
         parser = get_config()
     except (RucioException, configparser.Error) as error:
-        yield failed(_one_line(error), "correct it, or say where it is: RUCIO_HOME, or RUCIO_CONFIG")
+        yield failed(one_line(error), "correct it, or say where it is: RUCIO_HOME, or RUCIO_CONFIG")
         return
     yield passed(f"{file}: {_sections(parser, case)}")
     yield from _strange_sections(parser, case)
@@ -103,7 +101,7 @@ def rucio(case: Case) -> Iterator[Finding]:
         client = Client(timeout=SECONDS)
         who = client.whoami()
     except (RucioException, OSError) as error:
-        yield failed(_one_line(error), "check [client] in rucio.cfg, and: rucio whoami")
+        yield failed(one_line(error), "check [client] in rucio.cfg, and: rucio whoami")
         return
     case.rucio = client
     yield passed(f"{client.host} takes us for account {who['account']}")
@@ -120,7 +118,7 @@ def rse(case: Case) -> Iterator[Finding]:
         yield failed(f"Rucio knows no RSE {case.name}", f"rucio rse list, or add it: rucio-cs3 rse add {case.name}")
         return
     except (RucioException, OSError) as error:
-        yield failed(f"Rucio does not tell about RSE {case.name}: {_one_line(error)}", "ask Rucio's operator")
+        yield failed(f"Rucio does not tell about RSE {case.name}: {one_line(error)}", "ask Rucio's operator")
         return
     try:
         case.entry = our_entry(case.name, case.settings["protocols"])
@@ -216,7 +214,3 @@ def secrets(case: Case) -> Iterator[Finding]:
 def _where(case: Case, name: str) -> str:
     origin = case.site.origins.get(name)
     return f"correct {name} in {origin}, or the file" if origin else DEFAULT_REMEDY
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
