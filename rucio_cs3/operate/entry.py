@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rucio_cs3.config import SECRETS
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.model import relative
 from rucio_cs3.rse import IMPL
@@ -68,6 +69,13 @@ def at_gateway(root: Ref, config: Mapping[str, Any], *, read_only: bool) -> dict
         "domains": domains(read_only=read_only),
     }
     return {**entry, "extended_attributes": {"cs3": {"space": root.id.space}}} if root.id else entry
+
+
+def shown(value: Any) -> Any:
+    """What Rucio tells, without a secret that somebody has put there, where everybody can read it."""
+    if isinstance(value, dict):
+        return {key: "not shown" if key in SECRETS else shown(inner) for key, inner in value.items()}
+    return [shown(inner) for inner in value] if isinstance(value, list) else value
 
 
 def command(name: str, protocol: Mapping[str, Any]) -> list[str]:

@@ -133,7 +133,9 @@ def _protocol(rucio: Catalogue, wanted: Wanted, old: Mapping[str, Any] | None) -
             f"add {what}", NEW, [entry.command(name, new)], act=lambda: rucio.client.add_protocol(name, {**new})
         )
     changes = [
-        Change(key, old.get(key), new.get(key)) for key in CONTENT if _compared(old.get(key)) != _compared(new.get(key))
+        Change(key, entry.shown(old.get(key)), new.get(key))
+        for key in CONTENT
+        if _compared(old.get(key)) != _compared(new.get(key))
     ]
     if not changes:
         return Step(what, SO_ALREADY)

@@ -513,6 +513,17 @@ def test_show_tells_what_stands_in_rucio_when_the_site_does_not_answer(command, 
     assert json.loads(said.stdout)["site"]["failure"]["error"] == "not_authenticated"
 
 
+def test_a_secret_that_somebody_put_there_is_shown_to_nobody(command, client, rse, options):
+    [old] = client.get_protocols(rse)
+    bad = {"extended_attributes": {"cs3": {**old["extended_attributes"]["cs3"], "password": "put-there"}}}
+    client.update_protocols(rse, "davs", bad, hostname=old["hostname"], port=old["port"])
+    for words in (["show", rse], ["show", rse, "--json"], ["add", rse, *options], ["add", rse, *options, "--json"]):
+        done = command(*words)
+        assert "put-there" not in done.stdout + done.stderr
+    told(command("add", rse, *options, "--yes", "--json"))
+    assert client.get_protocols(rse) == [old]
+
+
 def test_show_of_what_is_none_of_ours(command, client, other):
     for name, why in (("NOWHERE", "no RSE NOWHERE"), (other, "has no protocol with impl")):
         done = command("show", name)
