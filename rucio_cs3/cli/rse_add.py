@@ -57,7 +57,7 @@ def _pairs(form: str) -> Any:
 def _distances(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
     told = _pairs("OTHER=1")(ctx, param, values)
     for name, distance in told.items():
-        if not distance.isdigit():
+        if not distance.isdecimal():
             raise click.BadParameter(f"the distance to {name} is no whole number: {distance!r}", ctx, param)
     return {name: int(distance) for name, distance in told.items()}
 

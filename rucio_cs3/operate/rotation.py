@@ -112,6 +112,8 @@ def draft(rotation: Rotation, secret: str) -> Iterator[Path]:
         with open(fd, "w", encoding="utf-8") as opened:  # noqa: PTH123 - a file descriptor
             opened.write(f"{secret}\n")
             _for_the_same(fd, old, file)
+            opened.flush()
+            os.fsync(fd)  # before the old one is revoked
         yield made
     finally:
         made.unlink(missing_ok=True)

@@ -50,10 +50,12 @@ def plan(rucio: Catalogue, wanted: Wanted, standing: Standing | None, *, replace
     """All steps, with those that need not be done any more.
 
     Raises:
-        ConfigError: the RSE is another one than is wanted.
+        ConfigError: the RSE is another one than is wanted, or a distance is to itself.
         NotFound: an RSE is missing to which a distance is wanted.
     """
     for other in wanted.distances:
+        if other == wanted.name:
+            raise ConfigError(f"--distance {other} is the RSE itself", hint="name another one")
         if rucio.standing(other) is None:
             raise NotFound(f"Rucio has no RSE {other}, to which --distance is given", hint="rucio rse list")
     protocols = _protocols(rucio, wanted, standing, replace=replace)

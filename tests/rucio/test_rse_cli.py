@@ -378,6 +378,7 @@ def test_what_cannot_be_is_refused_in_one_line(command, client, name, options, s
         (changed(options, webdav="ftp://here/x"), {}, "not the address of a WebDAV door"),
         (changed(options, webdav="http://cloud.example.org/webdav"), {}, "in the clear"),
         ([*options, "--distance", "NOWHERE=1"], {}, "no RSE NOWHERE"),
+        ([*options, "--distance", f"{name}=1"], {}, "is the RSE itself"),
         ([*options, "--space", "a$b"], {}, "keep one of them"),
     ]
     for words, login, why in refusals:
@@ -385,6 +386,12 @@ def test_what_cannot_be_is_refused_in_one_line(command, client, name, options, s
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
         assert why in done.stderr, done.stderr
     assert name not in [each["rse"] for each in client.list_rses()]
+
+
+def test_a_distance_is_a_number_that_rucio_reads(command, name, options):
+    done = command("add", name, *options, "--distance", "OTHER=\N{SUPERSCRIPT TWO}")
+    assert done.returncode == 2
+    assert "no whole number" in done.stderr
 
 
 def test_another_folder_at_the_door_is_refused(command, name, options, storage, folder):
