@@ -8,7 +8,6 @@ import zlib
 
 import pytest
 
-from rucio_cs3.cli.completion import rse_names
 from rucio_cs3.gateway import Gateway, Tls
 from tests.rucio.conftest import SCOPE
 from tests.rucio.operate.conftest import LOGIN, found, in_rucio, states, told
@@ -235,8 +234,3 @@ def test_with_tls(client, name, command, pki, tmp_path):
             done = command("add", name, *words, *ca, **login)
             assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
             assert why in done.stderr
-
-
-def test_names_are_completed(client, rse):
-    assert rse in [item.value for item in rse_names(None, None, rse[:4])]
-    assert rse_names(None, None, "no-such") == []
