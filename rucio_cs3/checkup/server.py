@@ -78,7 +78,9 @@ def domains(case: Case) -> Iterator[Finding]:
             others = entries[place]["impl"]
             yield warned(f"for {operation} in wan Rucio prefers {others}", "change the priorities in domains")
             return
-    firsts = [f"{what} in {area}" for area, ranks in case.entry["domains"].items() for what in ranks if ranks[what] == 0]
+    firsts = [
+        f"{what} in {area}" for area, ranks in case.entry["domains"].items() for what in ranks if ranks[what] == 0
+    ]
     missing = [operation for operation in TPC if priority(case.entry, "wan", operation) is None]
     if firsts:
         remedy = f"put null for what is never to be done, else 1: {AGAIN}"

@@ -62,7 +62,9 @@ class Door(contextlib.AbstractContextManager["Door"]):
         """Raises ConfigError for what is no address, or one that would have the token sent in the clear."""
         self.address = _address(url)
         if not keeps_secrets(self.address.origin):
-            raise ConfigError(f"the token would go to the WebDAV door {url} in the clear", hint="give an https:// address")
+            raise ConfigError(
+                f"the token would go to the WebDAV door {url} in the clear", hint="give an https:// address"
+            )
         self.path = f"/{relative(unquote(self.address.prefix))}"
         self._client = client
         self._pools = Pools(client.config, client.config.stall_timeout)
@@ -82,7 +84,9 @@ class Door(contextlib.AbstractContextManager["Door"]):
         try:
             return _seen(body)
         except (ET.ParseError, ValueError) as error:
-            raise ServerError(f"what answers at {self.url(path)} is no WebDAV door", hint="check its address") from error
+            raise ServerError(
+                f"what answers at {self.url(path)} is no WebDAV door", hint="check its address"
+            ) from error
 
     def announced(self, path: str) -> Mapping[str, str]:
         """The headers of OPTIONS, in lower case, which promise more than is kept."""

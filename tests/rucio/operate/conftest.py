@@ -15,7 +15,6 @@ from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import DEMO_USERS, Gateway
 from tests.unit.cli.command import called
 
-
 numbers = itertools.count(1)
 EINSTEIN = DEMO_USERS[0]
 BEHAVIOURS = ("reva-localhome", "opencloud")

@@ -64,7 +64,7 @@ def test_what_is_only_read_takes_no_upload_and_gives_its_files(
     client.add_replicas(name, [row])
 
     words = ["--scope", SCOPE, make_file("local", b"x"), "--lfn", f"{new_name}-mine", "--pfn", f"{pfn}-mine"]
-    assert sandbox.rucio("upload", "--rse", name, *words, config=login).returncode
+    assert "not available for writing" in sandbox.rucio("upload", "--rse", name, *words, config=login).stdout
     assert storage.names(folder) == ["theirs"]
     words = ["--rses", name, "--dir", tmp_path / "down", "--no-subdir"]
     sandbox.rucio("download", f"{SCOPE}:{new_name}", *words, config=login)
