@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import secrets
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from rucio_cs3.client import Cs3Client
 from rucio_cs3.credentials.caller import NOBODY
 from rucio_cs3.errors import Cs3Error, NotFound
 from rucio_cs3.model import SAFE
+from rucio_cs3.operate import traces
 from rucio_cs3.root import Root
 from rucio_cs3.transfer.upload import discard
 from rucio_cs3.web import Pools
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from rucio_cs3.model import Info, Ref
     from rucio_cs3.rse import Rse
 
-PREFIX = ".rucio-cs3-check-"
-SUFFIX = ".part"  # so that a dump for the auditor leaves it out
-OLD = 3600.0  # seconds; no check takes so long, so one that left this was killed
 SIZE = 256 << 10  # bytes of a probe
 
 
@@ -132,7 +129,7 @@ class Case:
         return Probe(self.new_name(), os.urandom(size))
 
     def new_name(self) -> str:
-        name = f"{PREFIX}{int(time.time()):x}-{secrets.token_hex(6)}{SUFFIX}"
+        name = traces.new()
         self._left.append(name)
         return name
 
@@ -144,7 +141,8 @@ class Case:
         left, self._left = self._left, []
         for name in left:
             discard(self.client.files, self.ref(name), late=True)
-        return [name for name in left if self._is_there(name)]
+        there = self.other.tidy() if self.other else []
+        return [*(name for name in left if self._is_there(name)), *there]
 
     def _is_there(self, name: str) -> bool:
         try:
@@ -154,13 +152,3 @@ class Case:
         except Cs3Error:
             return True
         return True
-
-
-def age(name: str) -> float | None:
-    """Of a probe, in seconds by its own name; None for what is none."""
-    if not (name.startswith(PREFIX) and name.endswith(SUFFIX)):
-        return None
-    try:
-        return time.time() - int(name[len(PREFIX) :].partition("-")[0], 16)
-    except ValueError:
-        return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rucio_cs3.checkup.model import DEFAULT_REMEDY, failed, failure, passed, skipped, warned
 from rucio_cs3.config import FIELDS, SECRETS, convert, login_elsewhere, surroundings
 from rucio_cs3.errors import ConfigError, Cs3Error
+from rucio_cs3.operate.catalogue import INSTALL, NOT_INSTALLED, SECONDS, one_line
 from rucio_cs3.private import read_secret, refuse_public, there
 from rucio_cs3.rse import PLACE, door_of, our_entry
 
@@ -22,11 +23,9 @@ if TYPE_CHECKING:
     from rucio_cs3.checkup.model import Finding
     from rucio_cs3.config import Layer
 
-NOT_INSTALLED = "Rucio's client is not installed here"
-INSTALL = "pip install rucio-clients"
-SECONDS = 30  # for an answer of Rucio's
 OURS = "cs3"
 CHANGES = ("write", "delete")
+READ, WRITE, DELETE = (f"availability_{what}" for what in ("read", "write", "delete"))
 NEAR = 0.8  # how much alike names are that may be meant for one another
 
 
@@ -44,7 +43,7 @@ def files(case: Case) -> Iterator[Finding]:
     try:
         parser = get_config()
     except (RucioException, configparser.Error) as error:
-        yield failed(_one_line(error), "correct it, or say where it is: RUCIO_HOME, or RUCIO_CONFIG")
+        yield failed(one_line(error), "correct it, or say where it is: RUCIO_HOME, or RUCIO_CONFIG")
         return
     yield passed(f"{file}: {_sections(parser, case)}")
     yield from _strange_sections(parser, case)
@@ -102,7 +101,7 @@ def rucio(case: Case) -> Iterator[Finding]:
         client = Client(timeout=SECONDS)
         who = client.whoami()
     except (RucioException, OSError) as error:
-        yield failed(_one_line(error), "check [client] in rucio.cfg, and: rucio whoami")
+        yield failed(one_line(error), "check [client] in rucio.cfg, and: rucio whoami")
         return
     case.rucio = client
     yield passed(f"{client.host} takes us for account {who['account']}")
@@ -116,10 +115,10 @@ def rse(case: Case) -> Iterator[Finding]:
     try:
         case.settings = rsemanager.get_rse_info(rse=case.name)
     except RSENotFound:
-        yield failed(f"Rucio knows no RSE {case.name}", f"rucio rse list, or add it: rucio rse add {case.name}")
+        yield failed(f"Rucio knows no RSE {case.name}", f"rucio rse list, or add it: rucio-cs3 rse add {case.name}")
         return
     except (RucioException, OSError) as error:
-        yield failed(f"Rucio does not tell about RSE {case.name}: {_one_line(error)}", "ask Rucio's operator")
+        yield failed(f"Rucio does not tell about RSE {case.name}: {one_line(error)}", "ask Rucio's operator")
         return
     try:
         case.entry = our_entry(case.name, case.settings["protocols"])
@@ -128,19 +127,32 @@ def rse(case: Case) -> Iterator[Finding]:
         return
     address = f"{case.entry['scheme']}://{case.entry['hostname']}:{case.entry['port']}{case.entry['prefix']}"
     yield passed(f"its protocol entry {address} is ours")
+    yield from _availability(case)
+
+
+def _availability(case: Case) -> Iterator[Finding]:
+    """What Rucio does there at all. What it never changes is not written to here either."""
+    off = [name for name in (READ, WRITE, DELETE) if not case.settings.get(name, True)]
+    remedy = f"rucio rse update {case.name} --key {{}} --value True"
+    if READ in off:
+        yield warned(f"its {READ} is off: Rucio reads nothing there", remedy.format(READ))
     entries = case.settings["protocols"]
-    if not any(priority(each, area, what) for each in entries for area in each["domains"] for what in CHANGES):
+    ranks = [priority(each, area, what) for each in entries for area in each["domains"] for what in CHANGES]
+    if all(rank is None for rank in ranks):
         case.read_only = True
         yield passed("none of its protocol entries is for more than reading, so nothing is written here")
-    elif not case.settings.get("availability_write", True) and not case.read_only:
+    elif WRITE in off and DELETE in off:
         case.read_only = True
-        remedy = f"rucio rse update {case.name} --key availability_write --value True"
-        yield warned("its availability_write is off: Rucio writes nothing there, and neither does this check", remedy)
+        yield passed(f"its {WRITE} and {DELETE} are off: it is only read, so nothing is written here")
+    elif WRITE in off and not case.read_only:
+        case.read_only = True
+        yield warned(f"its {WRITE} is off: Rucio writes nothing there, nor does this check", remedy.format(WRITE))
 
 
-def priority(entry: Mapping[str, Any], domain: str, operation: str) -> int:
-    """0 for none."""
-    return int(entry["domains"].get(domain, {}).get(operation) or 0)
+def priority(entry: Mapping[str, Any], domain: str, operation: str) -> int | None:
+    """None for what is never done; 0 is the first choice."""
+    found: int | None = entry["domains"].get(domain, {}).get(operation)
+    return found
 
 
 def settings(case: Case) -> Iterator[Finding]:
@@ -202,7 +214,3 @@ def secrets(case: Case) -> Iterator[Finding]:
 def _where(case: Case, name: str) -> str:
     origin = case.site.origins.get(name)
     return f"correct {name} in {origin}, or the file" if origin else DEFAULT_REMEDY
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

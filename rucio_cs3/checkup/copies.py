@@ -32,6 +32,8 @@ def alone(case: Case) -> str:
 
 def impossible(case: Case) -> str:
     """Why there is nothing to copy."""
+    if case.other and case.other.read_only:
+        return f"nothing may be written at {case.other.name}"
     return alone(case) or ("nothing may be written" if case.read_only else "")
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-
-import urllib3
+from typing import TYPE_CHECKING
 
 from rucio_cs3.checkup.model import failed, passed
 from rucio_cs3.loopback import keeps_secrets
-from rucio_cs3.web import failures, unheard
+from rucio_cs3.operate.door import asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,10 +67,5 @@ def away(case: Case) -> str:
 
 
 def _asked(case: Case, method: str, name: str, **headers: str) -> tuple[int, bytes]:
-    config, url = case.site.config, case.url(name)
-    options: dict[str, Any] = {"retries": False, "redirect": False}
-    timeout = urllib3.Timeout(connect=config.connect_timeout, read=config.stall_timeout)
-    login = {"X-Access-Token": case.client.tokens.get()}
-    with failures(f"WebDAV door {case.url()}", patience="stall_timeout"), unheard():
-        answer = case.pools.of(url).urlopen(method, url, headers={**headers, **login}, timeout=timeout, **options)
-    return int(answer.status), bytes(answer.data)
+    status, _, got = asked(case.client, case.pools, method, case.url(name), headers=headers, largest=None)
+    return status, got

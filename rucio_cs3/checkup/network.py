@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
 from cs3.gateway.v1beta1 import gateway_api_pb2 as gateway_api
 from requests.utils import get_environ_proxies, select_proxy
 
-from rucio_cs3 import tls
 from rucio_cs3.checkup.model import failed, failure, passed, skipped, warned
 from rucio_cs3.cs3.channel import Channel
 from rucio_cs3.errors import Cs3Error, DeadlineExceeded, Unavailable, Unsupported
 from rucio_cs3.loopback import is_loopback
+from rucio_cs3.operate import certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from rucio_cs3.checkup.model import Finding, Run
     from rucio_cs3.config import Config
 
-SOON = 14  # days
-DAY = 86_400.0
 # The beginning of HTTP/2, which gRPC is: the client's preface and an empty frame of settings, and how one comes back.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 FRAME, SETTINGS = 9, 4
@@ -151,12 +148,8 @@ def _plain(end: End) -> Iterator[Finding]:
 
 
 def _secure(end: End) -> Iterator[Finding]:
-    context = tls.context(end.config)
-    context.check_hostname = True
-    context.set_alpn_protocols(list(end.protocols))
     try:
-        with end.connect() as raw, context.wrap_socket(raw, server_hostname=end.host.strip("[]")) as secure:
-            certificate, version = secure.getpeercert() or {}, secure.version()
+        known = certificate.shown(end.host, end.port, end.config, end.protocols)
     except ssl.SSLCertVerificationError as error:
         told = {"address": end.address, "setting": end.setting}
         remedy = CERTIFICATES.get(error.verify_code, "check ca, and the site's certificate").format(**told)
@@ -170,13 +163,8 @@ def _secure(end: End) -> Iterator[Finding]:
             remedy = f"check the port; if the site has no TLS, tls = false is what says so; {end.setting}"
             yield failed(f"{end.address} speaks {spoken} in plaintext, and tls is true", remedy)
     else:
-        yield _dated(end, str(certificate.get("notAfter", "")), str(version))
-
-
-def _dated(end: End, until: str, version: str) -> Finding:
-    days = int((ssl.cert_time_to_seconds(until) - time.time()) // DAY)
-    seen = f"{version}, and the certificate of {end.address} is good for {days} more days"
-    return passed(seen) if days >= SOON else warned(seen, "the site's operator has to renew it soon")
+        seen = f"{known.version}, and the certificate of {end.address} is good for {known.days} more days"
+        yield warned(seen, "the site's operator has to renew it soon") if known.ends_soon else passed(seen)
 
 
 def _spoken(end: End) -> str:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from rucio_cs3.checksums import ALGORITHMS, normalise
-from rucio_cs3.checkup.case import OLD, SIZE, Probe, age
+from rucio_cs3.checkup.case import SIZE, Probe
 from rucio_cs3.checkup.model import failed, failure, passed, skipped, warned
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.errors import Cs3Error, NotFound, Unsupported
-from rucio_cs3.transfer.download import PROTOCOLS
+from rucio_cs3.operate import traces
+from rucio_cs3.operate.usage import LIMIT
 from rucio_cs3.transfer.ends import Remote
-from rucio_cs3.transfer.http import DataServers, choose
-from rucio_cs3.transfer.ranges import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +26,6 @@ CHUNKS = 3  # requests of tus
 READABLE = 64 << 20  # bytes of a file of others that is read as a sample
 DEEP, WIDE = 4, 3  # folders below the root, and at each level, in which one is looked for
 MARGIN = 2  # times what is written at once
-LIMIT = "MinFreeSpace"  # as Rucio's reaper knows it
 
 
 def space(case: Case) -> Iterator[Finding]:
@@ -144,23 +141,17 @@ def checksum(case: Case) -> Iterator[Finding]:
 def ranges(case: Case) -> Iterator[Finding]:
     """A part of a file alone, without which downloads that were cut begin anew."""
     probe, client = case.probe, case.client
-    span = range(len(probe.content))[PART]
-    if not span:
+    wanted = probe.content[PART]
+    if not wanted:
         yield skipped(f"{probe.name} is too small")
         return
-    servers = DataServers(client.config, client.tokens)
-    try:
-        offered = client.files.initiate_download(case.ref(probe.name))
-        endpoint = choose(offered, PROTOCOLS, "downloads", path=probe.name)
-        asked = {"Range": f"bytes={span[0]}-{span[-1]}"}
-        with servers.get(endpoint, path=probe.name, headers=asked) as response:
-            told = Span.of(response)
-            got = response.read() if response.status == HTTPStatus.PARTIAL_CONTENT else b""
-    finally:
-        servers.close()
-    if told is None:
-        yield skipped(f"not offered (HTTP {response.status}): downloads that are cut begin anew")
-    elif (told.start, got) != (span[0], probe.content[PART]):
+    if not client.serves_ranges(case.ref(probe.name)):
+        yield skipped("not offered: downloads that are cut begin anew")
+        return
+    with client.open_read(case.ref(probe.name)) as file:
+        file.seek(PART.start)
+        got = file.read(len(wanted))
+    if got != wanted:
         yield failed("a part of a file was asked for, and another one came", "tell the site's operator")
     else:
         yield passed("parts of files are served: downloads that are cut go on")
@@ -228,15 +219,15 @@ def _remote(case: Case, name: str) -> Remote:
 
 def tidy(case: Case) -> Iterator[Finding]:
     """What is left of this check, and of older ones that were killed."""
-    left, old = [*case.tidy(), *(case.other.tidy() if case.other else [])], []
+    left, old = case.tidy(), []
     try:
         names = [entry.name for page in case.client.files.briefs(case.root.resolve()) for entry in page]
     except Cs3Error:  # such as a listing that is too large
         names = []
     for name in names:
-        if (age(name) or 0.0) > OLD:
+        if (traces.age(name) or 0.0) > traces.OLD:
             try:
-                case.root.delete(name)
+                case.client.files.delete(case.ref(name), recursive=True)  # that of `rse add` is a folder
                 old.append(name)
             except Cs3Error:
                 left.append(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import urllib3
 
@@ -10,7 +10,7 @@ from rucio_cs3.checkup.configuration import priority
 from rucio_cs3.checkup.model import failed, passed, skipped, warned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rucio_cs3.checkup.case import Case
     from rucio_cs3.checkup.model import Finding
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LFN = {"scope": "check", "name": "a name #1"}  # which no two implementations spell alike
 TPC = ("third_party_copy_read", "third_party_copy_write")
 NEEDED = ("read", "write", "delete")
+AGAIN = "rucio-cs3 rse add does so when it is run again"
 SECONDS = 10.0
 LETS_NOBODY_IN = (401, 403)  # without a certificate, which only the conveyor has
 PLUGIN = "install rucio-cs3 where Rucio's server runs, and restart it; until then its lists of PFNs are empty"
@@ -39,9 +40,7 @@ def plugin(case: Case) -> Iterator[Finding]:
         return
     did = f"{LFN['scope']}:{LFN['name']}"
     ours = Default({**case.entry, "auth_token": None}, case.settings).lfns2pfns([LFN])[did]
-    for operation in NEEDED:
-        if priority(case.entry, "wan", operation):
-            break
+    operation = next((each for each in NEEDED if priority(case.entry, "wan", each) is not None), NEEDED[0])
     try:
         theirs = case.rucio.lfns2pfns(case.name, [did], "wan", operation, case.entry["scheme"]).get(did)
     except (RucioException, OSError) as error:
@@ -69,23 +68,33 @@ def domains(case: Case) -> Iterator[Finding]:
     entries = case.settings["protocols"]
     wanted = NEEDED[:1] if case.read_only else NEEDED
     for operation in wanted:
-        if not any(priority(entry, "wan", operation) for entry in entries):
+        if not _ranked(entries, operation):
             remedy = f"give it a priority in domains of the protocol entry: wan, {operation}"
             yield failed(f"no protocol entry is for {operation} in wan", remedy)
             return
     for operation in wanted:
-        first = min(
-            (entry for entry in entries if priority(entry, "wan", operation)),
-            key=lambda entry: int(priority(entry, "wan", operation)),
-        )
-        if priority(case.entry, "wan", operation) != priority(first, "wan", operation):
-            yield warned(f"for {operation} in wan Rucio prefers {first['impl']}", "change the priorities in domains")
+        best, place = _ranked(entries, operation)[0]
+        if priority(case.entry, "wan", operation) != best:
+            others = entries[place]["impl"]
+            yield warned(f"for {operation} in wan Rucio prefers {others}", "change the priorities in domains")
             return
-    missing = [operation for operation in TPC if not priority(case.entry, "wan", operation)]
-    if missing:
+    firsts = [
+        f"{what} in {area}" for area, ranks in case.entry["domains"].items() for what in ranks if ranks[what] == 0
+    ]
+    missing = [operation for operation in TPC if priority(case.entry, "wan", operation) is None]
+    if firsts:
+        remedy = f"put null for what is never to be done, else 1: {AGAIN}"
+        yield warned(f"priority 0 is the first choice, and does not forbid {', '.join(firsts)}", remedy)
+    elif missing:
         yield skipped(f"no {' and no '.join(missing)} in wan: rules cannot copy {_way(missing)}")
     else:
         yield passed(f"{', '.join(wanted)} and third-party copies in wan are for this entry")
+
+
+def _ranked(entries: Sequence[Mapping[str, Any]], operation: str) -> list[tuple[int, int]]:
+    """The priorities of those that do it from afar, best first, each with the entry's place."""
+    ranks = [(priority(entry, "wan", operation), place) for place, entry in enumerate(entries)]
+    return sorted((rank, place) for rank, place in ranks if rank is not None)
 
 
 def _way(missing: list[str]) -> str:

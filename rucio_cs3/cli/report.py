@@ -180,6 +180,21 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def orderly(command: Command) -> Command:
+    """For a command that cleans up after itself: Ctrl-C and SIGTERM let it, and it says how far it came."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        try:
+            with terminated_is_interrupted():
+                return command(*args, **options)
+        except KeyboardInterrupt as interrupt:
+            click.echo(printable(str(interrupt)) or "Interrupted.", err=True)
+            sys.exit(INTERRUPTED)
+
+    return wrapper  # type: ignore[return-value]
+
+
 @contextlib.contextmanager
 def terminated_is_interrupted() -> Any:
     """A batch system's SIGTERM, or the end of the terminal where nohup does not hide it, are as orderly as Ctrl-C."""

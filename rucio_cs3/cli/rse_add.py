@@ -14,7 +14,7 @@ from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli import who
 from rucio_cs3.cli.completion import rse_names
-from rucio_cs3.cli.report import typed
+from rucio_cs3.cli.report import orderly, told, typed
 from rucio_cs3.cli.screen import console
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.errors import Cs3Error, NotStored, Unsupported
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
 MISUSE = 2
 STOCK = ("davs",)
+# What has to work, and what to do when it does not.
+NEEDED = {
+    probe.WRITING: "--read-only makes an RSE that is only read, and --no-probe does not look",
+    discovery.DOOR: "give --webdav the address of that very folder, or of one above it",
+}
 
 
 def _pairs(form: str) -> Any:
@@ -52,7 +57,7 @@ def _pairs(form: str) -> Any:
 def _distances(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, int]:
     told = _pairs("OTHER=1")(ctx, param, values)
     for name, distance in told.items():
-        if not distance.isdigit():
+        if not distance.isdecimal():
             raise click.BadParameter(f"the distance to {name} is no whole number: {distance!r}", ctx, param)
     return {name: int(distance) for name, distance in told.items()}
 
@@ -89,6 +94,7 @@ def _distances(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 @click.option("--yes", is_flag=True, help="Do it. Without, nothing is changed.")
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
 @sites.in_one_line
+@orderly
 def add(name: str, as_json: bool, yes: bool, **options: Any) -> None:
     """Make a folder at a CS3 site an RSE, or correct the one that is there.
 
@@ -105,17 +111,14 @@ def add(name: str, as_json: bool, yes: bool, **options: Any) -> None:
     draft = _look(wish, rucio, as_json=as_json)
     if not as_json:
         draft.show(wish)
-    if yes:
-        draft.refuse_what_does_not_work()
-    failure = _apply(draft.steps, quiet=as_json) if yes else None
+    failure = (draft.refusal() or _apply(draft.steps, quiet=as_json)) if yes else None
     if as_json:
-        click.echo(json.dumps({**draft.told(), "applied": yes and not failure}))
-    elif not failure:
-        click.echo(_outcome(draft, wish))
+        click.echo(json.dumps({**draft.told(failure), "applied": yes and not failure}))
+        sys.exit(1 if failure else 0)
     if failure:
         raise failure
-    if not as_json:
-        _show_what_else(draft, wish, rucio)
+    click.echo(_outcome(draft, wish))
+    _show_what_else(draft, wish, rucio)
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ class _Draft:
     wanted: entry.Wanted
     steps: list[Step] = field(default_factory=list)
 
-    def told(self) -> dict[str, Any]:
+    def told(self, failure: Cs3Error | None) -> dict[str, Any]:
         return {
             "rse": self.wanted.name,
             "gateway": self.site.config.gateway,
@@ -165,23 +168,26 @@ class _Draft:
             "attributes": dict(self.wanted.attributes),
             "distances": dict(self.wanted.distances),
             "steps": shown.told_steps(self.steps),
+            **({"failure": told(failure)} if failure else {}),
         }
 
     def show(self, wish: _Wish) -> None:
         by = f"by {self.who.by.method}: {self.who.by.description}"
         console().print(f"[bold]{self.site.config.gateway}[/bold] as {shown.safe(self.who.username)}, {shown.safe(by)}")
         shown.show_findings(self.findings)
-        wrote = f"A folder {probe.NAME}… was made there, and removed" if wish.probes else "Nothing was written there"
-        click.echo(f"{wrote}.")
+        if not wish.probes:
+            click.echo("Nothing was written there.")
+        elif {each.what: each for each in self.findings}[probe.WRITING].works:
+            click.echo("What was written there is gone.")
         shown.show_protocol(self.wanted.protocol)
         shown.show_steps(self.steps)
 
-    def refuse_what_does_not_work(self) -> None:
+    def refusal(self) -> Cs3Error | None:
         """Before Rucio is told of a storage that it could not use."""
         for found in self.findings:
-            if found.works is False and found.what in {probe.WRITING, discovery.DOOR}:
-                hint = "--read-only makes an RSE that is only read, and --no-probe does not look"
-                raise NotStored(f"{found.what}: {found.said}", path=self.wanted.name, hint=hint)
+            if found.works is False and found.what in NEEDED:
+                return NotStored(f"{found.what}: {found.said}", path=self.wanted.name, hint=NEEDED[found.what])
+        return None
 
 
 def _look(wish: _Wish, rucio: Catalogue, *, as_json: bool) -> _Draft:
@@ -250,6 +256,9 @@ def _apply(todo: list[Step], *, quiet: bool) -> Cs3Error | None:
         error.message = f"{failed}: {error.message} ({done} steps are done, {left} after it are not)"
         error.hint = f"{error.hint or 'see what Rucio says'}; then run the same again"
         return error
+    except KeyboardInterrupt:
+        done = sum(step.outcome == steps.DONE for step in todo)
+        raise KeyboardInterrupt(f"Interrupted: {done} steps are done; run the same again for the others.") from None
     return None
 
 

@@ -12,13 +12,14 @@ import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from rucio_cs3.checkup.case import Case, Wish
 from rucio_cs3.checkup.model import FAIL, PASS, SKIP, WARN
 from rucio_cs3.checkup.table import CHECKS, examine
 from rucio_cs3.cli import site as sites
-from rucio_cs3.cli.report import INTERRUPTED, printable, terminated_is_interrupted
+from rucio_cs3.cli.completion import rse_names
+from rucio_cs3.cli.report import orderly, printable
+from rucio_cs3.cli.screen import table_of
 from rucio_cs3.model import Ref
 from rucio_cs3.rse import Rse
 
@@ -32,15 +33,18 @@ USER, DAEMON = "user", "daemon"
 
 
 @click.command(epilog="\b\nThe checks, in their order:\n" + "\n".join(f"  {one.name:16}{one.title}" for one in CHECKS))
-@click.argument("name", required=False, metavar="[RSE]")
+@click.argument("name", required=False, metavar="[RSE]", shell_complete=rse_names)
 @click.option("--as", "place", type=click.Choice([USER, DAEMON]), default=USER, show_default=True, help="Whose place.")
-@click.option("--with", "other", metavar="RSE", help="Also copy from and to this one, from door to door.")
+@click.option(
+    "--with", "other", metavar="RSE", shell_complete=rse_names, help="Also copy from and to this one, door to door."
+)
 @click.option("--read-only", is_flag=True, help="Write nothing at the site.")
 @click.option("--gateway", metavar="HOST:PORT", help="A site without a Rucio, instead of an RSE; needs --path.")
 @click.option("--path", metavar="PATH", help="The CS3 path of a folder there.")
 @click.option("--webdav", metavar="URL", help="The address of that folder at the site's WebDAV door.")
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
 @sites.in_one_line
+@orderly
 def check(as_json: bool, **options: Any) -> None:
     """Find out whether an RSE works, and if not why, and what is to be done.
 
@@ -57,14 +61,13 @@ def check(as_json: bool, **options: Any) -> None:
     """
     case = _case(**options)
     results: list[Result] = []
-    with terminated_is_interrupted(), case:
+    with case:
         try:
             with _spinner(wanted=not as_json) as tell:
                 results += examine(case, tell=tell)
         except KeyboardInterrupt:
             left = ", ".join(case.tidy()) or "nothing"
-            click.echo(f"Interrupted. Left at the site: {left}.", err=True)
-            sys.exit(INTERRUPTED)
+            raise KeyboardInterrupt(f"Interrupted. Left at the site: {left}.") from None
     (_tell_script if as_json else _tell_human)(case, results)
     sys.exit(1 if any(result.outcome == FAIL for result in results) else 0)
 
@@ -115,7 +118,7 @@ def _tell_script(case: Case, results: Sequence[Result]) -> None:
 
 
 def _tell_human(case: Case, results: Sequence[Result]) -> None:
-    table = Table("check", "outcome", "what was seen", "what to do")
+    table = table_of("check", "outcome", "what was seen", "what to do")
     left_out: dict[str, list[str]] = {}
     for result in results:
         if not result.looked:

@@ -10,7 +10,7 @@ import click
 
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli.completion import rse_names
-from rucio_cs3.cli.report import Report, typed
+from rucio_cs3.cli.report import Report, orderly, typed
 from rucio_cs3.cli.times import seconds, until
 from rucio_cs3.errors import ConfigError, Cs3Error
 from rucio_cs3.operate import rotation
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rucio_cs3.operate.rotation import Rotation
 
 STDIN = "-"
+IN_FORCE = "the new one is in force; end the old one by hand"
 READ_AGAIN = (
     "Daemons on this machine read the file when they next log in: none has to be restarted. Copies of it on other"
     " machines have to be exchanged there."
@@ -34,6 +35,7 @@ READ_AGAIN = (
 @click.option("--yes", is_flag=True, help="Do it. Without, it is said what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
 @sites.in_one_line
+@orderly
 def rotate(name: str, new: str | None, expires: float | None, keep_old: bool, yes: bool, as_json: bool) -> None:
     """Exchange the secret by which this machine logs in to the site of an RSE.
 
@@ -78,11 +80,14 @@ def _exchange_made(
                 maker.apps.revoke(old)
             except Cs3Error as error:
                 report.aside(said)
-                error.hint = f"the new one is in force; end the old one by hand: {revoke}"
+                error.hint = f"{IN_FORCE}: {revoke}"
                 raise
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"Interrupted: {IN_FORCE}: {revoke}") from None
         kept = bool(old and keep_old)
         report.say(said, outcome="done", new=made.handle, kept_old=kept, **facts)
-        report.aside(f"The old one is still good, until: {revoke}" if kept else "The old one is revoked.")
+        if old:
+            report.aside(f"The old one is still good, until: {revoke}" if kept else "The old one is revoked.")
 
 
 def _exchange_given(name: str, found: Rotation, report: Report, new: str, *, yes: bool) -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from rucio_cs3.cli.report import printable
 from rucio_cs3.cli.screen import console, table_of
+from rucio_cs3.operate import entry
 from rucio_cs3.operate.steps import SO_ALREADY
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def show_findings(findings: Iterable[Finding]) -> None:
 def show_protocol(protocol: Mapping[str, Any]) -> None:
     screen = console()
     screen.print("[bold]Protocol entry[/bold]")
-    screen.print(safe(json.dumps(protocol, indent=2)))
+    screen.print(safe(json.dumps(entry.shown(protocol), indent=2)))
 
 
 def show_steps(steps: Iterable[Step]) -> None:

@@ -10,7 +10,7 @@ import click
 
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli.completion import rse_names
-from rucio_cs3.cli.report import Report
+from rucio_cs3.cli.report import Report, orderly
 from rucio_cs3.cli.sizes import STEP, UNITS, human
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.operate import usage
@@ -45,6 +45,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @click.option("--min-free", callback=_size, metavar="SIZE", help="Have the reaper keep so much free, such as 500G.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each RSE.")
 @sites.in_one_line
+@orderly
 def settings(names: tuple[str, ...], everywhere: bool, min_free: int | None, as_json: bool) -> None:
     """Tell Rucio how much room there is, by the quotas of the RSEs' root folders.
 

@@ -13,11 +13,11 @@ from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli import who
 from rucio_cs3.cli.completion import rse_names
-from rucio_cs3.cli.report import told
+from rucio_cs3.cli.report import orderly, told
 from rucio_cs3.cli.screen import console, show_settings, table_of
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.errors import Cs3Error, NotFound
-from rucio_cs3.operate import discovery, door
+from rucio_cs3.operate import discovery, door, entry
 from rucio_cs3.operate.catalogue import Catalogue
 from rucio_cs3.root import Root
 
@@ -34,6 +34,7 @@ SETTINGS = ("deterministic", "availability_read", "availability_write", "availab
 @click.argument("name", shell_complete=rse_names)
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
 @sites.in_one_line
+@orderly
 def show(name: str, as_json: bool) -> None:
     """Tell how an RSE stands in Rucio and at its site, and where each setting of the plugin comes from.
 
@@ -58,7 +59,7 @@ def show(name: str, as_json: bool) -> None:
             **({"failure": told(failure)} if failure else {}),
         }
         in_rucio = {**standing.settings, "attributes": standing.attributes, "usage": usage, "limits": limits}
-        click.echo(json.dumps({"rse": name, "rucio": in_rucio, "site": at_site}, default=str))
+        click.echo(json.dumps({"rse": name, "rucio": entry.shown(in_rucio), "site": at_site}, default=str))
     else:
         _show_site(site, who_we_are, findings)
     if failure and not as_json:
@@ -88,7 +89,8 @@ def _show_standing(standing: Standing, usage: list[dict[str, Any]], limits: dict
     screen = console()
     screen.print("[bold]In Rucio[/bold]")
     facts = {key: standing.settings[key] for key in SETTINGS}
-    facts |= {f"attribute {key}": value for key, value in sorted(standing.attributes.items()) if key not in facts}
+    attributes = entry.shown(standing.attributes)
+    facts |= {f"attribute {key}": value for key, value in sorted(attributes.items()) if key not in facts}
     facts |= {f"limit {key}": value for key, value in sorted(limits.items())}
     table = table_of("what", "value")
     for key, value in facts.items():

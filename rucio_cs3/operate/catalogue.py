@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.errors import ConfigError, InvalidRequest, NoLogin, NotFound, PermissionDenied, Unavailable
-from rucio_cs3.operate.entry import IMPL
+from rucio_cs3.rse import IMPL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -97,16 +97,16 @@ def refusals(what: str) -> Iterator[None]:
     try:
         yield
     except (exception.CannotAuthenticate, exception.ConfigNotFound, exception.MissingClientParameter) as error:
-        raise NoLogin(f"nobody is logged in to Rucio here: {_line(error)}", hint="try rucio whoami") from error
+        raise NoLogin(f"nobody is logged in to Rucio here: {one_line(error)}", hint="try rucio whoami") from error
     except exception.AccessDenied as error:
-        raise PermissionDenied(f"Rucio refuses to {what}: {_line(error)}", hint=ADMIN) from error
+        raise PermissionDenied(f"Rucio refuses to {what}: {one_line(error)}", hint=ADMIN) from error
     except exception.RSENotFound as error:
-        raise NotFound(f"Rucio has no such RSE: {_line(error)}") from error
+        raise NotFound(f"Rucio has no such RSE: {one_line(error)}") from error
     except exception.RucioException as error:
-        raise InvalidRequest(f"Rucio cannot {what}: {_line(error)}") from error
+        raise InvalidRequest(f"Rucio cannot {what}: {one_line(error)}") from error
     except (RequestException, OSError) as error:
-        raise Unavailable(f"Rucio does not answer: {_line(error)}", hint="try rucio ping") from error
+        raise Unavailable(f"Rucio does not answer: {one_line(error)}", hint="try rucio ping") from error
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     return " ".join(str(error).split())

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from rucio_cs3.root import Root
 
 SEEN, ANNOUNCED, UNKNOWN = "seen", "announced", "not tried"
-SOON = 14 * 86_400  # seconds
 DOOR, COPIES, TUS, RANGES = "WebDAV door", "third-party copies", "uploads that go on (TUS)", "parts of files (ranges)"
 FOLDERS = 8  # that are listed in search of a file to look at
 TO_TRY = "--probe tries it with a file"
@@ -85,9 +84,8 @@ def _tls(view: View) -> Finding:
     except Unavailable:  # although the gateway answers: there is a proxy in between
         return Finding("TLS", "verified; the certificate cannot be looked at from here", works=None)
     ends = time.strftime("%Y-%m-%d", time.gmtime(known.expires))
-    soon = known.expires - time.time() < SOON
-    said = f"{known.version}, certificate by {known.issuer} until {ends}{': renew it' if soon else ''}"
-    return Finding("TLS", said, works=not soon, facts=asdict(known))
+    said = f"{known.version}, certificate by {known.issuer} until {ends}{': renew it' if known.ends_soon else ''}"
+    return Finding("TLS", said, works=not known.ends_soon, facts=asdict(known))
 
 
 def _root(view: View) -> Finding:

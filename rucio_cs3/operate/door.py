@@ -62,7 +62,9 @@ class Door(contextlib.AbstractContextManager["Door"]):
         """Raises ConfigError for what is no address, or one that would have the token sent in the clear."""
         self.address = _address(url)
         if not keeps_secrets(self.address.origin):
-            raise ConfigError(f"--webdav {url} would have the token sent in the clear", hint="give an https:// address")
+            raise ConfigError(
+                f"the token would go to the WebDAV door {url} in the clear", hint="give an https:// address"
+            )
         self.path = f"/{relative(unquote(self.address.prefix))}"
         self._client = client
         self._pools = Pools(client.config, client.config.stall_timeout)
@@ -82,7 +84,9 @@ class Door(contextlib.AbstractContextManager["Door"]):
         try:
             return _seen(body)
         except (ET.ParseError, ValueError) as error:
-            raise ServerError(f"what answers at {self.url(path)} is no WebDAV door", hint="check --webdav") from error
+            raise ServerError(
+                f"what answers at {self.url(path)} is no WebDAV door", hint="check its address"
+            ) from error
 
     def announced(self, path: str) -> Mapping[str, str]:
         """The headers of OPTIONS, in lower case, which promise more than is kept."""
@@ -111,29 +115,43 @@ class Door(contextlib.AbstractContextManager["Door"]):
     def _ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        config, url = self._client.config, self.url(path)
-        timeout = urllib3.Timeout(deadline.at_most(config.connect_timeout), deadline.at_most(config.call_timeout))
-        sent = {"X-Access-Token": self._client.tokens.get(), **(headers or {})}
-        with failures(f"WebDAV door {self.address.origin}", patience="call_timeout"), unheard():
-            response = self._pools.of(url).urlopen(
-                method,
-                url,
-                body=body,
-                headers=sent,
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-            try:
-                return response.status, response.headers, response.read(LARGEST)
-            finally:
-                response.close()
+        return asked(self._client, self._pools, method, self.url(path), body, headers)
 
     def _refusal(self, status: int, path: str) -> Cs3Error:
         if status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
             return NotFound("there is no such folder at the WebDAV door", path=self.url(path), status=f"HTTP {status}")
         return from_http(status, "the WebDAV door refuses", path=self.url(path))
+
+
+def asked(
+    client: Cs3Client,
+    pools: Pools,
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    largest: int | None = LARGEST,
+) -> tuple[int, Mapping[str, str], bytes]:
+    """One request with the gateway's token: status, headers, and as much of the answer as is wanted."""
+    config = client.config
+    timeout = urllib3.Timeout(deadline.at_most(config.connect_timeout), deadline.at_most(config.call_timeout))
+    sent = {"X-Access-Token": client.tokens.get(), **(headers or {})}
+    with failures(f"WebDAV door {url}", patience="call_timeout"), unheard():
+        response = pools.of(url).urlopen(
+            method,
+            url,
+            body=body,
+            headers=sent,
+            timeout=timeout,
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+        try:
+            return response.status, response.headers, response.read(largest)
+        finally:
+            response.close()
 
 
 @dataclass(frozen=True)

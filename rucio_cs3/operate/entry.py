@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rucio_cs3.config import SECRETS
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.model import relative
+from rucio_cs3.rse import IMPL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
     from rucio_cs3.model import Ref
     from rucio_cs3.operate.door import Door, Opening
 
-IMPL = "rucio_cs3.protocol.Default"
 LAN = ("read", "write", "delete")
-WAN = (*LAN, "third_party_copy_read", "third_party_copy_write")
-READING = ("read", "third_party_copy_read")
+EVERYTHING = {"wan": (*LAN, "third_party_copy_read", "third_party_copy_write"), "lan": LAN}
+# Rucio wants a write to take the addresses of files. The RSE's availability is what keeps uploads and rules away.
+READING = {"wan": ("read", "write", "third_party_copy_read"), "lan": ("read",)}
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,10 @@ class Wanted:
     """to other RSEs, and back"""
 
 
-def domains(*, read_only: bool) -> dict[str, dict[str, int]]:
-    """With priority 1 what may be done, and 0 what may not."""
-    return {
-        area: {name: int(name in READING or not read_only) for name in names}
-        for area, names in (("wan", WAN), ("lan", LAN))
-    }
+def domains(*, read_only: bool) -> dict[str, dict[str, int | None]]:
+    """With priority 1 what may be done, and None what may not: to Rucio 41 0 is the first choice."""
+    may = READING if read_only else EVERYTHING
+    return {area: {name: 1 if name in may[area] else None for name in names} for area, names in EVERYTHING.items()}
 
 
 def at_door(door: Door, opening: Opening, config: Mapping[str, Any], *, read_only: bool) -> dict[str, Any]:
@@ -69,6 +69,13 @@ def at_gateway(root: Ref, config: Mapping[str, Any], *, read_only: bool) -> dict
         "domains": domains(read_only=read_only),
     }
     return {**entry, "extended_attributes": {"cs3": {"space": root.id.space}}} if root.id else entry
+
+
+def shown(value: Any) -> Any:
+    """What Rucio tells, without a secret that somebody has put there, where everybody can read it."""
+    if isinstance(value, dict):
+        return {key: "not shown" if key in SECRETS else shown(inner) for key, inner in value.items()}
+    return [shown(inner) for inner in value] if isinstance(value, list) else value
 
 
 def command(name: str, protocol: Mapping[str, Any]) -> list[str]:

@@ -41,14 +41,15 @@ def look(client: Cs3Client, root: Ref) -> Info:
             "there is no such folder, and the plugin never makes it",
             path=str(root),
             status=missing.status,
-            hint=f"{_nearest(client, root)}; rucio-cs3 mkdir makes it",
+            hint=f"{nearest(client, root)}; rucio-cs3 mkdir makes it",
         ) from missing
     if not info.is_directory:
         raise NotDirectory(f"it is a {info.kind}, and an RSE is a folder", path=str(root))
     return info
 
 
-def _nearest(client: Cs3Client, root: Ref) -> str:
+def nearest(client: Cs3Client, root: Ref) -> str:
+    """How far the way to it is right, and what is there instead of what comes next."""
     lower = root
     for place in root.ancestors():
         with contextlib.suppress(Cs3Error):

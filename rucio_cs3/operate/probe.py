@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import secrets
 from typing import TYPE_CHECKING
 
 from rucio_cs3 import deadline
 from rucio_cs3.errors import Cs3Error, NotFound, Processing, ServerError, Unsupported, WrongContent
 from rucio_cs3.mover.tpc import NotDone
-from rucio_cs3.operate import discovery
+from rucio_cs3.operate import discovery, traces
 from rucio_cs3.operate.discovery import COPIES, DOOR, TUS, Finding
 
 if TYPE_CHECKING:
@@ -20,16 +19,15 @@ if TYPE_CHECKING:
     from rucio_cs3.model import Ref
     from rucio_cs3.operate.discovery import View
 
-NAME = ".rucio-cs3-probe-"
 CONTENT = b"written by rucio-cs3 to find out what this storage can do; remove it if you see it\n" * 64
 WRITING = "write, read and delete"
-FILE, IN_TWO, COPY = "f", "in-two", "copy"
+FILE, IN_TWO, COPY = (f".rucio-cs3-{name}.part" for name in ("file", "in-two", "copy"))  # which no dump has
 PAUSE = 0.5  # seconds between looks at what the storage still processes
 
 
 def probe(view: View) -> Iterator[Finding]:
     """In the order of the table that `discovery.look` gives; the last says whether writing works."""
-    folder = view.root.ref(f"{NAME}{secrets.token_hex(6)}")
+    folder = view.root.ref(traces.new())
     try:
         with _tidied(view.client, folder):
             _write(view, view.client, folder / FILE)
@@ -46,14 +44,25 @@ def probe(view: View) -> Iterator[Finding]:
 
 @contextlib.contextmanager
 def _tidied(client: Cs3Client, folder: Ref) -> Iterator[None]:
-    """Raises what keeps it from being tidied, if nothing else was raised before."""
+    """Raises what keeps it from being tidied, if nothing else was raised before, which then names what is left."""
     try:
         yield
-    except BaseException:
-        with contextlib.suppress(Cs3Error):
-            _remove(client, folder)
+    except BaseException as stopped:
+        left = "" if _removed(client, folder) else f"; {folder} is left there: remove it"
+        if isinstance(stopped, Cs3Error):
+            stopped.message += left
+        elif isinstance(stopped, KeyboardInterrupt):
+            stopped.args = (f"Interrupted{left}.",)
         raise
     _remove(client, folder)
+
+
+def _removed(client: Cs3Client, folder: Ref) -> bool:
+    try:
+        _remove(client, folder)
+    except Cs3Error:
+        return False
+    return True
 
 
 def _remove(client: Cs3Client, folder: Ref) -> None:

@@ -112,6 +112,8 @@ def draft(rotation: Rotation, secret: str) -> Iterator[Path]:
         with open(fd, "w", encoding="utf-8") as opened:  # noqa: PTH123 - a file descriptor
             opened.write(f"{secret}\n")
             _for_the_same(fd, old, file)
+            opened.flush()
+            os.fsync(fd)  # before the old one is revoked
         yield made
     finally:
         made.unlink(missing_ok=True)
@@ -167,6 +169,11 @@ def successor(rotation: Rotation, maker: Cs3Client, old: AppPassword | None, exp
     """
     if expires is None and old and old.expires:
         expires = time.time() + old.expires - old.created
+    if old is None and rotation.root.id:
+        raise ConfigError(
+            f"the old application password has ended, and of the space {rotation.root} no path is known",
+            hint="make the new one by hand: rucio-cs3 token app-password create --path /…",
+        )
     paths, read_only = (old.paths, old.read_only) if old else ((rotation.root.path,), False)
     made = maker.apps.create(old.label if old else LABEL, paths=paths, read_only=read_only, expires=expires)
     try:

@@ -50,18 +50,20 @@ def plan(rucio: Catalogue, wanted: Wanted, standing: Standing | None, *, replace
     """All steps, with those that need not be done any more.
 
     Raises:
-        ConfigError: the RSE is another one than is wanted.
+        ConfigError: the RSE is another one than is wanted, or a distance is to itself.
         NotFound: an RSE is missing to which a distance is wanted.
     """
     for other in wanted.distances:
+        if other == wanted.name:
+            raise ConfigError(f"--distance {other} is the RSE itself", hint="name another one")
         if rucio.standing(other) is None:
             raise NotFound(f"Rucio has no RSE {other}, to which --distance is given", hint="rucio rse list")
     protocols = _protocols(rucio, wanted, standing, replace=replace)
     made_anew = standing is None or any(change.name == "domains" for step in protocols for change in step.changes)
     return [
         _rse(rucio, wanted, standing),
+        *(_availability(rucio, wanted, standing) if made_anew or wanted.read_only else ()),  # before there is a way in
         *protocols,
-        *(_availability(rucio, wanted, standing) if made_anew or wanted.read_only else ()),
         *_attributes(rucio, wanted, standing),
         *_distances(rucio, wanted, standing),
     ]
@@ -133,7 +135,9 @@ def _protocol(rucio: Catalogue, wanted: Wanted, old: Mapping[str, Any] | None) -
             f"add {what}", NEW, [entry.command(name, new)], act=lambda: rucio.client.add_protocol(name, {**new})
         )
     changes = [
-        Change(key, old.get(key), new.get(key)) for key in CONTENT if _compared(old.get(key)) != _compared(new.get(key))
+        Change(key, entry.shown(old.get(key)), new.get(key))
+        for key in CONTENT
+        if _compared(old.get(key)) != _compared(new.get(key))
     ]
     if not changes:
         return Step(what, SO_ALREADY)
@@ -217,9 +221,9 @@ def _named(protocol: Mapping[str, Any]) -> str:
 
 
 def _compared(value: Any) -> Any:
-    """Rucio writes what is not set as null, as 0, or not at all."""
+    """Rucio writes what is not set as null, or not at all. 0 and false are set."""
     if isinstance(value, dict):
-        return {key: _compared(inner) for key, inner in value.items() if inner not in (None, 0, {})} or None
+        return {key: here for key, inner in value.items() if (here := _compared(inner)) is not None} or None
     return value
 
 

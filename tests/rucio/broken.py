@@ -108,7 +108,11 @@ BROKEN = {
         "login",
         "bearer_token expired at get a new one",
     ),
-    "misspelt cs3_root": (lambda g: g.attributes(cs3_root="/hom"), "root", "did you mean home? check cs3_root"),
+    "misspelt cs3_root": (
+        lambda g: g.attributes(cs3_root="/hom"),
+        "root",
+        "/ is there, with home in it check cs3_root",
+    ),
     "no root folder": (lambda g: g.move_root(), "root", "cannot be seen make the folder"),
     "root is a file": (lambda g: (g.move_root(), g.site.folder.write_text("x")), "root", "is not a folder"),
     "quota full": (lambda g: g.use(g.own(quota=1000)), "space", "of 1,000 bytes are free raise the quota"),

@@ -16,6 +16,7 @@ from demo.mover import Mover
 from demo.process import BIN
 from demo.storage import LOGIN, Protocol
 from rucio_cs3.gateway import BEHAVIOURS, Fault
+from rucio_cs3.operate.entry import domains
 from tests.conformance import storages
 from tests.conformance.issuer import Issuer
 from tests.conformance.wire import Wire
@@ -177,13 +178,30 @@ def test_nothing_is_written_where_nothing_may_be(ground):
     assert [*ground.site.stored().values()] == [bytes(5000)]
 
 
-def test_an_rse_that_is_for_reading_only(ground):
-    ground.domains(write=0, delete=0, third_party_copy_write=0)
-    ground.protocol(domains={**ground.entry.domains, "lan": {"read": 1, "write": 0, "delete": 0}})
+@pytest.mark.parametrize("kind", ["by its entry", "by its availability"])
+def test_an_rse_that_is_for_reading_only(ground, kind):
+    if kind == "by its entry":
+        ground.protocol(domains={"wan": {"read": 1, "third_party_copy_read": 1}, "lan": {"read": 1}})
+    else:
+        read_only(ground.site)
+        ground.protocol(domains=domains(read_only=True))
     answer = ground.check()
     assert (answer.code, answer.having("warn")) == (0, []), answer.said
     assert "write" in answer.names("skip")
     assert "rules cannot copy to it" in answer.of("server.domains")
+
+
+def read_only(site):
+    site.client.update_rse(site.rse, {"availability_write": False, "availability_delete": False})
+
+
+def test_nothing_is_copied_from_or_to_what_is_only_read(ground):
+    ground.use(ground.own(tpc="honest"))
+    other = ground.own()
+    read_only(ground.beside(other))
+    answer = ground.check()
+    assert {"copy.pull", "copy.push"} <= set(answer.names("skip")), answer.said
+    assert not {call.method for call in other.gateway.calls} & {"PUT", "InitiateFileUpload"}
 
 
 def test_a_plain_site_without_a_rucio(ground, tmp_path):
@@ -216,9 +234,13 @@ def test_what_a_killed_check_has_left_is_removed(ground):
     old, young = (f"{PROBES}{int(time.time() - age):x}-abc.part" for age in (2 * LATER, 60))
     for name in (old, young, f"{PROBES}somebody-elses"):
         ground.site.folder.joinpath(name).write_bytes(b"x")
+    of_rse_add = ground.site.folder / old.replace("abc", "def")
+    of_rse_add.mkdir()
+    of_rse_add.joinpath("x").write_bytes(b"x")
     answer = ground.check()
     assert answer.code == 0
-    assert "1 that killed checks had left" in answer.of("tidy")
+    assert not of_rse_add.exists()
+    assert "2 that killed checks had left" in answer.of("tidy")
     assert set(ground.site.stored()) == {young, f"{PROBES}somebody-elses"}
 
 
@@ -238,6 +260,7 @@ def test_for_people(ground):
     ran = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert f"{ground.site.rse}: pass" in ran.stdout.splitlines()[-1]
+    assert "…" not in ran.stdout, "what is shown can be copied"
 
 
 def warned(ground, *arguments):
@@ -265,6 +288,19 @@ def test_an_account_without_a_limit(ground):
     ground.site.client.delete_local_account_limit("root", ground.site.rse)
     check, told = warned(ground)
     assert (check, "rucio account limit set root" in told) == ("server.limit", True)
+
+
+def test_a_priority_that_forbids_nothing(ground):
+    ground.domains(delete=0)
+    check, told = warned(ground)
+    assert (check, "does not forbid delete in wan" in told) == ("server.domains", True)
+
+
+@pytest.mark.parametrize("what", ["read", "write"])
+def test_what_rucio_does_not_do_for_a_while(ground, what):
+    ground.site.client.update_rse(ground.site.rse, {f"availability_{what}": False})
+    check, told = warned(ground)
+    assert (check, f"--key availability_{what} --value True" in told) == ("rse", True)
 
 
 def test_a_token_that_nobody_renews(ground):

@@ -8,12 +8,13 @@ import pytest
 
 from rucio_cs3 import Config
 from rucio_cs3.checkup import clock, network, versions
-from rucio_cs3.checkup.case import Case, Wish, age
+from rucio_cs3.checkup.case import Case, Wish
 from rucio_cs3.checkup.model import Check, failed, passed
 from rucio_cs3.checkup.table import CHECKS, examine
 from rucio_cs3.errors import Unavailable
 from rucio_cs3.gateway import Gateway
 from rucio_cs3.gateway.silent import silent_gateway
+from rucio_cs3.operate.traces import age
 
 
 def test_checks_need_what_comes_before_them():

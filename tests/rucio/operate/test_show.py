@@ -1,0 +1,62 @@
+"""`rucio-cs3 rse show`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.shell_completion import BashComplete
+
+from rucio_cs3.cli.rse import rse as group
+from tests.rucio.operate.conftest import found, told
+
+
+def test_show_tells_both_sides_and_where_settings_stand(command, client, rse, storage):
+    client.set_rse_limits(rse, "MinFreeSpace", 1000)
+    said = json.loads(command("show", rse, "--json").stdout)
+    assert said["rucio"]["limits"] == {"MinFreeSpace": 1000}
+    assert (said["site"]["username"], said["site"]["login"]) == ("einstein", "basic")
+    assert found(said["site"])["WebDAV door"]["works"]
+    stands = {each["name"]: (each["value"], each["origin"]) for each in said["site"]["settings"]}
+    assert stands["gateway"] == (storage.gateway.address, "extended_attributes of the RSE")
+    assert stands["password"] == (None, "RUCIO_CS3_PASSWORD")
+    shown = command("show", rse)
+    assert shown.returncode == 0
+    for words in ("In Rucio", "limit MinFreeSpace", '"webdav_root": ', "RUCIO_CS3_PASSWORD", "not shown"):
+        assert words in shown.stdout
+    assert storage.login["password"] not in shown.stdout + json.dumps(said)
+
+
+def test_show_tells_what_stands_in_rucio_when_the_site_does_not_answer(command, client, rse):
+    done = command("show", rse, password="wrong")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "In Rucio" in done.stdout
+    assert "refused the basic login" in done.stderr
+    said = command("show", rse, "--json", password="wrong")
+    assert (said.returncode, said.stderr) == (1, "")
+    assert json.loads(said.stdout)["site"]["failure"]["error"] == "not_authenticated"
+
+
+def test_a_secret_that_somebody_put_there_is_shown_to_nobody(command, client, rse, options):
+    [old] = client.get_protocols(rse)
+    bad = {"extended_attributes": {"cs3": {**old["extended_attributes"]["cs3"], "password": "put-there"}}}
+    client.update_protocols(rse, "davs", bad, hostname=old["hostname"], port=old["port"])
+    for words in (["show", rse], ["show", rse, "--json"], ["add", rse, *options], ["add", rse, *options, "--json"]):
+        done = command(*words)
+        assert "put-there" not in done.stdout + done.stderr
+    told(command("add", rse, *options, "--yes", "--json"))
+    assert client.get_protocols(rse) == [old]
+
+
+def test_show_of_what_is_none_of_ours(command, client, other):
+    for name, why in (("NOWHERE", "no RSE NOWHERE"), (other, "has no protocol with impl")):
+        done = command("show", name)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert why in done.stderr
+
+
+@pytest.mark.parametrize("words", [["show"], ["add"], ["check"], ["check", "OTHER", "--with"], ["settings", "OTHER"]])
+def test_names_are_completed(rse, words):
+    complete = BashComplete(group, {}, "rucio-cs3 rse", "NOWHERE")
+    assert rse in [item.value for item in complete.get_completions(words, rse[:4])]
+    assert complete.get_completions(words, "no-such") == []
