@@ -55,7 +55,7 @@ venv-demo:
 	@.ci/make-venv $(PYTHON) $(VENV) demo
 
 venv-test:
-	@.ci/make-venv $(PYTHON) $(VENV) demo,test,test-helm,test-stack
+	@.ci/make-venv $(PYTHON) $(VENV) demo,test,test-browser,test-helm,test-stack
 
 venv-bench:
 	@.ci/make-venv $(PYTHON) $(VENV) bench,demo,test

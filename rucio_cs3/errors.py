@@ -43,6 +43,7 @@ Every error carries a stable `code`, the CS3, gRPC or HTTP `status` it came from
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -300,11 +301,20 @@ CS3_WORDS: dict[str, type[Cs3Error]] = {
 }
 
 
+JWT = re.compile(r"eyJ[\w-]{16,}[\w.-]*")  # whole, or cut off
+HIDDEN = "…"
+
+
+def without_tokens(message: str) -> str:
+    """Sites like to repeat what they were shown, and errors end up in logs and tickets."""
+    return JWT.sub(HIDDEN, message)
+
+
 def from_cs3(status: str, message: str, *, path: str = "") -> Cs3Error:
     """The error for a CS3 or gRPC status name such as NOT_FOUND."""
     by_words = (kind for words, kind in CS3_WORDS.items() if words in message)
     kind = next(by_words, CS3_STATUS.get(status, ServerError))
-    return kind(message or "the storage gives no reason", path=path, status=status)
+    return kind(without_tokens(message) or "the storage gives no reason", path=path, status=status)
 
 
 def from_http(status: int, message: str, *, path: str = "") -> Cs3Error:
@@ -321,4 +331,5 @@ def from_http(status: int, message: str, *, path: str = "") -> Cs3Error:
         else None
     )
     kind = HTTP_STATUS.get(status, ServerError if status >= HTTPStatus.INTERNAL_SERVER_ERROR else InvalidRequest)
-    return kind(message or "the data server gives no reason", path=path, status=f"HTTP {status}", hint=hint)
+    reason = without_tokens(message) or "the data server gives no reason"
+    return kind(reason, path=path, status=f"HTTP {status}", hint=hint)

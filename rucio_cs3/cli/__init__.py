@@ -30,6 +30,7 @@ COMMANDS = {
     "token": ("rucio_cs3.cli.token", "token"),
 }
 SERVICES = ("broker", "gateway", "mover")
+COMPLETING = "_RUCIO_CS3_COMPLETE"  # click's
 
 
 def main() -> None:
@@ -42,6 +43,8 @@ def main() -> None:
     from rucio_cs3 import observe  # noqa: PLC0415
 
     name = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+    if COMPLETING in os.environ:
+        os.environ["OTEL_SDK_DISABLED"] = "true"  # who types a word waits for no collector
     if name in SERVICES:  # which are no piece of work that ends
         _group()(prog_name="rucio-cs3")
         return

@@ -72,11 +72,13 @@ class DataHandler(Exchange):
             step.told(f"HTTP {int(answered.code)}")
             self.answer(answered.code, answered.headers, answered.body)
         except NotFinished as refused:
+            step.told(f"HTTP {int(refused.put)}")
             self.answer(refused.put)
         except Refused as refused:
             step.told(refused.code)
             self.answer(HTTP_OF.get(refused.code, 500))
-        except Aborted:
+        except Aborted as aborted:
+            step.told(aborted.code)
             self.answer(HTTPStatus.INTERNAL_SERVER_ERROR)
         except Dropped as dropped:
             step.told("dropped")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -12,6 +13,7 @@ from rucio_cs3.rse import pfn_to_path
 
 DOORS = {"davs": "https", "https": "https", "dav": "http", "http": "http"}
 PORTS = {"https": "443", "cs3s": "443", "http": "80"}
+PORT = re.compile("[0-9]{1,5}")  # isdigit() takes ² for one, and int() does not
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Address:
             name, port = host, ""
         scheme = DOORS.get(scheme.lower(), scheme.lower())
         port = port or PORTS.get(scheme, "")
-        if not (name and port.isdigit()) or "@" in host:
+        if not (name and PORT.fullmatch(port)) or "@" in host:
             raise InvalidName("it is not of the form davs://host:port/path", path=url.rpartition("@")[2])
         return cls(scheme, name.lower(), str(int(port)), slash + path, url)
 

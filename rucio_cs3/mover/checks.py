@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from rucio_cs3 import deadline
 from rucio_cs3.errors import Cs3Error, DeadlineExceeded, NotAuthenticated, PermissionDenied, Unavailable
+from rucio_cs3.mover.told import tellable_of
 
 if TYPE_CHECKING:
     from rucio_cs3.mover.site import Site
@@ -30,7 +31,8 @@ def begin(sites: Sites, tell: Callable[[Finding], None]) -> list[threading.Threa
     """`tell` each as it is found, from threads of their own: a site that is down keeps nobody waiting."""
 
     def look(site: Site) -> None:
-        tell(_looked(sites, site))
+        level, text = _looked(sites, site)
+        tell(Finding(level, tellable_of(text)))
 
     threads = [threading.Thread(target=look, args=[site], name=f"check-{site.name}", daemon=True) for site in sites.all]
     for thread in threads:
@@ -50,6 +52,8 @@ def _looked(sites: Sites, site: Site) -> Finding:
     except Cs3Error as error:
         said = Cs3Error(error.message, path=error.path, status=error.status, hint=site.remedy(error))
         return Finding(logging.WARNING if _may_pass(error) else logging.ERROR, f"{site.name}: {said}")
+    except Exception as error:  # noqa: BLE001 - whatever it is, a site that could not be looked at is not said to work
+        return Finding(logging.ERROR, f"{site.name}: it could not be looked at ({type(error).__name__})")
     return Finding(logging.INFO, f"{site.name}: logged in as {who}, {site.root} is there")
 
 

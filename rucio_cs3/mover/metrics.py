@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Callable
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 
-from rucio_cs3.observe.metrics import text
+from rucio_cs3.observe.metrics import BUCKETS, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.model import Done, Side
 
 LINK = ("source", "destination")
+MOST_LINKS = 1000  # with numbers of their own: whoever submits jobs may name any host in them
+OTHERS = ("other", "other")
 
 
 class Metrics:
@@ -24,20 +26,28 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._files = Counter("rucio_cs3_mover_copies", "Copies made", ("how", *LINK), registry=registry)
         self._bytes = Counter("rucio_cs3_mover_bytes", "Bytes copied", LINK, registry=registry)
-        self._seconds = Histogram("rucio_cs3_mover_copy_seconds", "Time for a copy", registry=registry)
+        self._seconds = Histogram("rucio_cs3_mover_copy_seconds", "Time for a copy", buckets=BUCKETS, registry=registry)
         self._failures = Counter("rucio_cs3_mover_failures", "Copies that failed", ("side", *LINK), registry=registry)
         self._retries = Counter("rucio_cs3_mover_retries", "Copies to be tried again", LINK, registry=registry)
         self._queue = _Queue(depth, oldest)
+        self._links: set[tuple[str, str]] = set()
 
     def finished(self, claim: Claim, done: Done, seconds: float) -> None:
-        self._files.labels(done.how, *claim.link).inc()
-        self._bytes.labels(*claim.link).inc(done.size)
+        link = self._link(claim)
+        self._files.labels(done.how, *link).inc()
+        self._bytes.labels(*link).inc(done.size)
         self._seconds.observe(seconds)
 
     def failed(self, claim: Claim, side: Side, *, again: bool) -> None:
-        self._failures.labels(side.value, *claim.link).inc()
+        link = self._link(claim)
+        self._failures.labels(side.value, *link).inc()
         if again:
-            self._retries.labels(*claim.link).inc()
+            self._retries.labels(*link).inc()
+
+    def _link(self, claim: Claim) -> tuple[str, str]:
+        if len(self._links) < MOST_LINKS:
+            self._links.add(claim.link)
+        return claim.link if claim.link in self._links else OTHERS
 
     def text(self) -> bytes:
         return text(self._registry, self._queue)

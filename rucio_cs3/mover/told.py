@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from rucio_cs3.errors import HIDDEN, without_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.model import Place, Wanted
 
 LONGEST = 2000  # characters; FTS3 has 2048, and Rucio keeps 4000 with words of its own
-HIDDEN = "…"
-JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")  # sites like to repeat what they were shown: our own tokens, too
 
 
 def tellable(wanted: Wanted, *texts: str) -> list[str]:
@@ -21,6 +20,11 @@ def tellable(wanted: Wanted, *texts: str) -> list[str]:
     places = (*wanted.sources, wanted.target)
     secrets = sorted({secret for place in places for secret in _secrets(place)}, key=len, reverse=True)
     return [_without(secrets, text) for text in texts]
+
+
+def tellable_of(text: str) -> str:
+    """The same where nothing is copied."""
+    return _without([], text)
 
 
 def all_tellable(wanted: Wanted, reasons: Mapping[str, str]) -> dict[str, str]:
@@ -31,7 +35,7 @@ def all_tellable(wanted: Wanted, reasons: Mapping[str, str]) -> dict[str, str]:
 def _without(secrets: list[str], text: str) -> str:
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
-    told = "".join(letter if letter.isprintable() else " " for letter in JWT.sub(HIDDEN, text))
+    told = "".join(letter if letter.isprintable() else " " for letter in without_tokens(text))
     return told if len(told) <= LONGEST else f"{told[: LONGEST - 1]}…"
 
 

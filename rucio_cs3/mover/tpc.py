@@ -5,6 +5,7 @@ What it says of its success is not believed: real doors say so when nothing, not
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from http import HTTPStatus
@@ -26,6 +27,7 @@ WAYS = {"pull": "Source", "push": "Destination"}  # and the header that names th
 SMALLEST = BLOCK  # bytes; less is sent sooner than a door is asked
 AGAIN_AFTER = 900.0  # seconds until a pair of sites that failed is asked again
 MARKER, SUCCESS = "stripe bytes transferred:", "success"
+COUNT = re.compile("[0-9]{1,18}")
 SHOWN = 200  # characters of what a door says
 LINE = 1 << 17  # characters; none of them is longer, not with a token in it either
 
@@ -130,7 +132,7 @@ def _followed(response: Any, stall: float, progress: Callable[[int], None]) -> s
         last = line or last
         if line.lower().startswith(MARKER):
             told = line[len(MARKER) :].strip()
-            done = int(told) if told.isdigit() else 0
+            done = int(told) if COUNT.fullmatch(told) else 0
             if done > most:
                 most, since = done, time.monotonic()
                 progress(done)

@@ -31,8 +31,11 @@ FILE = "file:"
 """what metrics begin with that are written there when the process ends"""
 TRACES = (OFF, ON, AUTO)
 SERVICE = "rucio-cs3"
-# What each needs beside this package, and the extra that brings it.
-NEEDS = {"metrics": ("prometheus_client", "metrics"), "traces": ("opentelemetry", "otel")}
+# What each needs beside this package, the extra that brings it, and where its own settings are.
+NEEDS = {
+    "metrics": ("prometheus_client", "metrics", "the variables PROMETHEUS_…"),
+    "traces": ("opentelemetry", "otel", "the variables OTEL_…"),
+}
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
@@ -100,16 +103,18 @@ def _begin(wanted: set[str], metrics: str, service: str) -> None:
                 from rucio_cs3.observe import watch  # noqa: PLC0415 - what it imports may be missing, and is not free
 
                 _watch = watch.WITH[name](_watch, {"metrics": metrics, "traces": service}[name])
-            except ModuleNotFoundError as missing:
+            except Exception as error:  # noqa: BLE001 - whatever it is, files are at hand without being watched
                 _missed.add(name)
-                _tell_missing(name, missing)
+                _tell_missing(name, error)
 
 
-def _tell_missing(name: str, missing: ModuleNotFoundError) -> None:
-    module, extra = NEEDS[name]
-    if (missing.name or "").partition(".")[0] != module:
-        raise missing
-    log.warning("%s are asked for, and %s is not installed: pip install 'rucio-cs3[%s]'", name, missing.name, extra)
+def _tell_missing(name: str, error: Exception) -> None:
+    """Without the error's text: nobody knows what stands in it."""
+    module, extra, settings = NEEDS[name]
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == module:
+        log.warning("%s are asked for, and %s is not installed: pip install 'rucio-cs3[%s]'", name, error.name, extra)
+    else:
+        log.warning("no %s: %s cannot be set up (%s); check %s", name, module, type(error).__name__, settings)
 
 
 def end() -> None:

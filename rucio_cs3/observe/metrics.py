@@ -6,9 +6,10 @@ They stand in prometheus_client's own registry, which Rucio's daemons serve at t
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest, write_to_textfile
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -37,26 +38,55 @@ ERRORS = _made(Counter, "errors", "Errors that callers were told of", ("code",))
 RENEWALS = _made(Counter, "token_renewals", "Sources of logins that were asked for a token", ("method", "result"))
 
 
+Counting = Callable[..., None]
+
+
+def _harmless(count: Counting) -> Counting:
+    """No number is worth a transfer: those of many processes are files, which can be lost or full."""
+
+    @functools.wraps(count)
+    def counted(self: Metrics, *what: Any) -> None:
+        try:
+            count(self, *what)
+        except (OSError, ValueError) as error:
+            self.missed(error)
+
+    return counted
+
+
 class Metrics:
     """What is counted, each in its family above."""
 
     def __init__(self) -> None:
         self._files: set[str] = set()
+        self._told = False
 
+    def missed(self, error: Exception) -> None:
+        """A number that could not be counted. It is said once."""
+        if not self._told:
+            self._told = True
+            place = os.environ.get(MANY_PROCESSES)
+            log.warning("metrics are not counted (%s); check %s=%s", type(error).__name__, MANY_PROCESSES, place)
+
+    @_harmless
     def transferred(self, direction: str, result: str, size: int) -> None:
         TRANSFERS.labels(direction, result).inc()
         if result == "done":
             BYTES.labels(direction).inc(size)
 
+    @_harmless
     def took(self, phase: str, seconds: float) -> None:
         PHASES.labels(phase).observe(seconds)
 
+    @_harmless
     def retried(self, reason: str) -> None:
         RETRIES.labels(reason).inc()
 
+    @_harmless
     def failed(self, code: str) -> None:
         ERRORS.labels(code).inc()
 
+    @_harmless
     def renewed(self, method: str, result: str) -> None:
         RENEWALS.labels(method, result).inc()
 

@@ -15,7 +15,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from rucio_cs3.errors import AlreadyExists, Cs3Error, NotFound
@@ -92,7 +92,7 @@ def _record(span: Any, wanted: Span, error: BaseException) -> None:
     if isinstance(error, Cs3Error) and error.status:
         span.set_attribute("cs3.status", error.status)
     if not (wanted.kind == "client" and isinstance(error, LOOKED_FOR)):
-        span.set_status(Status(StatusCode.ERROR, error.message if isinstance(error, Cs3Error) else None))
+        span.set_status(StatusCode.ERROR)  # without its text: sites like to repeat what they were shown
 
 
 def _provider(service: str) -> Any:

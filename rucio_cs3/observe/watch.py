@@ -44,7 +44,7 @@ class Watch:
     def call(self, name: str, who: str, path: str, part: str) -> Step:
         if self.traces is None and not part:
             return observe.NOTHING
-        facts = {"server.address": _host(who), "cs3.path": path}
+        facts = {"server.address": _host(who), "cs3.path": _path(path)}
         return Seen(self.traces, Span(name, "client", facts, current=False), self._times(part))
 
     def transfer(self, direction: str, what: object) -> Step:
@@ -54,7 +54,7 @@ class Watch:
             if error:
                 self.failed(error)
 
-        return Seen(self.traces, Span(direction, facts={"cs3.path": str(what)}), ended)
+        return Seen(self.traces, Span(direction, facts={"cs3.path": _path(str(what))}), ended)
 
     def work(self, name: str, parent: Mapping[str, str] | None, facts: Mapping[str, Any]) -> Step:
         if self.traces is None:
@@ -116,9 +116,11 @@ class Seen(Step):
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.seconds = time.perf_counter() - self._began
-        self._ended(self, error)
-        if self._traces:
-            self._traces.close(self._open, self.status, error)
+        try:
+            self._ended(self, error)
+        finally:
+            if self._traces:
+                self._traces.close(self._open, self.status, error)
 
     def moved(self, size: int) -> None:
         self.size = size
@@ -167,6 +169,11 @@ def _trace_context(headers: Headers) -> dict[str, str]:
 def _host(address: str) -> str:
     """What else stands in an address can be a secret."""
     return urlsplit(address).netloc.rpartition("@")[2] if "://" in address else address
+
+
+def _path(path: str) -> str:
+    """What follows a ? in an address can open the door."""
+    return path.partition("?")[0]
 
 
 def result_of(error: BaseException | None) -> str:

@@ -13,7 +13,9 @@ from rucio_cs3.broker import config as broker
 from rucio_cs3.config import Config
 from rucio_cs3.gateway import Gateway
 from rucio_cs3.mover import config as mover
+from rucio_cs3.mover import tpc
 from rucio_cs3.observe import metrics
+from rucio_cs3.transfer import http
 from tests.docs.blocks import TOP, block
 from tests.docs.shell import shell
 from tests.unit.cli.command import environment
@@ -40,6 +42,16 @@ def test_each_number_is_told(kind):
 @pytest.mark.parametrize("kind", ["broker", "mover"])
 def test_each_number_that_is_told_is_there(kind):
     assert told(kind) - exported(kind) == set()
+
+
+def told_phases():
+    return set(re.search(r"as a histogram: (login.*?) \|", PAGE)[1].split(", "))
+
+
+def test_each_phase_is_told():
+    """Also those that no test of this page comes through."""
+    sources = "".join(file.read_text(encoding="utf-8") for file in (TOP / "rucio_cs3").rglob("*.py"))
+    assert {*re.findall(r'observe\.phase\("(\w+)"\)', sources), http.BYTES, *tpc.WAYS} == told_phases()
 
 
 def test_the_numbers_of_the_client():
@@ -95,8 +107,7 @@ def test_the_numbers_of_a_command(gateway, tmp_path):
     )
     said = (tmp_path / "rucio-cs3.prom").read_text()
     assert 'rucio_cs3_transfers_total{direction="upload",result="done"} 1.0' in said
-    told_phases = re.search(r"as a histogram: (login.*?) \|", PAGE)[1].split(", ")
-    assert set(re.findall(r'phase_seconds_count\{phase="(\w+)"\}', said)) <= set(told_phases)
+    assert set(re.findall(r'phase_seconds_count\{phase="(\w+)"\}', said)) <= told_phases()
 
 
 @pytest.fixture

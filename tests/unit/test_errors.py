@@ -75,6 +75,14 @@ def test_http_status_becomes_our_error(status, kind):
     assert error.status == f"HTTP {status}"
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_token_that_a_site_repeats_is_not_told(whole):
+    token = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VyIjoiZWluc3RlaW4ifQ.c2lnbmF0dXJl"
+    said = f"{token} is not valid" if whole else token[:40]  # what servers say is cut off
+    for error in (errors.from_cs3("INTERNAL", said), errors.from_http(500, said)):
+        assert error.message == ("… is not valid" if whole else "…")
+
+
 def test_stdlib_handlers_catch_ours():
     with pytest.raises(FileNotFoundError):
         raise errors.NotFound("gone")

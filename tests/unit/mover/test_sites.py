@@ -4,6 +4,7 @@ import pytest
 
 from rucio_cs3.errors import ConfigError, InvalidName, Locked, NoLogin, NotAuthenticated, Unavailable, Untrusted
 from rucio_cs3.mover import sites
+from rucio_cs3.mover.addresses import identity
 from rucio_cs3.mover.model import Failed, Place, Side
 from rucio_cs3.mover.site import Site
 from rucio_cs3.mover.sites import Sites
@@ -83,6 +84,14 @@ def test_an_address_leads_to_its_site(known, url, site, below):
 def test_any_other_leads_nowhere(known, url):
     with pytest.raises(InvalidName):
         known.find(url)
+
+
+@pytest.mark.parametrize("port", ["²", "9" * 5000, "-1", "8 0", ""])
+def test_a_port_that_is_none(known, port):
+    url = f"davs://[::1]:{port}/x" if port else "davs://:/x"
+    with pytest.raises(InvalidName, match="not of the form"):
+        known.find(url)
+    assert identity(url) == url.encode()
 
 
 def test_who_asks_for_an_unknown_one_learns_of_the_sites(known):

@@ -139,6 +139,8 @@ FALSE = {
     "failure": (202, [MARKER.format(5), "failure: rejected GET: 404"], None),
     "no last line": (202, [MARKER.format(5)], None),
     "nothing said": (202, [], None),
+    "a count that is none": (202, [MARKER.format("²")], None),
+    "a count without end": (202, [MARKER.format("9" * 5000)], None),
     "nonsense": (202, ["\0\xff" * 5000], None),
     "nothing written": (202, ["success: Created"], None),
     "empty": (202, ["success: Created"], b""),

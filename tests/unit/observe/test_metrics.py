@@ -108,6 +108,15 @@ def test_a_file_that_cannot_be_written_is_no_failure(gateway, source, tmp_path, 
     assert "No such file or directory" in ran.stderr
 
 
+def test_numbers_that_cannot_be_counted_are_no_failure(gateway, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "nothing"))
+    argv = [sys.executable, "-c", LOOK, gateway.address, str(tmp_path / "y")]
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (ran.returncode, ran.stderr.count("\n")) == (0, 1), ran.stderr
+    assert "metrics are not counted (FileNotFoundError); check PROMETHEUS_MULTIPROC_DIR=" in ran.stderr
+    assert (tmp_path / "y").read_bytes() == CONTENT
+
+
 def test_in_the_registry_that_others_serve(gateway, tmp_path):
     argv = [sys.executable, "-c", SERVED, gateway.address, str(tmp_path / "y")]
     ran = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=True)

@@ -32,6 +32,18 @@ with observe.work("ask"), Cs3Client(gateway=gateway, tls=False, auth="broker", b
     print(site.whoami().username)
 """
 
+TOLD = """
+import contextlib, sys
+from rucio_cs3 import observe
+from rucio_cs3.errors import PermissionDenied
+
+secret = sys.argv[1]
+observe.begin_program("a program")
+with contextlib.suppress(PermissionDenied), observe.transfer("upload", f"/x?authz={secret}"):
+    with observe.call("Stat", f"https://me:{secret}@site.example.org", f"/x?authz={secret}"):
+        raise PermissionDenied(f"who shows {secret} may not look")
+"""
+
 
 def same_trace(spans):
     """All are of one trace, and each but the first is a part of another one."""
@@ -88,6 +100,18 @@ def test_an_error_has_our_code(traced, login, start_gateway, tmp_path):
     no_secret(traced.raw, "wrong-password")
 
 
+def test_what_a_site_repeats_and_what_opens_a_door_is_not_told(traced):
+    subprocess.run([sys.executable, "-c", TOLD, SECRET], timeout=SECONDS, check=True)
+    spans = {span.name: span for span in traced.spans()}
+    assert {name: (span.failed, span.facts["cs3.path"]) for name, span in spans.items()} == {
+        "upload": (True, "/x"),
+        "Stat": (True, "/x"),
+    }
+    assert spans["Stat"].facts["error.type"] == "permission_denied"
+    assert spans["Stat"].facts["server.address"] == "site.example.org"
+    no_secret(traced.raw, SECRET)
+
+
 def test_who_started_us_has_a_trace_already(traced, login, start_gateway, monkeypatch):
     monkeypatch.setenv("TRACEPARENT", PARENT)
     gateway = start_gateway("site")
@@ -132,6 +156,28 @@ def test_a_collector_that_is_gone_keeps_nobody_from_his_files(login, start_gatew
     ran = run("ls", "--json", f"cs3://{gateway.grpc}/")
     assert ran.returncode == 0
     assert "Traceback" not in ran.stderr
+
+
+def test_settings_of_opentelemetry_that_are_wrong_keep_nobody_from_his_files(login, start_gateway, monkeypatch):
+    gateway = start_gateway("site")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")  # which is less than a batch
+    ran = run("ls", f"cs3://{gateway.grpc}/")
+    assert ran.returncode == 0, ran.stderr
+    [line] = ran.stderr.splitlines()
+    assert "no traces: opentelemetry cannot be set up (ValueError); check the variables OTEL_" in line
+
+
+def test_who_types_a_word_waits_for_no_collector(traced, login, start_gateway, monkeypatch):
+    gateway = start_gateway("site", "--behave", "reva-local")
+    line = f"rucio-cs3 ls cs3://{gateway.grpc}/"
+    for name, value in {"_RUCIO_CS3_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert run().returncode == 0
+    for name in ("_RUCIO_CS3_COMPLETE", "COMP_WORDS", "COMP_CWORD"):
+        monkeypatch.delenv(name)
+    gateway.stop()
+    assert {span.service for span in traced.spans()} == {"rucio-cs3-gateway"}
 
 
 def test_from_whoever_wants_a_copy_through_the_mover_to_both_gateways(traced, login, start_gateway, tmp_path):
