@@ -19,6 +19,7 @@ from rucio_cs3.checkup.model import FAIL, PASS, SKIP, WARN
 from rucio_cs3.checkup.table import CHECKS, examine
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli.report import INTERRUPTED, printable, terminated_is_interrupted
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.model import Ref
 from rucio_cs3.rse import Rse
 
@@ -32,9 +33,15 @@ USER, DAEMON = "user", "daemon"
 
 
 @click.command(epilog="\b\nThe checks, in their order:\n" + "\n".join(f"  {one.name:16}{one.title}" for one in CHECKS))
-@click.argument("name", required=False, metavar="[RSE]")
+@click.argument("name", required=False, metavar="[RSE]", shell_complete=rse_names)
 @click.option("--as", "place", type=click.Choice([USER, DAEMON]), default=USER, show_default=True, help="Whose place.")
-@click.option("--with", "other", metavar="RSE", help="Also copy from and to this one, from door to door.")
+@click.option(
+    "--with",
+    "other",
+    metavar="RSE",
+    shell_complete=rse_names,
+    help="Also copy from and to this one, from door to door.",
+)
 @click.option("--read-only", is_flag=True, help="Write nothing at the site.")
 @click.option("--gateway", metavar="HOST:PORT", help="A site without a Rucio, instead of an RSE; needs --path.")
 @click.option("--path", metavar="PATH", help="The CS3 path of a folder there.")
@@ -134,7 +141,7 @@ def _tell_human(case: Case, results: Sequence[Result]) -> None:
     verdict = _verdict(results)
     screen.print(f"[{COLOURS[verdict]}]{case.name}: {verdict}[/] ({told}; as {_place(case)})", soft_wrap=True)
     for result in results:
-        if result.outcome == FAIL:
+        if result.outcome in {FAIL, WARN}:  # once more, in lines that can be copied
             line = f"{result.check}: {result.seen}; {result.remedy}"
             screen.print(escape(printable(line)), soft_wrap=True)
 

@@ -26,7 +26,7 @@ SEEN, ANNOUNCED, UNKNOWN = "seen", "announced", "not tried"
 SOON = 14 * 86_400  # seconds
 DOOR, COPIES, TUS, RANGES = "WebDAV door", "third-party copies", "uploads that go on (TUS)", "parts of files (ranges)"
 FOLDERS = 8  # that are listed in search of a file to look at
-TO_TRY = "--probe tries it with a file"
+TO_TRY = "rse add --probe tries it with a file"
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from demo.process import BIN
-from rucio_cs3.cli.completion import rse_names
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.gateway import DEMO_USERS, Fault, Gateway, Tls
 from tests.rucio.conftest import SCOPE
@@ -151,7 +152,7 @@ def test_without_yes_nothing_changes(command, client, name, options, storage, fo
     done = command("add", name, *options)
     assert done.returncode == 0, done.stderr
     assert "Nothing was written there." in done.stdout
-    assert "Nothing was changed. To do it: rucio-cs3 rse add" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("Nothing was changed. To do it: rucio-cs3 rse add")
     assert storage.login["password"] not in done.stdout + done.stderr
     said = told(command("add", name, *options, "--json"))
     assert set(states(said).values()) == {"new"}
@@ -249,6 +250,9 @@ def test_a_step_that_fails_says_how_far_it_came(command, client, name, options):
     assert done.stderr.count("\n") == 1
     assert "set attribute a/b = c" in done.stderr
     assert "2 steps are done, 1 after it are not" in done.stderr
+    said = json.loads(command("add", name, *options, *bad, "--yes", "--json").stdout)
+    assert (said["applied"], said["outcome"], said["error"]) == (False, "failed", "invalid_request")
+    assert [step["outcome"] for step in said["steps"]] == [None, None, "failed", "not done"]
     assert len(client.get_protocols(name)) == 1
     again = told(command("add", name, *options, "--attribute", "site=here", "--yes", "--json"))
     assert list(states(again).values()) == ["so already", "so already", "new"]
@@ -403,9 +407,24 @@ def test_with_tls(client, name, command, pki, tmp_path):
             assert why in done.stderr
 
 
-def test_names_are_completed(client, rse):
-    assert rse in [item.value for item in rse_names(None, None, rse[:4])]
-    assert rse_names(None, None, "no-such") == []
+TAKES_AN_RSE = [
+    *("rse add", "rse check", "rse check --with", "rse rotate", "rse settings", "rse show"),
+    *("token show", "token explain", "token app-password list --rse", "credentials", "dump", "ls --rse"),
+]
+
+
+@pytest.mark.parametrize("words", TAKES_AN_RSE)
+def test_names_are_completed(words, client, rse, monkeypatch, capfd):
+    """As bash asks, with the beginning of one typed."""
+
+    def completed(begun):
+        monkeypatch.setenv("_RUCIO_CS3_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", f"rucio-cs3 {words} {begun}")
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) + 1))
+        return called(monkeypatch, capfd)[1].split()
+
+    assert f"plain,{rse}" in completed(rse[:4])
+    assert completed("no-such") == []
 
 
 # show
@@ -442,6 +461,31 @@ def test_show_of_what_is_none_of_ours(command, client, other):
         done = command("show", name)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert why in done.stderr
+        said = command("show", name, "--json")
+        assert (said.returncode, said.stderr) == (1, "")
+        assert why in json.loads(said.stdout)["message"]
+
+
+# for programs
+
+OPERATORS = (Path(__file__).parents[2] / "docs" / "operators.md").read_text(encoding="utf-8")
+
+
+def documented(command):
+    """The keys that the page tells of."""
+    [row] = re.findall(rf"^\| `rse {command}` \| (.*) \|$", OPERATORS, re.MULTILINE)
+    return set(re.findall(r"`(\w+)`", row))
+
+
+def test_what_is_said_in_json_is_documented(command, rse, options):
+    said = {
+        "add": [told(command("add", rse, *options, "--json"))],
+        "show": [shown := json.loads(command("show", rse, "--json").stdout), shown["site"]],
+        "check": [checked := json.loads(command("check", rse, "--json").stdout), *checked["checks"]],
+        "settings": [json.loads(command("settings", rse, "--json").stdout)],
+    }
+    for name, objects in said.items():
+        assert {key for each in objects for key in each} <= documented(name), name
 
 
 # settings
