@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rucio_cs3.checkup.model import Finding
     from rucio_cs3.config import Layer
 
+ADD = "rucio-cs3 rse add {} --gateway HOST:PORT --path PATH --webdav URL"
 OURS = "cs3"
 CHANGES = ("write", "delete")
 READ, WRITE, DELETE = (f"availability_{what}" for what in ("read", "write", "delete"))
@@ -115,7 +116,7 @@ def rse(case: Case) -> Iterator[Finding]:
     try:
         case.settings = rsemanager.get_rse_info(rse=case.name)
     except RSENotFound:
-        yield failed(f"Rucio knows no RSE {case.name}", f"rucio rse list, or add it: rucio-cs3 rse add {case.name}")
+        yield failed(f"Rucio knows no RSE {case.name}", f"rucio rse list, or make it one: {ADD.format(case.name)}")
         return
     except (RucioException, OSError) as error:
         yield failed(f"Rucio does not tell about RSE {case.name}: {one_line(error)}", "ask Rucio's operator")
@@ -123,7 +124,7 @@ def rse(case: Case) -> Iterator[Finding]:
     try:
         case.entry = our_entry(case.name, case.settings["protocols"])
     except ConfigError as error:
-        yield failure(error, "rucio rse protocol add … --impl rucio_cs3.protocol.Default")
+        yield failure(error, f"is it another RSE? if not: {ADD.format(case.name)}")
         return
     address = f"{case.entry['scheme']}://{case.entry['hostname']}:{case.entry['port']}{case.entry['prefix']}"
     yield passed(f"its protocol entry {address} is ours")

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from rucio_cs3.checkup.model import Finding
 
 NO_DOOR = "no WebDAV door is named: webdav_root is not in extended_attributes of the RSE"
+NOT_GIVEN = "no WebDAV door is named: give --webdav URL"
 IN_THE_CLEAR = "a token would be sent in the clear"
 OPENS = "check hostname, port, prefix and webdav_root: what webdav_root is there has to be cs3_root, or space, here"
 
 
 def missing(case: Case) -> str:
-    return "" if case.door else NO_DOOR
+    if case.door:
+        return ""
+    return NO_DOOR if case.wish.rse else NOT_GIVEN
 
 
 def closed(case: Case) -> str:

@@ -62,7 +62,7 @@ def _group() -> click.Group:
     @click.version_option(package_name="rucio-cs3", prog_name="rucio-cs3")
     @click.option("--log-json", is_flag=True, help="Log to stderr, one JSON object a line; as RUCIO_CS3_LOG=json does.")
     def rucio_cs3(log_json: bool) -> None:
-        """CS3 storages for Rucio."""
+        """Work with files on CS3 storages, make RSEs of them in Rucio, and run the services for both."""
         if log_json or "RUCIO_CS3_LOG" in os.environ:
             from rucio_cs3.errors import ConfigError  # noqa: PLC0415
             from rucio_cs3.observe import logs  # noqa: PLC0415

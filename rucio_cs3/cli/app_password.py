@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rucio_cs3.cli import site as sites
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import console, show_secret
 from rucio_cs3.cli.times import clock, seconds, until
 from rucio_cs3.errors import ConfigError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from rucio_cs3.cli.site import Site
     from rucio_cs3.model import AppPassword
 
-RSE = click.option("--rse", metavar="RSE", help="The RSE whose site is meant.")
+RSE = click.option("--rse", metavar="RSE", shell_complete=rse_names, help="The RSE whose site is meant.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,12 +11,12 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from rucio_cs3 import deadline
 from rucio_cs3.cli.place import LOCAL, Name, Places
+from rucio_cs3.cli.rses import PATIENCE
 from rucio_cs3.errors import Cs3Error
 
 if TYPE_CHECKING:
     from rucio_cs3.cli.place import Place
 
-PATIENCE = 2.0  # seconds; nobody waits longer for a key
 MOST = 200  # names
 VARIABLE = "_RUCIO_CS3_COMPLETE"
 # What has to be otherwise than click has it: no blank after a folder, in which one wants to go on. fish puts none.
@@ -66,23 +65,6 @@ def remote_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     asking.start()
     asking.join(PATIENCE)
     return found.copy()
-
-
-def rse_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Rucio's RSEs, if it tells them at once."""
-    del ctx, param
-    found: list[CompletionItem] = []
-    asking = threading.Thread(target=_ask_rucio, args=(incomplete, found), daemon=True)
-    asking.start()
-    asking.join(PATIENCE)
-    return found.copy()
-
-
-def _ask_rucio(incomplete: str, found: list[CompletionItem]) -> None:
-    from rucio_cs3.operate.catalogue import Catalogue  # noqa: PLC0415 - Rucio may be missing
-
-    with contextlib.suppress(Cs3Error):
-        found += [CompletionItem(name) for name in Catalogue().names() if name.startswith(incomplete)]
 
 
 def _ask(ctx: click.Context, incomplete: str, found: list[CompletionItem]) -> None:

@@ -14,6 +14,7 @@ import click
 
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli import who
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import show_secret
 from rucio_cs3.cli.times import until
 from rucio_cs3.errors import ConfigError
@@ -127,7 +128,7 @@ FORMATS: dict[str, Callable[[Grant], str]] = {
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[RSE] [PATH]")
+@click.argument("names", nargs=-1, metavar="[RSE] [PATH]", shell_complete=rse_names)
 @sites.takes_gateway
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="json", show_default=True)
 @click.option("--webdav-url", metavar="URL", help="The address of the files, where no RSE with a WebDAV door tells it.")

@@ -19,6 +19,7 @@ from rucio_cs3.cli import times
 from rucio_cs3.cli.inspect import MOST_JOBS
 from rucio_cs3.cli.place import RSE, kind_of
 from rucio_cs3.cli.report import on_places, typed
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.sizes import counted, human
 from rucio_cs3.model import Ref
 from rucio_cs3.root import Root
@@ -40,7 +41,7 @@ LEFT_OUT = {
 
 
 @click.command()
-@click.argument("name", metavar="RSE|cs3s://HOST:PORT/PATH")
+@click.argument("name", metavar="RSE|cs3s://HOST:PORT/PATH", shell_complete=rse_names)
 @click.option(
     "-o",
     "--output",

@@ -27,5 +27,21 @@ class LazyGroup(click.Group):
         if cmd_name not in self.table:
             return None
         module, name = self.table[cmd_name]
-        command: click.Command = getattr(import_module(module), name)
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").startswith("rucio_cs3"):  # that would be our own mistake
+                raise
+            return _without(cmd_name, str(missing.name))
         return command
+
+
+def _without(name: str, package: str) -> click.Command:
+    """In the place of a command whose extra, which is called like it, is not installed: the list of all is shown."""
+    needed = f"{package} is not installed: pip install 'rucio-cs3[{name}]'"
+
+    def tell(_: tuple[str, ...]) -> None:
+        raise click.ClickException(needed)
+
+    words = click.Argument(["_"], nargs=-1, type=click.UNPROCESSED)
+    return click.Command(name, {"ignore_unknown_options": True}, tell, [words], help=f"{needed}.")

@@ -15,6 +15,7 @@ import click
 
 from rucio_cs3 import deadline
 from rucio_cs3.cli.place import Places
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.errors import Cs3Error, LocalTargetError
 from rucio_cs3.transfer.crew import DONE, FAILED, SKIPPED, STOPPED
@@ -133,7 +134,7 @@ def on_places(command: Command) -> Command:
     """For a file command: hand it `places` and a `report`, and end with the exit code that the report says."""
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-    @click.option("--rse", metavar="RSE", help="The RSE whose addresses davs:// names are.")
+    @click.option("--rse", metavar="RSE", shell_complete=rse_names, help="The RSE whose addresses davs:// names are.")
     @click.option("--door", envvar="RUCIO_CS3_DOOR", metavar="URL=PATH", help="What davs:// names mean without an RSE.")
     @functools.wraps(command)
     def wrapper(as_json: bool, rse: str | None, door: str | None, **options: Any) -> None:

@@ -13,8 +13,8 @@ import click
 from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli import who
-from rucio_cs3.cli.completion import rse_names
 from rucio_cs3.cli.report import orderly, told, typed
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import console
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.errors import Cs3Error, NotStored, Unsupported
@@ -113,12 +113,13 @@ def add(name: str, as_json: bool, yes: bool, **options: Any) -> None:
         draft.show(wish)
     failure = (draft.refusal() or _apply(draft.steps, quiet=as_json)) if yes else None
     if as_json:
-        click.echo(json.dumps({**draft.told(failure), "applied": yes and not failure}))
+        ended = {"outcome": steps.FAILED, **told(failure)} if failure else {}
+        click.echo(json.dumps({**draft.told(), "applied": yes and not failure, **ended}))
         sys.exit(1 if failure else 0)
     if failure:
         raise failure
-    click.echo(_outcome(draft, wish))
-    _show_what_else(draft, wish, rucio)
+    said = [_outcome(draft, wish), *_what_else(draft, wish, rucio)]
+    click.echo("\n".join(said if yes else [*said[1:], said[0]]))  # what is to be done now comes last
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class _Draft:
     wanted: entry.Wanted
     steps: list[Step] = field(default_factory=list)
 
-    def told(self, failure: Cs3Error | None) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
         return {
             "rse": self.wanted.name,
             "gateway": self.site.config.gateway,
@@ -168,7 +169,6 @@ class _Draft:
             "attributes": dict(self.wanted.attributes),
             "distances": dict(self.wanted.distances),
             "steps": shown.told_steps(self.steps),
-            **({"failure": told(failure)} if failure else {}),
         }
 
     def show(self, wish: _Wish) -> None:
@@ -270,12 +270,13 @@ def _outcome(draft: _Draft, wish: _Wish) -> str:
     return f"Nothing was changed. To do it: {typed('--yes')}"
 
 
-def _show_what_else(draft: _Draft, wish: _Wish, rucio: Catalogue) -> None:
+def _what_else(draft: _Draft, wish: _Wish, rucio: Catalogue) -> list[str]:
     """What Rucio does not know of, and what only others can decide."""
     ca = f"\n  ca = {wish.ca}" if wish.ca else ""
-    login = f"[cs3:{wish.name}]\n  username = {draft.who.username}{ca}"
+    file = f"password_file = ~/.config/rucio-cs3/{wish.name.lower()}"
+    login = f"[cs3:{wish.name}]\n  username = {draft.who.username}\n  {file}{ca}"
     lines = [
-        f"Whoever uses it needs a login at the site, in rucio.cfg:\n  {login}",
+        f"Whoever uses it needs a login at the site, in rucio.cfg, such as:\n  {login}",
         f"Who may write there:  rucio account limit set ACCOUNT --rse {wish.name} --bytes infinity",
         f"See that it works:    rucio-cs3 rse check {wish.name}",
     ]
@@ -286,7 +287,7 @@ def _show_what_else(draft: _Draft, wish: _Wish, rucio: Catalogue) -> None:
         lines.append(f"Free space, by cron:  rucio-cs3 rse settings {wish.name}")
     if not rucio.is_admin():
         lines.append(f"Rucio account {rucio.account} does not look like an admin's, who alone may add RSEs.")
-    click.echo("\n".join(lines))
+    return lines
 
 
 def _show_spaces(client: Cs3Client, *, as_json: bool) -> None:

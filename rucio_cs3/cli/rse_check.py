@@ -17,8 +17,8 @@ from rucio_cs3.checkup.case import Case, Wish
 from rucio_cs3.checkup.model import FAIL, PASS, SKIP, WARN
 from rucio_cs3.checkup.table import CHECKS, examine
 from rucio_cs3.cli import site as sites
-from rucio_cs3.cli.completion import rse_names
 from rucio_cs3.cli.report import orderly, printable
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import table_of
 from rucio_cs3.model import Ref
 from rucio_cs3.rse import Rse
@@ -36,7 +36,11 @@ USER, DAEMON = "user", "daemon"
 @click.argument("name", required=False, metavar="[RSE]", shell_complete=rse_names)
 @click.option("--as", "place", type=click.Choice([USER, DAEMON]), default=USER, show_default=True, help="Whose place.")
 @click.option(
-    "--with", "other", metavar="RSE", shell_complete=rse_names, help="Also copy from and to this one, door to door."
+    "--with",
+    "other",
+    metavar="RSE",
+    shell_complete=rse_names,
+    help="Also copy from and to this one, from door to door.",
 )
 @click.option("--read-only", is_flag=True, help="Write nothing at the site.")
 @click.option("--gateway", metavar="HOST:PORT", help="A site without a Rucio, instead of an RSE; needs --path.")
@@ -137,7 +141,7 @@ def _tell_human(case: Case, results: Sequence[Result]) -> None:
     verdict = _verdict(results)
     screen.print(f"[{COLOURS[verdict]}]{case.name}: {verdict}[/] ({told}; as {_place(case)})", soft_wrap=True)
     for result in results:
-        if result.outcome == FAIL:
+        if result.outcome in {FAIL, WARN}:  # once more, in lines that can be copied
             line = f"{result.check}: {result.seen}; {result.remedy}"
             screen.print(escape(printable(line)), soft_wrap=True)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rucio_cs3.cli import site as sites
-from rucio_cs3.cli.completion import rse_names
 from rucio_cs3.cli.report import Report, orderly, typed
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.times import seconds, until
 from rucio_cs3.errors import ConfigError, Cs3Error
 from rucio_cs3.operate import rotation

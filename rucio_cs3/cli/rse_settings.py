@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rucio_cs3.cli import site as sites
-from rucio_cs3.cli.completion import rse_names
 from rucio_cs3.cli.report import Report, orderly
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.sizes import STEP, UNITS, human
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.operate import usage

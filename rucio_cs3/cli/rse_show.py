@@ -12,8 +12,8 @@ import click
 from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli import who
-from rucio_cs3.cli.completion import rse_names
 from rucio_cs3.cli.report import orderly, told
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import console, show_settings, table_of
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.errors import Cs3Error, NotFound

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 import click
 
+from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.config import (
     CREDENTIALS,
@@ -92,19 +95,27 @@ def takes_gateway(command: Command) -> Command:
 
 def takes_site(command: Command) -> Command:
     """The arguments that `of` wants."""
-    decorated: Command = click.argument("rse", required=False, metavar="[RSE]")(takes_gateway(command))
+    decorated: Command = click.argument("rse", required=False, metavar="[RSE]", shell_complete=rse_names)(
+        takes_gateway(command)
+    )
     return decorated
 
 
 def in_one_line(command: Command) -> Command:
-    """Let errors that have a cause out there end the command with a line that says so, and exit code 1."""
+    """Let errors that have a cause out there end the command with a line that says so, and exit code 1.
+
+    With `--json` that is an object on stdout, as file commands have it.
+    """
 
     @functools.wraps(command)
     def wrapper(*args: Any, **options: Any) -> Any:
         try:
             return command(*args, **options)
         except Cs3Error as error:
-            raise click.ClickException(str(error)) from error
+            if not options.get("as_json"):
+                raise click.ClickException(str(error)) from error
+            click.echo(json.dumps({"outcome": "failed", "error": error.code, "message": str(error)}))
+            sys.exit(1)
 
     return wrapper  # type: ignore[return-value]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SEEN, ANNOUNCED, UNKNOWN = "seen", "announced", "not tried"
 DOOR, COPIES, TUS, RANGES = "WebDAV door", "third-party copies", "uploads that go on (TUS)", "parts of files (ranges)"
 FOLDERS = 8  # that are listed in search of a file to look at
-TO_TRY = "--probe tries it with a file"
+TO_TRY = "rse add --probe tries it with a file"
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ def kinds(kind: type[Cs3Error] = Cs3Error) -> Iterator[type[Cs3Error]]:
 def facts(kind: type[Cs3Error]) -> str:
     """The list under its heading."""
     bases = [f"`{base.__name__}`" for base in kind.__bases__ if base is not Exception]
-    lines = [f"- Python: `{kind.__name__}`{', a ' if bases else ''}{' and '.join(bases)}"]
+    article = "an" if bases and bases[0].strip("`")[0] in "AEIOU" else "a"
+    lines = [f"- Python: `{kind.__name__}`{f', {article} ' if bases else ''}{' and '.join(bases)}"]
     if comes_from := [*_statuses(kind), *(f'the words "{words}"' for words, ours in CS3_WORDS.items() if ours is kind)]:
         lines.append(f"- comes from {', '.join(comes_from)}")
     if again := [name for name, of in (("downloads", DOWNLOAD), ("uploads", UPLOAD)) if passes(kind("x"), of)]:

@@ -55,6 +55,11 @@ def test_every_setting_is_in_the_table():
     assert [name for name in FIELDS if name not in told and not name.endswith("_file")] == []
 
 
+def test_no_setting_is_in_the_table_twice():
+    told = [name for names, _ in SETTINGS for name in names]
+    assert sorted(set(told)) == sorted(told)
+
+
 def test_every_setting_in_the_table_exists():
     assert [name for names, _ in SETTINGS for name in names if name not in FIELDS] == []
 

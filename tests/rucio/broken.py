@@ -12,11 +12,11 @@ LATER = 3600  # seconds
 
 # How it is broken -> the check that has to say so, and words of what it says, or of what it says is to be done.
 BROKEN = {
-    "RSE unknown in Rucio": (lambda g: g.call_it("NOWHERE"), "rse", "knows no RSE NOWHERE"),
+    "RSE unknown in Rucio": (lambda g: g.call_it("NOWHERE"), "rse", "knows no RSE NOWHERE rucio-cs3 rse add NOWHERE"),
     "protocol of another plugin": (
         lambda g: g.protocol(impl="rucio.rse.protocols.posix.Default"),
         "rse",
-        "no protocol with impl rucio_cs3",
+        "no protocol with impl rucio_cs3 is it another RSE? rucio-cs3 rse add",
     ),
     "Rucio is down": (
         lambda g: g.sections.update(client={"rucio_host": "http://127.0.0.1:1", "auth_host": "http://127.0.0.1:1"}),

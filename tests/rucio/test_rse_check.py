@@ -214,6 +214,8 @@ def test_a_plain_site_without_a_rucio(ground, tmp_path):
     assert (answer.code, answer.having("fail"), answer.having("warn")) == (0, [], []), answer.said
     assert {"write", "door.file", "delete"} <= set(answer.names("pass"))
     assert answer.of("rse") == "skip: no RSE is named"
+    answer = asked(environ, "--gateway", ground.gateway.grpc, "--path", place)
+    assert "--webdav" in answer.of("door.dns")
 
 
 def test_ctrl_c_leaves_nothing(ground):
@@ -261,6 +263,19 @@ def test_for_people(ground):
     assert (ran.returncode, ran.stderr) == (0, "")
     assert f"{ground.site.rse}: pass" in ran.stdout.splitlines()[-1]
     assert "…" not in ran.stdout, "what is shown can be copied"
+
+
+def test_a_remedy_can_be_copied(ground):
+    """A table breaks lines, so that what is to be done stands below it in one."""
+    ground.site.add_protocol(ground.entry)
+    ground.site.client.set_rse_limits(ground.site.rse, "MinFreeSpace", 1 << 60)
+    argv = [str(BIN / "rucio-cs3"), "rse", "check", ground.site.rse]
+    environ = {**ground.environ(), "COLUMNS": "80"}
+    ran = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert ran.returncode == 0
+    last = ran.stdout.splitlines()[-1]
+    assert last.startswith("space: ")
+    assert last.endswith("rucio rse limit")
 
 
 def warned(ground, *arguments):

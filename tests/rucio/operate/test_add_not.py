@@ -86,7 +86,7 @@ def test_what_could_not_be_removed_is_named_for_programs_too(command, client, na
     assert (done.returncode, done.stderr) == (1, "")
     said = json.loads(done.stdout)
     [left] = storage.names(folder)
-    assert f"{left} is left there: remove it" in said["failure"]["message"]
+    assert f"{left} is left there: remove it" in said["message"]
     assert not said["applied"]
     assert {step["outcome"] for step in said["steps"]} == {None}
     assert name not in [each["rse"] for each in client.list_rses()]

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-from click.shell_completion import BashComplete
-
-from rucio_cs3.cli.rse import rse as group
 from tests.rucio.operate.conftest import found, told
 
 
@@ -53,10 +49,6 @@ def test_show_of_what_is_none_of_ours(command, client, other):
         done = command("show", name)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert why in done.stderr
-
-
-@pytest.mark.parametrize("words", [["show"], ["add"], ["check"], ["check", "OTHER", "--with"], ["settings", "OTHER"]])
-def test_names_are_completed(rse, words):
-    complete = BashComplete(group, {}, "rucio-cs3 rse", "NOWHERE")
-    assert rse in [item.value for item in complete.get_completions(words, rse[:4])]
-    assert complete.get_completions(words, "no-such") == []
+        said = command("show", name, "--json")
+        assert (said.returncode, said.stderr) == (1, "")
+        assert why in json.loads(said.stdout)["message"]

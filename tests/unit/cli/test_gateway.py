@@ -199,3 +199,23 @@ def test_without_its_extra(missing):
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert ran.returncode == 1
     assert ran.stderr == f"rucio-cs3: {missing} is not installed: pip install 'rucio-cs3[gateway]'\n"
+
+
+def test_without_what_only_services_need():
+    """As after pip install '.[rucio]': all other commands are there, and the list of them."""
+    gone = "".join(f"sys.modules['{name}'] = None; " for name in ("jwt", "gunicorn", "prometheus_client"))
+    code = f"import sys; {gone}from rucio_cs3.cli import main; main()"
+
+    def said(*arguments):
+        argv = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+
+    listed = said("--help")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    for name in ("cp", "gateway", "rse"):
+        assert f"\n  {name} " in listed.stdout
+    refused = said("gateway", "--root", "here")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "Error: jwt is not installed: pip install 'rucio-cs3[gateway]'\n",
+    )
