@@ -9,6 +9,7 @@ import os
 import random
 
 import pytest
+import urllib3
 
 from rucio_cs3 import errors
 from rucio_cs3.transfer import parallel
@@ -138,3 +139,19 @@ def counted(function, calls):
         return function(*args)
 
     return call
+
+
+def test_one_connection_serves_one_transfer_after_the_other(client, folder, tmp_path, monkeypatch):
+    connect, opened = urllib3.util.connection.create_connection, []
+
+    def counted(*args, **options):
+        opened.append(args)
+        return connect(*args, **options)
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", counted)
+    for size in (4096, 0, 3 << 20, 1):
+        client.upload(io.BytesIO(DATA[:size]), f"{folder}/{size}")
+        for _ in range(2):
+            client.download(f"{folder}/{size}", tmp_path / "got")
+            assert (tmp_path / "got").read_bytes() == DATA[:size]
+    assert len(opened) == 1

@@ -13,7 +13,6 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import urllib3
 
 from rucio_cs3 import errors
 from rucio_cs3.client import Cs3Client, shared
@@ -21,10 +20,9 @@ from rucio_cs3.config import Config
 from rucio_cs3.cs3.channel import _name
 from rucio_cs3.cs3.files import Endpoint
 from rucio_cs3.errors import from_cs3
-from rucio_cs3.gateway import BEHAVIOURS, DEMO_USERS, Fault, Gateway, Tls
+from rucio_cs3.gateway import Fault, Gateway, Tls
 from rucio_cs3.transfer.http import DataServers, expect
 from rucio_cs3.web import pool_classes
-from tests.conformance.storages import home_of
 
 LOGIN = {"username": "einstein", "password": "relativity"}
 QUICK = {"call_timeout": 2, "connect_timeout": 1, "stall_timeout": 0.5}
@@ -397,26 +395,3 @@ def test_big_folders(plain):
             (folder / f"{number:06}-{'n' * 90}").touch()
         with pytest.raises(errors.ListingTooLarge, match="split the folder"):
             list(client.files.list("/big"))
-
-
-@pytest.mark.parametrize("behaviour", ["reva-local", "opencloud"])
-def test_one_connection_serves_one_transfer_after_the_other(tmp_path, monkeypatch, behaviour):
-    connect, opened = urllib3.util.connection.create_connection, []
-
-    def counted(*args, **options):
-        opened.append(args)
-        return connect(*args, **options)
-
-    monkeypatch.setattr(urllib3.util.connection, "create_connection", counted)
-    with (
-        Gateway(tmp_path, behaviour) as gateway,
-        Cs3Client(gateway=gateway.address, tls=False, **LOGIN) as site,
-    ):
-        home = home_of(BEHAVIOURS[behaviour], DEMO_USERS[0]).rstrip("/")
-        for size in (4096, 0, 3 << 20, 1):
-            content = b"x" * size
-            site.upload(io.BytesIO(content), f"{home}/{size}")
-            for _ in range(2):
-                site.download(f"{home}/{size}", tmp_path / "fetched")
-                assert (tmp_path / "fetched").read_bytes() == content
-    assert len(opened) == 1
