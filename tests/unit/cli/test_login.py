@@ -91,9 +91,9 @@ def test_who_says_no_is_not_logged_in(idp, site, data):
     with logging_in("--json", **site) as process:
         begun = json.loads(process.stdout.readline())
         idp.approve(begun["address"], "einstein", "deny")
-        _, complaint = process.communicate(timeout=SECONDS)
-    assert process.returncode == 1
-    assert re.fullmatch(r"Error: OIDC provider \S+ refuses: .*denied.*\n", complaint), complaint
+        said, complaint = process.communicate(timeout=SECONDS)
+    assert (process.returncode, complaint) == (1, "")
+    assert re.fullmatch(r"OIDC provider \S+ refuses: .*denied.*", json.loads(said)["message"]), said
     assert not data.exists()
 
 
