@@ -124,6 +124,11 @@ class Case:
         parts = urlsplit(self.door or "")
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
+    def content(self, name: str) -> bytes:
+        """As it comes, without a look at checksums."""
+        with self.client.open_read(self.ref(name)) as file:
+            return file.read()
+
     def new_probe(self, size: int = SIZE) -> Probe:
         """A name that will be gone in the end, whatever happens, and something to write there."""
         return Probe(self.new_name(), os.urandom(size))

@@ -98,8 +98,7 @@ def _content(case: Case, name: str) -> bytes | None:
         Remote(case.client, case.ref(name)).settled()
     except NotFound:
         return None
-    with case.client.open_read(case.ref(name)) as file:
-        return file.read()
+    return case.content(name)
 
 
 def _judged(what: str, said: str, there: bytes | None, sent: bytes) -> Iterator[Finding]:

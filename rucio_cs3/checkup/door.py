@@ -64,9 +64,7 @@ def file(case: Case) -> Iterator[Finding]:
 
 def away(case: Case) -> str:
     """Why there is no file to look for."""
-    if not closed(case) and not hasattr(case, "probe"):
-        return "there is no file to look for"
-    return closed(case)
+    return closed(case) or ("" if hasattr(case, "probe") else "there is no file to look for")
 
 
 def _asked(case: Case, method: str, name: str, **headers: str) -> tuple[int, bytes]:

@@ -73,7 +73,7 @@ def write(case: Case) -> Iterator[Finding]:
 
 def read(case: Case) -> Iterator[Finding]:
     probe = case.probe
-    yield _compared(_content(case, probe.name), probe.content)
+    yield _compared(case.content(probe.name), probe.content)
 
 
 def sample(case: Case) -> Iterator[Finding]:
@@ -83,7 +83,7 @@ def sample(case: Case) -> Iterator[Finding]:
         yield skipped("nothing may be written, and no file is found to read")
         return
     name, info = found
-    content = _content(case, name)
+    content = case.content(name)
     if len(content) != info.size:
         yield failed(f"{name} has {info.size} bytes, and {len(content)} came", "ask the site's operator")
         return
@@ -102,12 +102,6 @@ def _some_file(case: Case, below: str, deep: int) -> tuple[str, Info] | None:
             folders.append(name)
     found = (_some_file(case, folder, deep - 1) for folder in folders if deep)
     return next(filter(None, found), None)
-
-
-def _content(case: Case, name: str) -> bytes:
-    """As it comes, without a look at checksums."""
-    with case.client.open_read(case.ref(name)) as file:
-        return file.read()
 
 
 def _compared(got: bytes, sent: bytes) -> Finding:
@@ -169,7 +163,7 @@ def tus(case: Case) -> Iterator[Finding]:
             yield skipped("not offered: uploads that are cut begin anew")
             return
         _remote(case, probe.name).settled()
-        found = _compared(_content(case, probe.name), probe.content)
+        found = _compared(case.content(probe.name), probe.content)
         yield found if found.outcome == "fail" else passed(f"uploads that are cut go on: {CHUNKS} requests made a file")
 
 

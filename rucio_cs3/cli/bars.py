@@ -1,18 +1,29 @@
-"""A progress bar, where there is a terminal to draw it on."""
+"""How far something is, where there is a terminal to draw it on."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rucio_cs3.transfer.crew import Totals
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -35,3 +46,15 @@ def bar(*, wanted: bool) -> Iterator[Callable[[Totals], None] | None]:
             )
 
         yield show
+
+
+@contextlib.contextmanager
+def spinner(describe: Callable[[T], str], *, wanted: bool) -> Iterator[Callable[[T], None]]:
+    """What is to be told how far it is, where nobody knows how much there is."""
+    if not (wanted and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task("", total=None)
+        yield lambda told: drawn.update(task, description=describe(told))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from dataclasses import asdict
@@ -10,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from rucio_cs3 import memory
 from rucio_cs3.catalog.dump import JOBS, Dump, Wanted
 from rucio_cs3.cli import times
+from rucio_cs3.cli.bars import spinner
 from rucio_cs3.cli.inspect import MOST_JOBS
 from rucio_cs3.cli.place import RSE, kind_of
 from rucio_cs3.cli.report import on_places, typed
@@ -25,8 +23,6 @@ from rucio_cs3.model import Ref
 from rucio_cs3.root import Root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from rucio_cs3.catalog.dump import Counts
     from rucio_cs3.cli.place import Places
     from rucio_cs3.cli.report import Report
@@ -76,7 +72,7 @@ def dump(places: Places, report: Report, name: str, output: str | None, jobs: in
         if dumped.went_on:
             report.aside(f"Going on with {dumped.incomplete}, which holds {_files(dumped.counts)}")
         try:
-            with _spinner(wanted=not report.as_json) as show:
+            with spinner(_files, wanted=not report.as_json) as show:
                 for folder, error in dumped:
                     if error:
                         report.failure(f"{told}{folder}", error)
@@ -137,15 +133,3 @@ def _files(counts: Counts) -> str:
 def _again(path: Path) -> str:
     """The same command, even tomorrow."""
     return typed(*([] if str(path) in sys.argv else ["--output", str(path)]))
-
-
-@contextlib.contextmanager
-def _spinner(*, wanted: bool) -> Iterator[Callable[[Counts], None]]:
-    """How far it is; nobody knows how much there is."""
-    if not (wanted and sys.stderr.isatty()):
-        yield lambda _: None
-        return
-    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
-    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
-        task = drawn.add_task("", total=None)
-        yield lambda counts: drawn.update(task, description=_files(counts))

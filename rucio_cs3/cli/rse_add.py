@@ -17,7 +17,7 @@ from rucio_cs3.cli.report import orderly, told, typed
 from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import console
 from rucio_cs3.cli.sizes import human
-from rucio_cs3.errors import Cs3Error, NotStored, Unsupported
+from rucio_cs3.errors import Cs3Error, NotStored
 from rucio_cs3.operate import discovery, door, entry, place, probe, steps
 from rucio_cs3.operate.catalogue import Catalogue
 from rucio_cs3.root import Root
@@ -294,7 +294,7 @@ def _show_spaces(client: Cs3Client, *, as_json: bool) -> None:
     """What there is to choose from."""
     try:
         found = client.spaces.list()
-    except (Unsupported, Cs3Error):
+    except Cs3Error:
         found = []
     if as_json:
         told = [{"id": each.id.space, "name": each.name, "kind": each.kind, "path": each.path} for each in found]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections import Counter
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from rucio_cs3.checkup.case import Case, Wish
 from rucio_cs3.checkup.model import FAIL, PASS, SKIP, WARN
 from rucio_cs3.checkup.table import CHECKS, examine
 from rucio_cs3.cli import site as sites
+from rucio_cs3.cli.bars import spinner
 from rucio_cs3.cli.report import orderly, printable
 from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import table_of
@@ -24,7 +23,7 @@ from rucio_cs3.model import Ref
 from rucio_cs3.rse import Rse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from rucio_cs3.checkup.model import Check, Result
 
@@ -67,7 +66,7 @@ def check(as_json: bool, **options: Any) -> None:
     results: list[Result] = []
     with case:
         try:
-            with _spinner(wanted=not as_json) as tell:
+            with spinner(_named, wanted=not as_json) as tell:
                 results += examine(case, tell=tell)
         except KeyboardInterrupt:
             left = ", ".join(case.tidy()) or "nothing"
@@ -103,16 +102,8 @@ def _case(
     return case
 
 
-@contextlib.contextmanager
-def _spinner(*, wanted: bool) -> Iterator[Callable[[Check], None]]:
-    """Which check runs now."""
-    if not (wanted and sys.stderr.isatty()):
-        yield lambda _: None
-        return
-    columns = SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
-    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
-        task = drawn.add_task("", total=None)
-        yield lambda one: drawn.update(task, description=f"{one.name}: {one.title}")
+def _named(one: Check) -> str:
+    return f"{one.name}: {one.title}"
 
 
 def _tell_script(case: Case, results: Sequence[Result]) -> None:
