@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Callable, TypeVar
 from rucio_cs3 import deadline, observe
 from rucio_cs3.checksums import normalise
 from rucio_cs3.credentials import jwt
+from rucio_cs3.cs3.swap import replace
 from rucio_cs3.errors import (
     AlreadyExists,
     ChecksumMismatch,
@@ -286,7 +287,7 @@ class _Upload:
         if number and not of.files.exists(staging):  # nobody else knows this name: it went after all
             of.compare(ref, written)
         elif self._wish.overwrite:
-            of.files.replace(staging, ref, written)
+            replace(of.files, staging, ref, written)
         elif of.traits.refuses_to_replace(staging, written):
             self._claim(staging, written)
         else:
