@@ -117,8 +117,10 @@ class Files:
             reply = self._channel.call("ListContainer", request, path=str(ref))
             for start in range(0, len(reply.infos), page_size):
                 yield [read(entry) for entry in reply.infos[start : start + page_size]]
-            if reply.next_page_token in ("", token):
+            if not reply.next_page_token:
                 return
+            if reply.next_page_token == token:  # what is missing from a listing is taken for gone
+                raise ServerError("the gateway sends the same page of the listing again", path=str(ref))
             token = reply.next_page_token
 
     def mkdir(self, target: Target, *, parents: bool = False, exist_ok: bool = False) -> None:
