@@ -10,9 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import grpc
 import pytest
+from cs3.rpc.v1beta1 import code_pb2
+from cs3.storage.provider.v1beta1 import provider_api_pb2 as provider
 
 from rucio_cs3 import errors
 from rucio_cs3.client import Cs3Client, shared
@@ -380,6 +384,24 @@ def test_a_configuration_can_be_given_with_changes(plain):
         assert client.whoami().username == "einstein"
     with pytest.raises(errors.ConfigError, match="did you mean 'retries'"):
         Cs3Client(config, retrys=1)
+
+
+def test_a_listing_that_repeats_a_page_is_an_error():
+    """Who takes it for all there is takes the rest for gone."""
+    page = provider.ListContainerResponse(
+        status={"code": code_pb2.CODE_OK}, infos=[{"path": "/a"}], next_page_token="more"
+    ).SerializeToString()
+    methods = {"ListContainer": grpc.unary_unary_rpc_method_handler(lambda _, __: page)}
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("cs3.gateway.v1beta1.GatewayAPI", methods)])
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    repeated = pytest.raises(errors.ServerError, match="the same page of the listing again")
+    try:
+        with Cs3Client(gateway=address, tls=False, auth="token", token="t") as client, repeated:
+            list(client.files.list("/"))
+    finally:
+        server.stop(None).wait()
 
 
 @pytest.mark.timeout(240)
