@@ -74,7 +74,18 @@ class Issuer:
         return found
 
 
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """Where a redirect leads to, the token in the headers would go, too."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_Straight)
+
+
 def fetched(address: str, headers: Mapping[str, str] | None = None) -> Any:
+    """Raises OSError, and ValueError for what is no JSON."""
     request = urllib.request.Request(address, headers=headers or {})  # noqa: S310 - the operator's own choice
-    with urllib.request.urlopen(request, timeout=SECONDS) as reply:  # noqa: S310
+    with _opener.open(request, timeout=SECONDS) as reply:
         return json.load(reply)
