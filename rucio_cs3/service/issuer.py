@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import threading
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -87,5 +88,9 @@ _opener = urllib.request.build_opener(_Straight)
 def fetched(address: str, headers: Mapping[str, str] | None = None) -> Any:
     """Raises OSError, and ValueError for what is no JSON."""
     request = urllib.request.Request(address, headers=headers or {})  # noqa: S310 - the operator's own choice
-    with _opener.open(request, timeout=SECONDS) as reply:
-        return json.load(reply)
+    try:
+        with _opener.open(request, timeout=SECONDS) as reply:
+            return json.load(reply)
+    except urllib.error.HTTPError as refusal:
+        refusal.close()  # it is the answer as well, and keeps the connection open for as long as somebody keeps it
+        raise

@@ -419,7 +419,7 @@ def test_what_stepped_aside_is_brought_back_when_the_time_is_over(
     storage, client, folder, stored, refusing, monkeypatch
 ):
     path, data = stored
-    monkeypatch.setattr(deadline.apart.__wrapped__, "__defaults__", (2.0,))
+    monkeypatch.setattr(deadline.apart.__wrapped__, "__defaults__", (4.0,))
     refusing.add(Fault("grpc:Move", "status", path="*.part", status="ALREADY_EXISTS", times=1))
     refusing.add(Fault("grpc:Move", "stall", path="*.part"))
     with storage.client(retries=0) as hasty, pytest.raises(errors.DeadlineExceeded):

@@ -44,6 +44,12 @@ def test_an_issuer_is_shown_the_token():
         assert [headers["Authorization"] for headers in seen] == ["Bearer secret"]
 
 
+def test_an_answer_that_is_an_error_is_closed():
+    with serving(500) as (url, _), pytest.raises(urllib.error.HTTPError) as caught:
+        fetched(url)
+    assert caught.value.fp.isclosed()
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307])
 def test_a_token_does_not_follow_a_redirect(status):
     with serving(200) as (elsewhere, seen), serving(status, Location=elsewhere) as (url, _):
