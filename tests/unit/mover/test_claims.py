@@ -13,13 +13,13 @@ import pytest
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.mover import claims, jobs, tables
 from rucio_cs3.mover import database as databases
-from rucio_cs3.mover.claims import Claims, Limits
+from rucio_cs3.mover.claims import Claims, Places
 from rucio_cs3.mover.database import Database
 from rucio_cs3.mover.model import Done
 from rucio_cs3.mover.queue import Duplicate, Queue
 from tests.unit.mover.conftest import drop_tables, file
 
-NO_LIMIT = Limits(10_000, 10_000)
+NO_LIMIT = Places(10_000, 10_000)
 
 
 class Kept:
@@ -106,7 +106,7 @@ def test_limits(kept):
     kept.submit(*files("A", 9))
     kept.submit(*files("C", 9, source="c"))
     kept.submit(*files("D", 9, source="d", target="e"))
-    limits = Limits(site=5, link=3, sites=(("e", 2),))
+    limits = Places(site=5, link=3, sites=(("e", 2),))
     one, two = kept.mover(limits), kept.mover(limits, "two")
     taken = one.take(4) + two.take(50)
     assert sorted(jobs_of(taken)) == sorted("AAACCDD") or sorted(jobs_of(taken)) == sorted("AACCCDD")
