@@ -17,7 +17,7 @@ from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import console
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.credentials import who
-from rucio_cs3.errors import Cs3Error, NotStored
+from rucio_cs3.errors import ConfigError, Cs3Error, NotStored
 from rucio_cs3.operate import discovery, entry, opening, place, probe, steps
 from rucio_cs3.operate.catalogue import Catalogue
 from rucio_cs3.operate.door import Door
@@ -296,11 +296,13 @@ def _show_spaces(client: Cs3Client, *, as_json: bool) -> None:
         found = client.spaces.list()
     except Cs3Error:
         found = []
+    how = "name one of these: --space ID --prefix FOLDER" if found else place.choices(client)
+    error = ConfigError("nothing says which folder is to be the RSE", hint=how)
     if as_json:
-        told = [{"id": each.id.space, "name": each.name, "kind": each.kind, "path": each.path} for each in found]
-        click.echo(json.dumps({"spaces": told}))
-    for each in () if as_json else found:
+        spaces = [{"id": each.id.space, "name": each.name, "kind": each.kind, "path": each.path} for each in found]
+        click.echo(json.dumps({"outcome": steps.FAILED, **told(error), "spaces": spaces}))
+        return
+    for each in found:
         quota = f"quota {human(each.quota.total)}" if each.quota.total else "no quota"
         console().print(f"[bold]{shown.safe(each.id.space)}[/bold]  {shown.safe(each.name)}: {each.kind}, {quota}")
-    how = "name one of these: --space ID --prefix FOLDER" if found else place.choices(client)
-    click.echo(f"Error: nothing says which folder is to be the RSE; {how}", err=True)
+    click.echo(f"Error: {error}", err=True)

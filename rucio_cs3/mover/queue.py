@@ -88,7 +88,7 @@ class Queue:
         """Some of the jobs that ended so long ago, so that nobody waits for it. True when there are more."""
         some = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < {now} - ? ORDER BY ended LIMIT ?)"
         gone: int = self._database.write(lambda session: session.run(some, seconds, BITE).rowcount)
-        return gone == BITE
+        return gone == BITE or self._database.write(_forget_lanes) == AT_ONCE
 
     def _insert(self, session: Session, job: Job, job_id: str, vo: str, caller: str, trace: Mapping[str, str]) -> None:
         now = session.now()
@@ -155,7 +155,7 @@ class _Lanes:
         return self._known[link][0], self._known[link][1]
 
     def _find(self, source: str, target: str) -> list[int]:
-        find = "SELECT id, turn FROM lanes WHERE vo = ? AND source_site = ? AND target_site = ?"
+        find = "SELECT id, turn FROM lanes WHERE vo = ? AND source_site = ? AND target_site = ? {keep}"
         row = self._session.row(find, self._vo, source, target)
         if not row:
             self._session.run(
@@ -165,6 +165,20 @@ class _Lanes:
             )
             row = self._session.row(find, self._vo, source, target)
         return [row["id"], row["turn"]]
+
+
+def _forget_lanes(session: Session) -> int:
+    """Some of those that nothing is in: whoever submits jobs may name any host. Returns how many were found.
+
+    Looked at again when they are ours, because a job may have been put there meanwhile; who comes later waits.
+    """
+    empty = "NOT EXISTS (SELECT 1 FROM files WHERE lane = lanes.id)"
+    found = session.rows(f"SELECT id FROM lanes WHERE {empty} LIMIT {AT_ONCE} {{skip}}")  # noqa: S608 - our own words
+    ids = [row["id"] for row in found]
+    if ids:
+        marks = ", ".join("?" * len(ids))
+        session.run(f"DELETE FROM lanes WHERE id IN ({marks}) AND {empty}", *ids)  # noqa: S608 - our own words
+    return len(ids)
 
 
 class Ending(NamedTuple):

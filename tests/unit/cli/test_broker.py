@@ -171,6 +171,15 @@ def test_a_port_in_use_is_one_line(config):
     assert (ran.returncode, ran.stderr) == (1, f"Error: cannot listen on {bind}: Address already in use\n")
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_folder_for_numbers_that_is_none_is_one_line(config, tmp_path, workers):
+    folder = tmp_path / "nothing"
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    ran = run("--config", config, "--bind", "127.0.0.1:0", "--workers", workers, env=environ)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert ran.stderr.startswith(f"Error: PROMETHEUS_MULTIPROC_DIR={folder} is no folder that can be written to; ")
+
+
 @pytest.mark.parametrize("missing", ["gunicorn", "prometheus_client"])
 def test_without_its_extra(config, missing):
     code = f"import sys; sys.modules['{missing}'] = None; from rucio_cs3.cli import main; main()"

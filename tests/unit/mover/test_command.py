@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import zlib
@@ -246,6 +247,11 @@ def test_without_a_mover():
     told = run("status", "--url", "http://127.0.0.1:9")
     assert (told.returncode, told.stderr.count("\n")) == (1, 1)
     assert "no mover answers at http://127.0.0.1:9; check --url" in told.stderr
+    said = run("status", "--url", "http://127.0.0.1:9", "--json")
+    assert (said.returncode, said.stderr) == (1, "")
+    told = json.loads(said.stdout)
+    assert (told["outcome"], told["error"]) == ("failed", "config")
+    assert told["message"].startswith("no mover answers at")
 
 
 def test_the_wrong_scheme_is_told_as_that(mover, tmp_path):
@@ -296,6 +302,16 @@ def test_a_mistake_is_told_in_one_line(settings, gateways, tmp_path, change, wor
     assert (told.returncode, told.stderr.count("\n")) == (1, 1)
     assert words in told.stderr
     assert "hush" not in told.stderr
+
+
+@pytest.mark.parametrize("folder", ["nothing", "file", ""])
+def test_a_folder_for_numbers_that_is_none_is_told_in_one_line(settings, tmp_path, folder):
+    (tmp_path / "file").touch(0o700)
+    named = str(tmp_path / folder) if folder else ""
+    place = write(tmp_path / "mover.toml", {**settings, "sites": {"A": {"gateway": "127.0.0.1:9", "tls": False}}})
+    told = run("--config", place, env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": named})
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
+    assert f"PROMETHEUS_MULTIPROC_DIR={named} is no folder that can be written to; make it" in told.stderr
 
 
 def test_without_a_configuration():
