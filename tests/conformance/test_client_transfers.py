@@ -454,6 +454,22 @@ def test_what_stepped_aside_for_nothing_is_brought_back(client, folder, stored, 
     assert client.files.stat(path).size == len(data)
 
 
+def test_who_is_interrupted_when_the_new_one_has_its_name_leaves_nothing_else(client, folder, stored, monkeypatch):
+    path, _ = stored
+    rename = client.files.rename
+
+    def interrupted(old, new, *known):
+        rename(old, new, *known)
+        if new.name == "stored":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(client.files, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    assert names(client, folder) == ["stored"]
+    assert client.files.stat(path).size == 3
+
+
 def test_what_cannot_be_brought_back_is_named(client, folder, stored, moves, monkeypatch):
     path, _ = stored
     monkeypatch.setattr("rucio_cs3.cs3.swap.WAY_BACK", (0, 0))
