@@ -41,11 +41,11 @@ def _swap(files: Files, old: Ref, new: Ref) -> bool:
         except NotFound:
             return False
         done = _takes(files, old, new)
+        _remove(files, aside, new)
     except BaseException as error:
         with deadline.apart():  # it may be the time that was over
             _step_back(files, aside, old, new, error)
         raise
-    _remove(files, aside, new)
     return done
 
 
