@@ -41,14 +41,11 @@ def _swap(files: Files, old: Ref, new: Ref) -> bool:
         except NotFound:
             return False
         done = _takes(files, old, new)
+        _remove(files, aside, new)
     except BaseException as error:
         with deadline.apart():  # it may be the time that was over
-            _step_back(files, aside, new, error)
+            _step_back(files, aside, old, new, error)
         raise
-    try:
-        files.discard(aside)
-    except Cs3Error as error:
-        log.warning("%s is in place, but what it replaced could not be removed: %s", new, error)
     return done
 
 
@@ -63,7 +60,14 @@ def _takes(files: Files, old: Ref, new: Ref) -> bool:
     raise AlreadyExists("the storage says that it is there, and does not show it", path=str(new))
 
 
-def _step_back(files: Files, aside: Ref, new: Ref, cause: BaseException) -> None:
+def _remove(files: Files, aside: Ref, new: Ref) -> None:
+    try:
+        files.discard(aside)
+    except Cs3Error as error:
+        log.warning("%s is in place, but what it replaced could not be removed: %s", new, error)
+
+
+def _step_back(files: Files, aside: Ref, old: Ref, new: Ref, cause: BaseException) -> None:
     """Give the file its name back, if it has lost it."""
     for pause in WAY_BACK:
         time.sleep(pause)
@@ -72,8 +76,19 @@ def _step_back(files: Files, aside: Ref, new: Ref, cause: BaseException) -> None
         except NotFound:  # it never went
             return
         except Cs3Error as error:
+            if isinstance(error, AlreadyExists) and _is_gone(files, old):  # what was to take the name has it
+                _remove(files, aside, new)
+                return
             log.warning("%s is now called %s, and cannot be moved back: %s", new, aside, error)
         else:
             return
     if isinstance(cause, Cs3Error):
         cause.hint = f"the file that was there is now called {aside}: move it back"
+
+
+def _is_gone(files: Files, old: Ref) -> bool:
+    """False also when nobody says so."""
+    try:
+        return not files.exists(old)
+    except Cs3Error:
+        return False

@@ -146,8 +146,13 @@ def part_of(place: Path, *, resume: bool, overwrite: bool = True) -> Iterator[Pa
     With `resume` it stays when the network fails or the process dies, and the next one goes on with it. While another
     process is at it, or where there are no locks, it is one that does not stay.
     """
-    with local_target(str(place)):
-        part = (_kept(place) if resume else None) or _new(place)
+    path = place.with_name(f".rucio-cs3-{secrets.token_hex(6)}.part")
+    try:
+        with local_target(str(place)):
+            part = (_kept(place) if resume else None) or Part(path, path.open("x+b", buffering=0))
+    except KeyboardInterrupt:
+        path.unlink(missing_ok=True)
+        raise
     with part.file:
         try:
             _keep_mode(part, place, at_least=0o600)  # what takes the place of a private file is private from the start
@@ -189,11 +194,6 @@ def _keep_mode(part: Part, place: Path, at_least: int = 0) -> None:
 
 def there_already(place: Path) -> AlreadyExists:
     return AlreadyExists("it is there already", path=str(place), hint="remove it first, or ask to overwrite")
-
-
-def _new(place: Path) -> Part:
-    path = place.with_name(f".rucio-cs3-{secrets.token_hex(6)}.part")
-    return Part(path, path.open("x+b", buffering=0))
 
 
 def _kept(place: Path) -> Part | None:

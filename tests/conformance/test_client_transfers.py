@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -452,6 +453,39 @@ def test_what_stepped_aside_for_nothing_is_brought_back(client, folder, stored, 
         client.upload(io.BytesIO(b"new"), path, overwrite=True)
     assert names(client, folder) == ["stored"]
     assert client.files.stat(path).size == len(data)
+
+
+def test_who_is_interrupted_when_the_new_one_has_its_name_leaves_nothing_else(client, folder, stored, monkeypatch):
+    path, _ = stored
+    rename = client.files.rename
+
+    def interrupted(old, new, *known):
+        rename(old, new, *known)
+        if new.name == "stored":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(client.files, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    assert names(client, folder) == ["stored"]
+    assert client.files.stat(path).size == 3
+
+
+def test_who_is_interrupted_when_the_old_one_goes_leaves_nothing_of_it(client, folder, stored, monkeypatch):
+    path, _ = stored
+    discard, times = client.files.discard, iter([KeyboardInterrupt])
+
+    def interrupted(ref):
+        if ref.name.endswith(".old"):
+            for why in times:
+                raise why
+        discard(ref)
+
+    monkeypatch.setattr(client.files, "discard", interrupted)
+    with contextlib.suppress(KeyboardInterrupt):  # none is to be discarded where Move replaces
+        client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    assert names(client, folder) == ["stored"]
+    assert client.files.stat(path).size == 3
 
 
 def test_what_cannot_be_brought_back_is_named(client, folder, stored, moves, monkeypatch):

@@ -79,6 +79,18 @@ def test_nothing_is_kept_of_what_never_began(site, liar, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_who_interrupts_it_as_it_begins_finds_nothing(site, liar, tmp_path, monkeypatch):
+    class Interrupted(part.Part):
+        def __init__(self, path, file):
+            file.close()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(part, "Part", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        site.downloads.to_path("/f", str(tmp_path / "got"))
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("why", [errors.Unavailable("it is down"), KeyboardInterrupt()], ids=repr)
 def test_what_is_kept_stays_when_the_next_call_does_not_even_begin(broken, fetch, site, liar, tmp_path, why):
     def stat(_):

@@ -237,3 +237,12 @@ def test_a_process_that_is_killed(gateway, login, source, state, protocol, how):
     assert calls(gateway, "InitiateFileUpload") == (not remembered)
     left_over = [name for name in names(client) if name != "f"]
     assert left_over == [] or (protocol == "simple" and how != signal.SIGINT)
+
+
+def test_a_folder_that_cannot_be_made_is_not_remembered(gateway, client):
+    """Daemons meet many, and live long."""
+    gateway.faults.add(Fault("grpc:CreateContainer", "status", status="PERMISSION_DENIED"))
+    for number in range(3):
+        with pytest.raises(errors.PermissionDenied):
+            client.upload(io.BytesIO(b"x"), f"/{number}/f")
+    assert not client.folders._making
