@@ -173,7 +173,11 @@ def _name(part: Part, place: Path, *, overwrite: bool) -> None:
 
 
 def there_already(place: Path) -> AlreadyExists:
-    return AlreadyExists("it is there already", path=str(place), hint="remove it first, or ask to overwrite")
+    return AlreadyExists(
+        "it is there already",
+        path=str(place),
+        hint="remove it first, or ask to overwrite (--overwrite, overwrite=True)",
+    )
 
 
 def _new(place: Path) -> Part:
