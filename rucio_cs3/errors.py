@@ -69,7 +69,8 @@ class Cs3Error(Exception):
         what = f"{self.path}: {self.message}" if self.path else self.message
         status = f" [{self.status}]" if self.status else ""
         hint = f"; {self.hint}" if self.hint else ""
-        return " ".join(f"{what}{status}{hint}".split())
+        line = " ".join(f"{what}{status}{hint}".split())  # much of it is a server's word, and a terminal obeys it
+        return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
 
 
 class ConfigError(Cs3Error, ValueError):
@@ -157,10 +158,13 @@ class Unsupported(Cs3Error, NotImplementedError):
 class Unavailable(Cs3Error, ConnectionError):
     code = "unavailable"
     default_hint = "check the address and whether the site is up, then try again"
+    lasts = False
+    """until a setting is corrected, here or at the site, as far as can be seen"""
 
 
 class Untrusted(Unavailable):
     code = "untrusted"
+    lasts = True
     default_hint = "check ca, and the site's certificate"
 
 

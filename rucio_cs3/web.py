@@ -197,7 +197,6 @@ class _Waiting(io.RawIOBase):
 
 class Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        self._socket = sock
         self._waiting = _Waiting(sock)
         super().__init__(self._waiting, *args, **options)  # type: ignore[arg-type]
 
@@ -215,11 +214,6 @@ class Response(http.client.HTTPResponse):
     def is_read(self) -> bool:
         """To its end, so that another one can follow."""
         return self.isclosed() and not self.length
-
-    def abort(self) -> None:
-        """Wake whoever waits for more."""
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS's own takes away what the other one reads with
 
 
 class _Timed:

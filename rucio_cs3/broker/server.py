@@ -73,8 +73,8 @@ class Server:
 
     def _get(self, connection: HTTPConnection, path: str, headers: Mapping[str, str]) -> Answer:
         connection.request("GET", f"{self._url.path}{path}", headers=dict(headers))
-        response = connection.getresponse()
-        body = response.read(LARGEST_ANSWER + 1)
+        with connection.getresponse() as response:  # which can outlive the connection
+            body = response.read(LARGEST_ANSWER + 1)
         if len(body) > LARGEST_ANSWER:
             raise self.unusable("its answer has no end")
         return Answer(response.status, response.headers.get("Location", ""), body)

@@ -57,12 +57,13 @@ def broker(file: Path, bind: str, **options: Any) -> None:
         host, port = address(bind, NAMES)
         settings = tls_files(options["tls_cert"], options["tls_key"], host, NAMES)
         listening = listen(host, port)
+        _serve(config, listening, {**settings, "workers": options["workers"], "threads": options["threads"]})
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
-    _serve(config, listening, {**settings, "workers": options["workers"], "threads": options["threads"]})
 
 
 def _serve(config: BrokerConfig, listening: socket.socket, settings: dict[str, Any]) -> None:
+    """Raises ConfigError, or does not return."""
     from rucio_cs3.service.serve import serve  # noqa: PLC0415 - its extra has to be there
 
     url = url_of(listening, tls="certfile" in settings)

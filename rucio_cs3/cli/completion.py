@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -31,6 +33,8 @@ INSTEAD = {
     ),
     "fish": ("", ""),
 }
+# bash takes what it is given for what was typed: somebody else's name could be a command
+OBEYED = re.compile(r"""[\s!"#$&'()*;<>?\[\\\]`{|}]""")
 # bash takes a colon for the end of a word
 AFTER = {"bash": "COMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n"}
 
@@ -73,13 +77,17 @@ def _ask(ctx: click.Context, incomplete: str, found: list[CompletionItem]) -> No
         with deadline.within(PATIENCE), Places(ctx.params.get("rse"), ctx.params.get("door")) as places:
             places.refuse_strangers([*(ctx.params.get("names") or ()), incomplete])
             place = places.at(folder)
-            infos = (info for info in place.client.files.list(place.ref) if _name(place, info.name).startswith(begun))
-            found += [
-                CompletionItem(folder + _name(place, info.name) + "/" * info.is_directory)
-                for info in islice(infos, MOST)
-            ]
+            names = (_name(place, info.name) + "/" * info.is_directory for info in place.client.files.list(place.ref))
+            fitting = (name for name in names if name.startswith(begun) and _can_be_typed(name))
+            found += [CompletionItem(folder + name) for name in islice(fitting, MOST)]
     except (Cs3Error, click.ClickException):
         return
+
+
+def _can_be_typed(name: str) -> bool:
+    """As it is. Other shells than bash quote what has to be."""
+    in_bash = os.environ.get(VARIABLE, "").startswith("bash")
+    return name.isprintable() and not (in_bash and OBEYED.search(name))
 
 
 def _name(place: Place, name: str) -> str:

@@ -20,6 +20,7 @@ from urllib3.exceptions import ProtocolError
 
 from rucio_cs3.cli.board import board
 from rucio_cs3.cli.report import printable
+from rucio_cs3.cli.site import in_one_line
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import keeps_secrets
 from rucio_cs3.observe import logs
@@ -73,20 +74,18 @@ def mover(context: click.Context, file: Path | None, check: bool) -> None:
 @click.option("--every", default=1.0, show_default=True, type=click.FloatRange(0.1), help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="Look once; so it is where there is no terminal.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@in_one_line
 def status(url: str, bearer_file: str | None, ca: Path | None, every: float, once: bool, as_json: bool) -> None:
     """Show what a mover has in its queue, what it copies and what failed; live on a terminal."""
-    try:
-        ask = _Asker(url, bearer_file, ca)
-        told = ask()
-        if as_json:
-            click.echo(json.dumps(told))
-        elif once or not sys.stdout.isatty():
-            console = _console()
-            console.print(board(told, console))
-        else:
-            _watch(ask, told, every)
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from error
+    ask = _Asker(url, bearer_file, ca)
+    told = ask()
+    if as_json:
+        click.echo(json.dumps(told))
+    elif once or not sys.stdout.isatty():
+        console = _console()
+        console.print(board(told, console))
+    else:
+        _watch(ask, told, every)
 
 
 class _Asker:

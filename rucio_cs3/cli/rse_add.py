@@ -12,24 +12,26 @@ import click
 
 from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
-from rucio_cs3.cli import who
 from rucio_cs3.cli.report import orderly, told, typed
 from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import console
 from rucio_cs3.cli.sizes import human
-from rucio_cs3.errors import Cs3Error, NotStored
-from rucio_cs3.operate import discovery, door, entry, place, probe, steps
+from rucio_cs3.credentials import who
+from rucio_cs3.errors import ConfigError, Cs3Error, NotStored
+from rucio_cs3.operate import discovery, entry, opening, place, probe, steps
 from rucio_cs3.operate.catalogue import Catalogue
+from rucio_cs3.operate.door import Door
 from rucio_cs3.root import Root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rucio_cs3.cli.site import Site
-    from rucio_cs3.cli.who import Who
     from rucio_cs3.client import Cs3Client
+    from rucio_cs3.credentials.who import Who
     from rucio_cs3.model import Ref
     from rucio_cs3.operate.discovery import Finding, View
+    from rucio_cs3.operate.opening import Opening
     from rucio_cs3.operate.steps import Step
 
 MISUSE = 2
@@ -200,15 +202,15 @@ def _look(wish: _Wish, rucio: Catalogue, *, as_json: bool) -> _Draft:
         client = stack.enter_context(site.client())
         own = f"set username and password, or another login, in section [cs3:{wish.name}] of rucio.cfg"
         client.tokens.remedy = lambda: site.remedy() or own
-        found = who.ask(site, client)
+        found = who.ask(client, site.root)
         root = place.named(wish.path, wish.space, wish.prefix)
         if root is None:
             _show_spaces(client, as_json=as_json)
             sys.exit(MISUSE)
         place.look(client, root)
-        opened = stack.enter_context(door.Door(wish.webdav, client)) if wish.webdav else None
-        opening = door.opening(opened, client, root) if opened else None
-        protocol = _protocol(wish, site, root, opened, opening)
+        door = stack.enter_context(Door(wish.webdav, client)) if wish.webdav else None
+        opens_on = opening.find(door, client, root) if door else None
+        protocol = _protocol(wish, site, root, door, opens_on)
         wanted = entry.Wanted(
             name=wish.name,
             protocol=protocol,
@@ -219,17 +221,15 @@ def _look(wish: _Wish, rucio: Catalogue, *, as_json: bool) -> _Draft:
         )
         described = sites.of_entry(wish.name, standing.id if standing else "", protocol, ca=wish.ca)
         assert described.root, "an entry has one"
-        view = discovery.View(described.client, client, Root(client, described.root), opened, opening)
+        view = discovery.View(client, Root(client, described.root), door, opens_on)
         findings = list(_findings(view, probes=wish.probes))
         return _Draft(described, found, findings, wanted, steps.plan(rucio, wanted, standing, replace=wish.replace))
 
 
-def _protocol(
-    wish: _Wish, site: Site, root: Ref, opened: door.Door | None, opening: door.Opening | None
-) -> dict[str, Any]:
+def _protocol(wish: _Wish, site: Site, root: Ref, door: Door | None, opens_on: Opening | None) -> dict[str, Any]:
     config = {"gateway": site.config.gateway, "tls": site.config.tls}
-    if opened and opening:
-        return entry.at_door(opened, opening, config, read_only=wish.read_only)
+    if door and opens_on:
+        return entry.at_door(door, opens_on, config, read_only=wish.read_only)
     protocol = entry.at_gateway(root, config, read_only=wish.read_only)
     entry.listed_by_stock_servers(protocol, (*STOCK, protocol["scheme"]) if wish.policy_package else STOCK)
     return protocol
@@ -296,11 +296,13 @@ def _show_spaces(client: Cs3Client, *, as_json: bool) -> None:
         found = client.spaces.list()
     except Cs3Error:
         found = []
+    how = "name one of these: --space ID --prefix FOLDER" if found else place.choices(client)
+    error = ConfigError("nothing says which folder is to be the RSE", hint=how)
     if as_json:
-        told = [{"id": each.id.space, "name": each.name, "kind": each.kind, "path": each.path} for each in found]
-        click.echo(json.dumps({"spaces": told}))
-    for each in () if as_json else found:
+        spaces = [{"id": each.id.space, "name": each.name, "kind": each.kind, "path": each.path} for each in found]
+        click.echo(json.dumps({"outcome": steps.FAILED, **told(error), "spaces": spaces}))
+        return
+    for each in found:
         quota = f"quota {human(each.quota.total)}" if each.quota.total else "no quota"
         console().print(f"[bold]{shown.safe(each.id.space)}[/bold]  {shown.safe(each.name)}: {each.kind}, {quota}")
-    how = "name one of these: --space ID --prefix FOLDER" if found else place.choices(client)
-    click.echo(f"Error: nothing says which folder is to be the RSE; {how}", err=True)
+    click.echo(f"Error: {error}", err=True)

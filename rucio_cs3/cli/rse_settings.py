@@ -19,7 +19,7 @@ from rucio_cs3.root import Root
 from rucio_cs3.transfer.crew import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
 
     from rucio_cs3.cli.site import Site
     from rucio_cs3.model import Quota
@@ -59,8 +59,7 @@ def settings(names: tuple[str, ...], everywhere: bool, min_free: int | None, as_
     if bool(names) == everywhere:
         raise click.UsageError("name RSEs, or give --all")
     rucio, report = Catalogue(), Report(as_json=as_json)
-    wanted = [name for name in rucio.names() if _is_ours(rucio, name)] if everywhere else list(names)
-    known = _opened(report, wanted)
+    known = _opened(report, _ours(report, rucio) if everywhere else names)
 
     def show(result: Result) -> None:
         name = result.item.name
@@ -75,12 +74,18 @@ def settings(names: tuple[str, ...], everywhere: bool, min_free: int | None, as_
     sys.exit(1 if report.failed else 0)
 
 
-def _is_ours(rucio: Catalogue, name: str) -> bool:
-    standing = rucio.standing(name)
-    return bool(standing and standing.ours)
+def _ours(report: Report, rucio: Catalogue) -> Iterator[str]:
+    for name in rucio.names():
+        try:
+            standing = rucio.standing(name)
+        except Cs3Error as error:
+            report.failure(name, _named(name, error))
+        else:
+            if standing and standing.ours:
+                yield name
 
 
-def _opened(report: Report, names: Sequence[str]) -> list[Site]:
+def _opened(report: Report, names: Iterable[str]) -> list[Site]:
     found = []
     for name in names:
         try:
@@ -94,7 +99,7 @@ def _quota(site: Site) -> Quota:
     assert site.root, "an RSE has one"
     try:
         with site.client() as client:
-            return usage.ask(client, Root(client, site.root).resolve())
+            return client.files.quota(Root(client, site.root).resolve())
     except Cs3Error as error:
         raise _named(site.name, error) from error
 

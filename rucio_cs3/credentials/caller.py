@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -90,14 +89,12 @@ def _person(token: str) -> tuple[object, object]:
 
 NOBODY = Caller()
 _known: dict[str, Caller] = {}
-_lock = threading.Lock()
 
 
 def caller(token: str | None, fetch: Callable[[], RucioLogin]) -> Caller:
     """The process's one object for who holds `token`; `fetch` finds account and token of a login of another kind."""
     known = jwt.claims(token) if jwt.is_jwt(token) else {}
     key = json.dumps([known.get("sub"), known.get("iss")]) if known else "the login of this process"
-    with _lock:
-        found = _known.setdefault(key, Caller(key, fetch))
-        found.update(token)
-        return found
+    found = _known.setdefault(key, Caller(key, fetch))  # in one step: a lock might be held while the process forks
+    found.update(token)
+    return found

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +11,7 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 
 from rucio_cs3 import deadline, observe
 from rucio_cs3.cs3 import wire
+from rucio_cs3.cs3.swap import replace
 from rucio_cs3.errors import (
     AlreadyExists,
     Cs3Error,
@@ -35,11 +33,9 @@ if TYPE_CHECKING:
     from rucio_cs3.model import Brief, Info, ResourceId, Target
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 ROOT_STAYS = "refusing to delete what may be the root of a storage"  # the second line would lose the whole space
 A_FILE = "a file stands where a folder is meant"
 FIRST_LOOK, LATER_LOOKS = 0.1, 2.0  # seconds between looks at what is being processed: doubled up to the last
-WAY_BACK = (0.0, 0.2, 1.0, 3.0)  # seconds between attempts to undo
 
 
 @dataclass(frozen=True)
@@ -121,8 +117,10 @@ class Files:
             reply = self._channel.call("ListContainer", request, path=str(ref))
             for start in range(0, len(reply.infos), page_size):
                 yield [read(entry) for entry in reply.infos[start : start + page_size]]
-            if reply.next_page_token in ("", token):
+            if not reply.next_page_token:
                 return
+            if reply.next_page_token == token:  # what is missing from a listing is taken for gone
+                raise ServerError("the gateway sends the same page of the listing again", path=str(ref))
             token = reply.next_page_token
 
     def mkdir(self, target: Target, *, parents: bool = False, exist_ok: bool = False) -> None:
@@ -179,7 +177,7 @@ class Files:
         old, new = Ref.of(source), Ref.of(destination)
         self._refuse_into_itself(old, new)
         if self.may_write(new, overwrite=overwrite):
-            self.replace(old, new, self.stat(old))
+            replace(self, old, new, self.stat(old))
         else:
             self.rename(old, new)
 
@@ -210,43 +208,6 @@ class Files:
                 yield info
             if info.id.is_space:
                 return
-
-    def replace(self, old: Ref, new: Ref, known: Info | None) -> None:
-        """Rename over a file that may go. Where the storage refuses that, the file steps aside until it is done."""
-        try:
-            self.rename(old, new, known)
-        except AlreadyExists:
-            with deadline.apart():  # once begun it is brought to an end
-                self._swap(old, new)
-
-    def _swap(self, old: Ref, new: Ref) -> None:
-        aside = new.parent / f".rucio-cs3-{secrets.token_hex(6)}.old"
-        try:
-            self.rename(new, aside)
-            self.rename(old, new)
-        except BaseException as error:
-            with deadline.apart():  # it may be the time that was over
-                self._step_back(aside, new, error)
-            raise
-        try:
-            self.discard(aside)
-        except Cs3Error as error:
-            log.warning("%s is in place, but what it replaced could not be removed: %s", new, error)
-
-    def _step_back(self, aside: Ref, new: Ref, cause: BaseException) -> None:
-        """Give the file its name back, if it has lost it."""
-        for pause in WAY_BACK:
-            time.sleep(pause)
-            try:
-                self.rename(aside, new)
-            except NotFound:  # it never went
-                return
-            except Cs3Error as error:
-                log.warning("%s is now called %s, and cannot be moved back: %s", new, aside, error)
-            else:
-                return
-        if isinstance(cause, Cs3Error):
-            cause.hint = f"the file that was there is now called {aside}: move it back"
 
     def rename(self, old: Ref, new: Ref, known: Info | None = None) -> None:
         """The bare call, for who knows that nothing is at `new`, or else what `old` is.

@@ -16,7 +16,7 @@ from cs3.storage.provider.v1beta1 import resources_pb2 as storage
 from cs3.types.v1beta1 import types_pb2 as types
 
 from rucio_cs3.gateway.metadata import HIDDEN
-from rucio_cs3.gateway.namespace import STATE
+from rucio_cs3.gateway.namespace import STATE, clean, is_within
 from rucio_cs3.gateway.resources import Describer, is_asked
 from rucio_cs3.gateway.spaces import ID, VERSION, VERSIONS
 from rucio_cs3.gateway.status import Refused
@@ -234,8 +234,10 @@ class Nodes(Storage):
         """What is in the bin of this space, or in a folder there."""
         if below:
             top = self._binned(space, below.partition("/")[0])
-            inner = below.partition("/")[2].strip("/")
+            inner = clean(below.partition("/")[2]).strip("/")
             folder = top.local / inner
+            if not is_within(os.path.realpath(folder), str(top.local)):
+                raise Refused("NOT_FOUND", f"error listing recycle item: error: not found: {below}")
             within = posixpath.join(top.path, inner).rstrip("/")
             prefix = below.rstrip("/")
             return [

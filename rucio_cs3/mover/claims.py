@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from rucio_cs3.mover.database import Database, Session
-    from rucio_cs3.mover.model import Done
+    from rucio_cs3.mover.model import Done, Link
 
 LEASE = 30.0  # seconds after which a silent mover's copies are somebody else's
 FIRST_DELAY = 2.0  # seconds before another try, doubled each time
@@ -32,8 +32,8 @@ EXPIRED = "Job has been canceled because it stayed in the queue for too long"
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Copies at the same time."""
+class Places:
+    """How many copies may be made at the same time."""
 
     site: int = 32
     link: int = 16
@@ -58,14 +58,14 @@ class Claim:
     """what the copy is a part of, if whoever wanted it said so"""
 
     @property
-    def link(self) -> tuple[str, str]:
+    def link(self) -> Link:
         return self.source_site, self.target_site
 
 
 class Claims:
     """The files of one mover, `worker`."""
 
-    def __init__(self, database: Database, worker: str, limits: Limits, lease: float = LEASE) -> None:
+    def __init__(self, database: Database, worker: str, limits: Places, lease: float = LEASE) -> None:
         self._database = database
         self._worker = worker
         self._limits = limits
@@ -183,12 +183,12 @@ class Claims:
 class _Choice:
     """Which lane comes next: the highest priority first, and among equals the one that was served longest ago."""
 
-    def __init__(self, session: Session, limits: Limits) -> None:
+    def __init__(self, session: Session, limits: Places) -> None:
         self._session = session
         self._limits = limits
         self._held = Held(session)
         self._lanes = {row["id"]: dict(row) for row in session.rows(LANES)}
-        self._active: Counter[tuple[str, str]] = Counter()
+        self._active: Counter[Link] = Counter()
         counts = session.rows(
             "SELECT source_site, target_site, count(*) AS n FROM files WHERE state = 'ACTIVE'"
             " GROUP BY source_site, target_site"

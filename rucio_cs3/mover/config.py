@@ -43,9 +43,9 @@ class Limits:
 
     copies: int = 16
     """of this mover"""
-    site: int = claims.Limits.site
+    site: int = claims.Places.site
     """of all movers, to and from one site"""
-    link: int = claims.Limits.link
+    link: int = claims.Places.link
     """of all movers, from one site to another"""
     retries: int = queue.USUAL_RETRIES
     """of a file, where its job does not say"""

@@ -49,6 +49,8 @@ class Dialect:
     skip_locked: str
     lock: str
     """keeps others from changing a row, until the commit"""
+    keep: str
+    """keeps others from deleting a row, until the commit"""
     one_claims: str
     """makes claims of several movers wait for each other, until the commit"""
     one_makes: str
@@ -64,6 +66,7 @@ SQLITE = Dialect(
     begin="BEGIN IMMEDIATE",
     skip_locked="",
     lock="",
+    keep="",
     one_claims="",
     one_makes="",
     tables="SELECT name FROM sqlite_master WHERE type = 'table'",
@@ -75,6 +78,7 @@ POSTGRESQL = Dialect(
     begin="BEGIN",
     skip_locked="FOR UPDATE SKIP LOCKED",
     lock="FOR UPDATE",
+    keep="FOR KEY SHARE",
     one_claims="SELECT pg_advisory_xact_lock(7423001)",
     one_makes="SELECT pg_advisory_xact_lock(7423000)",
     tables="SELECT tablename AS name FROM pg_tables WHERE schemaname = ANY (current_schemas(false))",
@@ -85,7 +89,8 @@ class Session:
     """One connection.
 
     In our SQL `?` stands for a value, `{now}` for the database's clock, `{skip}` for passing over
-    what another mover is about to take, `{lock}` for having others wait who want to change it.
+    what another mover is about to take, `{lock}` for having others wait who want to change it, `{keep}` who want to
+    delete it.
     """
 
     def __init__(self, connection: Any, dialect: Dialect) -> None:
@@ -118,7 +123,8 @@ class Session:
 
     def _in_dialect(self, sql: str) -> str:
         words = self.dialect
-        known = {"{now}": words.now, "{skip}": words.skip_locked, "{lock}": words.lock, "?": words.mark}
+        known = {"{now}": words.now, "{skip}": words.skip_locked, "?": words.mark}
+        known |= {"{lock}": words.lock, "{keep}": words.keep}
         for name, word in known.items():
             sql = sql.replace(name, word)
         return sql

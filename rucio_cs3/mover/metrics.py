@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rucio_cs3.mover.claims import Claim
-    from rucio_cs3.mover.model import Done, Side
+    from rucio_cs3.mover.model import Done, Link, Side
 
 LINK = ("source", "destination")
 MOST_LINKS = 1000  # with numbers of their own: whoever submits jobs may name any host in them
@@ -30,7 +30,7 @@ class Metrics:
         self._failures = Counter("rucio_cs3_mover_failures", "Copies that failed", ("side", *LINK), registry=registry)
         self._retries = Counter("rucio_cs3_mover_retries", "Copies to be tried again", LINK, registry=registry)
         self._queue = _Queue(depth, oldest)
-        self._links: set[tuple[str, str]] = set()
+        self._links: set[Link] = set()
 
     def finished(self, claim: Claim, done: Done, seconds: float) -> None:
         link = self._link(claim)
@@ -44,7 +44,7 @@ class Metrics:
         if again:
             self._retries.labels(*link).inc()
 
-    def _link(self, claim: Claim) -> tuple[str, str]:
+    def _link(self, claim: Claim) -> Link:
         if len(self._links) < MOST_LINKS:
             self._links.add(claim.link)
         return claim.link if claim.link in self._links else OTHERS

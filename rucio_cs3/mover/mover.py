@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.mover import status
-from rucio_cs3.mover.claims import Claims
-from rucio_cs3.mover.claims import Limits as Places
+from rucio_cs3.mover.claims import Claims, Places
 from rucio_cs3.mover.config import DAY
 from rucio_cs3.mover.database import Database
 from rucio_cs3.mover.flow import Flow

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rucio_cs3.mover.database import Database, Session
     from rucio_cs3.mover.jobs import File, Job
+    from rucio_cs3.mover.model import Link
 
 AT_ONCE = 500  # values in one statement; old SQLite takes 999
 BITE = 20  # jobs forgotten in one commit; a large one has 10,000 files
@@ -87,7 +88,7 @@ class Queue:
         """Some of the jobs that ended so long ago, so that nobody waits for it. True when there are more."""
         some = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE ended < {now} - ? ORDER BY ended LIMIT ?)"
         gone: int = self._database.write(lambda session: session.run(some, seconds, BITE).rowcount)
-        return gone == BITE
+        return gone == BITE or self._database.write(_forget_lanes) == AT_ONCE
 
     def _insert(self, session: Session, job: Job, job_id: str, vo: str, caller: str, trace: Mapping[str, str]) -> None:
         now = session.now()
@@ -143,7 +144,7 @@ class _Lanes:
     def __init__(self, session: Session, vo: str) -> None:
         self._session = session
         self._vo = vo
-        self._known: dict[tuple[str, str], list[int]] = {}
+        self._known: dict[Link, list[int]] = {}
 
     def place(self, file: File) -> tuple[int, int]:
         """Lane and turn."""
@@ -154,7 +155,7 @@ class _Lanes:
         return self._known[link][0], self._known[link][1]
 
     def _find(self, source: str, target: str) -> list[int]:
-        find = "SELECT id, turn FROM lanes WHERE vo = ? AND source_site = ? AND target_site = ?"
+        find = "SELECT id, turn FROM lanes WHERE vo = ? AND source_site = ? AND target_site = ? {keep}"
         row = self._session.row(find, self._vo, source, target)
         if not row:
             self._session.run(
@@ -164,6 +165,20 @@ class _Lanes:
             )
             row = self._session.row(find, self._vo, source, target)
         return [row["id"], row["turn"]]
+
+
+def _forget_lanes(session: Session) -> int:
+    """Some of those that nothing is in: whoever submits jobs may name any host. Returns how many were found.
+
+    Looked at again when they are ours, because a job may have been put there meanwhile; who comes later waits.
+    """
+    empty = "NOT EXISTS (SELECT 1 FROM files WHERE lane = lanes.id)"
+    found = session.rows(f"SELECT id FROM lanes WHERE {empty} LIMIT {AT_ONCE} {{skip}}")  # noqa: S608 - our own words
+    ids = [row["id"] for row in found]
+    if ids:
+        marks = ", ".join("?" * len(ids))
+        session.run(f"DELETE FROM lanes WHERE id IN ({marks}) AND {empty}", *ids)  # noqa: S608 - our own words
+    return len(ids)
 
 
 class Ending(NamedTuple):

@@ -137,6 +137,17 @@ def exchange(rotation: Rotation, secret: str) -> None:
     with draft(rotation, secret) as made:
         check(rotation, made)
         made.replace(rotation.file)
+        _settle(rotation.file.parent)
+
+
+def _settle(folder: Path) -> None:
+    """A name that is only in memory would lead to the old secret again when the power fails, and that is revoked."""
+    with contextlib.suppress(OSError):  # some file systems cannot
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def forget_tokens(rotation: Rotation) -> None:

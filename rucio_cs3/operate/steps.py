@@ -58,12 +58,10 @@ def plan(rucio: Catalogue, wanted: Wanted, standing: Standing | None, *, replace
             raise ConfigError(f"--distance {other} is the RSE itself", hint="name another one")
         if rucio.standing(other) is None:
             raise NotFound(f"Rucio has no RSE {other}, to which --distance is given", hint="rucio rse list")
-    protocols = _protocols(rucio, wanted, standing, replace=replace)
-    made_anew = standing is None or any(change.name == "domains" for step in protocols for change in step.changes)
     return [
         _rse(rucio, wanted, standing),
-        *(_availability(rucio, wanted, standing) if made_anew or wanted.read_only else ()),  # before there is a way in
-        *protocols,
+        *_availability(rucio, wanted, standing),  # before there is a way in
+        *_protocols(rucio, wanted, standing, replace=replace),
         *_attributes(rucio, wanted, standing),
         *_distances(rucio, wanted, standing),
     ]
@@ -156,7 +154,7 @@ def _removal(name: str, old: Mapping[str, Any]) -> list[str]:
 
 
 def _availability(rucio: Catalogue, wanted: Wanted, standing: Standing | None) -> Iterator[Step]:
-    """What may not be written to is not chosen by rules either."""
+    """What may not be written to is not chosen by rules either. Who has closed it may see here that it is opened."""
     for key in AVAILABLE:
         old, new = standing is None or bool(standing.settings[key]), not wanted.read_only
         words = ["rucio", "rse", "update", wanted.name, "--key", key, "--value", str(new)]

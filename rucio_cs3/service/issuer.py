@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import threading
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -74,7 +75,22 @@ class Issuer:
         return found
 
 
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """Where a redirect leads to, the token in the headers would go, too."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_Straight)
+
+
 def fetched(address: str, headers: Mapping[str, str] | None = None) -> Any:
+    """Raises OSError, and ValueError for what is no JSON."""
     request = urllib.request.Request(address, headers=headers or {})  # noqa: S310 - the operator's own choice
-    with urllib.request.urlopen(request, timeout=SECONDS) as reply:  # noqa: S310
-        return json.load(reply)
+    try:
+        with _opener.open(request, timeout=SECONDS) as reply:
+            return json.load(reply)
+    except urllib.error.HTTPError as refusal:
+        refusal.close()  # it is the answer as well, and keeps the connection open for as long as somebody keeps it
+        raise

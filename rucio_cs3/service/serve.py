@@ -10,6 +10,7 @@ import socket
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
@@ -17,6 +18,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from rucio_cs3 import observe
+from rucio_cs3.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -125,7 +127,8 @@ def serve(
 ) -> None:
     """Serve what `application` makes, after the fork, on these file descriptors until told to stop.
 
-    `tell` is called once it is ready; a request and its answer may take `seconds`. Does not return.
+    `tell` is called once it is ready; a request and its answer may take `seconds`. Raises ConfigError, or does not
+    return.
     """
     fixed = {
         "bind": [f"fd://{each}" for each in listening],
@@ -152,6 +155,11 @@ def leave() -> None:
 def _metrics_of_all(workers: int) -> dict[str, Any]:
     """Many processes add up their numbers in a folder, which prometheus-client looks for once, when it is imported."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is not None and not _is_writable_folder(folder):
+        raise ConfigError(
+            f"PROMETHEUS_MULTIPROC_DIR={folder} is no folder that can be written to",
+            hint="make it, for this service alone, or leave the variable out",
+        )
     made = tempfile.mkdtemp(prefix="rucio-cs3-metrics-") if workers > 1 and not folder else None
     if made:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = made
@@ -165,3 +173,7 @@ def _metrics_of_all(workers: int) -> dict[str, Any]:
             shutil.rmtree(made, ignore_errors=True)
 
     return {"child_exit": forget, "on_exit": remove} if made or folder else {}
+
+
+def _is_writable_folder(name: str) -> bool:
+    return bool(name) and Path(name).is_dir() and os.access(name, os.W_OK | os.X_OK)

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from rucio_cs3.errors import Processing, Replaced, SizeMismatch, Unavailable
-from rucio_cs3.transfer.http import abort, expect, fill, map_failures
+from rucio_cs3.transfer.http import expect, fill, map_failures
 from rucio_cs3.transfer.local import BLOCK
 from rucio_cs3.transfer.ranges import NoRanges, Span, told_length, told_size
 
@@ -45,10 +45,6 @@ class Body:
         """Read until `view` is full or the answer ends; what came before a failure is given out first."""
         with map_failures(self.url, self.path):
             return fill(self.response, view)
-
-    def abort(self) -> None:
-        """Wake whoever waits for more of it."""
-        abort(self.response)
 
 
 class Content:

@@ -34,9 +34,11 @@ class Folders:
             return
         with self._lock:
             making = self._making.setdefault(folder, Flight())
-        making.share(lambda: self._ensure(folder, root))
-        with self._lock:
-            self._making.pop(folder, None)
+        try:
+            making.share(lambda: self._ensure(folder, root))
+        finally:
+            with self._lock:
+                self._making.pop(folder, None)
 
     def _ensure(self, folder: Ref, root: Ref | None) -> None:
         if self._has(folder):

@@ -174,11 +174,6 @@ def _end(response: Any) -> None:
         response.close()
 
 
-def abort(response: Any) -> None:
-    """Wake whoever waits for more of the body, in another thread."""
-    _raw(response).abort()
-
-
 def _raw(response: Any) -> Response:
     """Below urllib3, whose readinto makes bytes first and copies them."""
     return cast("Response", response._original_response)  # noqa: SLF001 - it has no other way there

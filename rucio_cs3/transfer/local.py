@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import stat
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from rucio_cs3.errors import Cs3Error, LocalSourceError, LocalSourceMissing, LocalTargetError
 
@@ -91,13 +92,20 @@ def _reader(file: BinaryIO, size: int) -> Callable[[int], memoryview]:
         return file.next_block  # type: ignore[no-any-return]
     buffer = memoryview(bytearray(size))
     if hasattr(file, "readinto"):
-        return lambda most: buffer[: file.readinto(buffer[:most])]
+        return lambda most: buffer[: _ready(file.readinto(buffer[:most]))]
 
     def read(most: int) -> memoryview:
-        block = file.read(most)
+        block = _ready(file.read(most))
         buffer[: len(block)] = block
         return buffer[: len(block)]
 
+    return read
+
+
+def _ready(read: Any) -> Any:
+    """None is no end: it is what a file says that does not wait for bytes, and has none at the moment."""
+    if read is None:
+        raise BlockingIOError(errno.EAGAIN, "it has nothing to read yet, and does not wait: it is non-blocking")
     return read
 
 
@@ -119,13 +127,13 @@ def rewindable(file: BinaryIO) -> Iterator[Source]:
     name = str(getattr(file, "name", "the source"))
     if seekable(file):
         begin = file.tell()
-        rest = file.seek(0, os.SEEK_END) - begin
+        size = max(end_of(file) - begin, 0)
         stamp = _stamp_of(file)
-        yield Source(file, rest, begin, name, stamp, mtime_ns=stamp.mtime_ns if stamp else None)
+        yield Source(file, size, begin, name, stamp, mtime_ns=stamp.mtime_ns if stamp else None)
         return
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
         with local_source(name):
-            while block := file.read(BLOCK):
+            while block := _ready(file.read(BLOCK)):
                 with local_target(f"{tempfile.gettempdir()}, where {name} is kept on the side"):
                     kept.write(block)
         yield Source(kept, kept.tell(), 0, name)  # type: ignore[arg-type]
@@ -138,6 +146,12 @@ def _stamp_of(file: BinaryIO) -> Stamp | None:
     except (AttributeError, OSError):
         return None
     return Stamp.of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def end_of(file: BinaryIO) -> int:
+    """Go there. Before Python 3.11 a SpooledTemporaryFile does not say where that is."""
+    file.seek(0, os.SEEK_END)
+    return file.tell()
 
 
 def seekable(file: BinaryIO) -> bool:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from rucio_cs3 import deadline
 from rucio_cs3.checksums import Adler32
+from rucio_cs3.deadline import Stop
 from rucio_cs3.errors import Interrupted
 from rucio_cs3.transfer.local import BLOCK
 from rucio_cs3.transfer.retry import DOWNLOAD, retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from rucio_cs3.config import Config
     from rucio_cs3.credentials.tokens import Tokens
-    from rucio_cs3.transfer.content import Body, Content
+    from rucio_cs3.transfer.content import Content
     from rucio_cs3.transfer.landing import Landing
 
 WORTH = 256 << 20  # bytes still to come, from which on it pays
@@ -46,9 +47,9 @@ class Parallel:
         self._landing = landing
         self._config = config
         self._tokens = tokens
+        self._stop = Stop()
+        self._stop.ends_calls = True
         self._lock = threading.Lock()
-        self._open: set[Body] = set()
-        self._ended = False
         self._failure: BaseException | None = None
 
     def run(self, absorbed: Callable[[], None]) -> None:
@@ -56,7 +57,8 @@ class Parallel:
         self._landing.open_parts()
         size = self._content.info.size
         parts = [(start, min(start + CHUNK, size)) for start in range(self._landing.reached, size, CHUNK)]
-        with ThreadPoolExecutor(self._config.streams, "rucio-cs3-part") as pool:
+        threads = ThreadPoolExecutor(self._config.streams, "rucio-cs3-part")
+        with deadline.breaks_off(self._stop), threads as pool:
             futures = [pool.submit(self._in_context(), *part) for part in parts]
             try:
                 for (start, end), future in zip(parts, futures):
@@ -84,10 +86,8 @@ class Parallel:
 
         def attempt(_: int) -> None:
             nonlocal reached, again
-            if self._ended:
-                raise _Ended
             renew, again = again, True
-            with self._content.part(reached, end, renew=renew) as body, self._registered(body):
+            with self._content.part(reached, end, renew=renew) as body:
                 while reached < end:
                     count = body.fill(view[: end - reached])
                     if not count:
@@ -98,32 +98,15 @@ class Parallel:
 
         try:
             times = self._config.retries
-            retry(attempt, DOWNLOAD, times=times, tokens=self._tokens, reached=lambda: reached // BLOCK)
+            with self._stop.scope():
+                retry(attempt, DOWNLOAD, times=times, tokens=self._tokens, reached=lambda: reached // BLOCK)
         except BaseException as error:
             self._end(error)
             raise
         return checksum
 
-    @contextlib.contextmanager
-    def _registered(self, body: Body) -> Iterator[None]:
-        with self._lock:
-            self._open.add(body)
-            if self._ended:
-                body.abort()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._open.discard(body)
-
     def _end(self, error: BaseException) -> None:
-        """Whoever waits for bytes is woken, and finds no more to do."""
+        """Whoever waits, for bytes or to try again, is woken. What they say then is not why it ended."""
         with self._lock:
-            if not self._ended:
-                self._ended, self._failure = True, error
-            for body in self._open:
-                body.abort()
-
-
-class _Ended(Exception):
-    """Another part failed for good."""
+            self._failure = self._failure or error
+        self._stop.now()

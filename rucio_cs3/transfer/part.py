@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
@@ -66,9 +67,14 @@ class Part(NoPart):
         """True when it is of use to a later download."""
         return False
 
+    def is_there(self) -> bool:
+        """Under its name, which somebody may have given to another file."""
+        return os.path.samestat(os.fstat(self.file.fileno()), self.path.lstat())
+
     def remove(self) -> None:
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            if self.is_there():
+                self.path.unlink()
         self.forget()
 
     def forget(self) -> None:
@@ -81,11 +87,10 @@ class KeptPart(Part):
     It is ours as long as we hold its lock, which the kernel takes from a process that dies.
     """
 
-    _noted = 0
-
     def take(self, info: Info, *, verifiable: bool) -> Found | None:
         found = self._found(info, verifiable=verifiable)
         if found is None:
+            self.forget()
             self.file.truncate(0)
         return found
 
@@ -100,7 +105,9 @@ class KeptPart(Part):
         return Found(reached, etag) if known == self._file(info) and safe and whole else None
 
     def note(self, info: Info, etag: str | None, reached: int) -> None:
-        self._noted = reached
+        if not reached:
+            self.forget()
+            return
         note = {"file": self._file(info), "etag": etag, "reached": reached, "boot": _boot()}
         draft = self._beside(DRAFT)
         with local_target(str(draft)):
@@ -110,7 +117,7 @@ class KeptPart(Part):
             draft.replace(self._beside(NOTE))
 
     def stays(self) -> bool:
-        return self._noted > 0
+        return self._beside(NOTE).exists()
 
     def forget(self) -> None:
         for suffix in (NOTE, DRAFT):
@@ -143,6 +150,7 @@ def part_of(place: Path, *, resume: bool, overwrite: bool = True) -> Iterator[Pa
         part = (_kept(place) if resume else None) or _new(place)
     with part.file:
         try:
+            _keep_mode(part, place, at_least=0o600)  # what takes the place of a private file is private from the start
             yield part
             with local_target(str(place)):
                 os.close(os.dup(part.file.fileno()))  # some network file systems tell only here that a write failed
@@ -154,6 +162,8 @@ def part_of(place: Path, *, resume: bool, overwrite: bool = True) -> Iterator[Pa
 
 
 def _name(part: Part, place: Path, *, overwrite: bool) -> None:
+    if not part.is_there():
+        raise OSError(errno.ESTALE, f"another file has taken the place of {part.path.name}, where it was being written")
     if not overwrite:
         try:
             os.link(part.path, place)
@@ -165,11 +175,16 @@ def _name(part: Part, place: Path, *, overwrite: bool) -> None:
         else:
             part.remove()
             return
-    elif place.is_file():
-        with contextlib.suppress(OSError):  # not every file system has modes
-            os.fchmod(part.file.fileno(), stat.S_IMODE(place.stat().st_mode) & 0o777)
+    _keep_mode(part, place)
     part.path.replace(place)
     part.forget()
+
+
+def _keep_mode(part: Part, place: Path, at_least: int = 0) -> None:
+    """That of the file that it replaces."""
+    if place.is_file():
+        with contextlib.suppress(OSError):  # not every file system has modes
+            os.fchmod(part.file.fileno(), stat.S_IMODE(place.stat().st_mode) & 0o777 | at_least)
 
 
 def there_already(place: Path) -> AlreadyExists:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rucio_cs3.errors import Interrupted
 from rucio_cs3.transfer.content import Content
-from rucio_cs3.transfer.local import IN_MEMORY, Source
+from rucio_cs3.transfer.local import IN_MEMORY, Source, end_of
 from rucio_cs3.transfer.retry import DOWNLOAD, retry
 
 if TYPE_CHECKING:
@@ -118,5 +118,5 @@ def writer(ref: Ref, uploads: Uploads, *, overwrite: bool) -> Iterator[IO[bytes]
     """Collects what is written, and uploads it at the end of the block; an exception in the block uploads nothing."""
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
         yield kept
-        size = kept.seek(0, io.SEEK_END) or kept.tell()  # before Python 3.11 seek returns nothing
-        uploads.put(Source(kept, size, 0, "what was written"), ref, overwrite=overwrite)  # type: ignore[arg-type]
+        file = cast("BinaryIO", kept)
+        uploads.put(Source(file, end_of(file), 0, "what was written"), ref, overwrite=overwrite)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, TypeVar
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Callable, TypeVar
 from rucio_cs3 import deadline, observe
 from rucio_cs3.checksums import normalise
 from rucio_cs3.credentials import jwt
+from rucio_cs3.cs3.swap import replace
 from rucio_cs3.errors import (
     AlreadyExists,
     ChecksumMismatch,
@@ -103,6 +105,7 @@ class Uploads:
         self.proof = Proof(config, files, tokens, downloads)
         self.traits = Traits(files)
         self._sessions = Sessions(folder_of(config.resume), config.gateway)
+        self._lock = threading.Lock()
         self._doubtful: dict[Ref, Info | None] = {}  # names that a cut upload may yet overwrite, and what is there
 
     def put(
@@ -168,18 +171,21 @@ class Uploads:
 
     def doubt(self, ref: Ref) -> None:
         """What was cut on its way to `ref` may yet be committed there."""
-        self._doubtful[ref] = None
-        if len(self._doubtful) > DOUBTS:
-            del self._doubtful[next(iter(self._doubtful))]
+        with self._lock:
+            self._doubtful[ref] = None
+            if len(self._doubtful) > DOUBTS:
+                del self._doubtful[next(iter(self._doubtful))]
 
     def written(self, ref: Ref, info: Info | None) -> None:
         """`ref` is right now, whatever comes."""
-        if ref in self._doubtful:
-            self._doubtful[ref] = info
+        with self._lock:
+            if ref in self._doubtful:
+                self._doubtful[ref] = info
 
     def moved(self, old: Ref, new: Ref) -> None:
         """See that what was moved is what was verified, where a cut upload could yet be committed over it."""
-        known = self._doubtful.pop(old, None)
+        with self._lock:
+            known = self._doubtful.pop(old, None)
         if known is None:
             return
         try:
@@ -288,7 +294,7 @@ class _Upload:
         if number and not of.files.exists(staging):  # nobody else knows this name: it went after all
             of.compare(ref, written)
         elif self._wish.overwrite:
-            of.files.replace(staging, ref, written)
+            replace(of.files, staging, ref, written)
         elif of.traits.refuses_to_replace(staging, written):
             self._claim(staging, written)
         else:

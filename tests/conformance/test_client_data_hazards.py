@@ -253,7 +253,7 @@ def test_hazard_23_it_is_kept_where_nobody_else_reads(tus, folder, source, tmp_p
 
 @pytest.mark.breaks_storage
 def test_hazard_24_what_arrives_late_spoils_nothing(tus, storage, folder, source, monkeypatch):
-    with tus(stall_timeout=1, retries=3) as client:
+    with tus(stall_timeout=2, retries=3) as client:
         relay = Relay(monkeypatch, after=MIB)
         try:
             client.upload(source, f"{folder}/f")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,6 +109,24 @@ def test_nobody_elses_is_exchanged(storage, apps, folder, secret, rotated):
     login = {"username": username, "password": password}
     with rotation.maker_of(change, login) as maker, pytest.raises(errors.ConfigError, match="and you are marie"):
         rotation.current(change, maker)
+
+
+def test_the_new_one_is_on_the_disk_before_the_old_one_goes(storage, folder, secret, rotated, monkeypatch):
+    """First what is in it, and then its name."""
+    secret.write_text("old")
+    synced, fsync = [], os.fsync
+
+    def heard(fd):
+        fsync(fd)
+        content = secret.read_text() if stat.S_ISDIR(os.fstat(fd).st_mode) else os.fstat(fd).st_size
+        synced.append((os.fstat(fd).st_ino, content))
+
+    change = rotated(password_file=str(secret))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", heard)
+        rotation.exchange(change, storage.password)
+    new = f"{storage.password}\n"
+    assert synced == [(secret.stat().st_ino, len(new)), (secret.parent.stat().st_ino, new)]
 
 
 def test_a_machine_secret_is_tried_first(storage, folder, secret, rotated):

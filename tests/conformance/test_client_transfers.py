@@ -7,6 +7,7 @@ import random
 import tempfile
 import uuid
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -418,7 +419,7 @@ def test_what_stepped_aside_is_brought_back_when_the_time_is_over(
     storage, client, folder, stored, refusing, monkeypatch
 ):
     path, data = stored
-    monkeypatch.setattr(deadline.apart.__wrapped__, "__defaults__", (2.0,))
+    monkeypatch.setattr(deadline.apart.__wrapped__, "__defaults__", (4.0,))
     refusing.add(Fault("grpc:Move", "status", path="*.part", status="ALREADY_EXISTS", times=1))
     refusing.add(Fault("grpc:Move", "stall", path="*.part"))
     with storage.client(retries=0) as hasty, pytest.raises(errors.DeadlineExceeded):
@@ -427,9 +428,35 @@ def test_what_stepped_aside_is_brought_back_when_the_time_is_over(
     assert client.files.stat(path).size == len(data)
 
 
+def test_of_many_who_replace_a_file_at_once_all_may(client, folder, stored):
+    path, _ = stored
+    with ThreadPoolExecutor(8) as pool:
+        sizes = list(pool.map(lambda n: client.upload(io.BytesIO(bytes(n)), path, overwrite=True).size, range(1, 25)))
+    assert sizes == list(range(1, 25))
+    assert names(client, folder) == ["stored"]
+    assert client.files.stat(path).size in sizes
+
+
+def test_what_is_gone_when_it_is_to_step_aside_is_as_good_as_replaced(client, folder, stored, moves):
+    path, _ = stored
+    moves("ALREADY_EXISTS", "NOT_FOUND")
+    client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    assert client.files.stat(path).size == 3
+    assert names(client, folder) == ["stored"]
+
+
+def test_what_stepped_aside_for_nothing_is_brought_back(client, folder, stored, refusing):
+    path, data = stored
+    refusing.add(Fault("grpc:Move", "status", path="*.part", status="ALREADY_EXISTS"))
+    with pytest.raises(errors.AlreadyExists, match=r"says that it is there, and does not show it"):
+        client.upload(io.BytesIO(b"new"), path, overwrite=True)
+    assert names(client, folder) == ["stored"]
+    assert client.files.stat(path).size == len(data)
+
+
 def test_what_cannot_be_brought_back_is_named(client, folder, stored, moves, monkeypatch):
     path, _ = stored
-    monkeypatch.setattr("rucio_cs3.cs3.files.WAY_BACK", (0, 0))
+    monkeypatch.setattr("rucio_cs3.cs3.swap.WAY_BACK", (0, 0))
     moves("ALREADY_EXISTS", None, *["PERMISSION_DENIED"] * 3)
     with pytest.raises(errors.PermissionDenied) as caught:
         client.upload(io.BytesIO(b"new"), path, overwrite=True)

@@ -212,7 +212,7 @@ embedded = pytest.mark.parametrize("pair", EMBEDDED, indirect=True, ids=">".join
 def test_a_fault_ends_in_the_right_file_or_in_nothing(near, far, quick, where, fault, side, words):
     url = near.put("f", LARGE)
     far.wire.mkdir(far.path("new"))
-    impatient = {"stall_timeout": 1.0, "verify": "readback"}  # the first line computes no checksum
+    impatient = {"stall_timeout": 2.0, "verify": "readback"}  # the first line computes no checksum
     with Sites.of({end.name: {**end.table, **impatient} for end in (near, far)}) as sites:
         wanted = Wanted((Place(url),), Place(far.url("new/f")), len(LARGE), adler(LARGE))
         {"near": near, "far": far}[where].fault(**fault)

@@ -133,7 +133,7 @@ FAULTS = [
 def test_what_they_do_wrong_is_found_out_and_made_good(near, far, copy, where, fault):
     url = near.put("f", CONTENT)
     {"near": near, "far": far}[where].fault(**fault)
-    assert copy(url, stall_timeout=1.0).how in {"push", "streamed"}
+    assert copy(url, stall_timeout=2.0).how in {"push", "streamed"}
     assert far.content("new/f") == CONTENT
     assert far.names("new") == ["f"]
 

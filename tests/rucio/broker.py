@@ -25,7 +25,7 @@ class Broker:
             [rucio]
             {rucio}
             [limits]
-            timeout = 5.0
+            timeout = 30.0
             {more}
             [sites."{storage.grpc}"]
             machine_secret_file = "{storage.folder / "secret"}"
@@ -56,7 +56,7 @@ class Broker:
         self.child.process.stderr.close()
 
     def ask(self, token, site=None):
-        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             body = json.dumps({"site": site or self.site})
             connection.request("POST", "/token", body, {"X-Rucio-Auth-Token": token})
             response = connection.getresponse()

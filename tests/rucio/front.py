@@ -1,7 +1,8 @@
-"""TLS in front of a server that speaks none, as operators put it in front of Rucio."""
+"""What stands in front of Rucio: TLS, as operators put it there, or somebody who refuses some of what is asked."""
 
 from __future__ import annotations
 
+import json
 import ssl
 import threading
 from http.client import HTTPConnection
@@ -36,12 +37,33 @@ class TlsFront(Resource):
         self.cleanup.callback(server.shutdown)
 
 
+class RefusingFront(Resource):
+    """Passes on all that comes to `url`, but for these paths."""
+
+    def __init__(self, backend: str, *refused: str) -> None:
+        super().__init__()
+        self.backend, self.refused = backend, refused
+
+    def start(self) -> None:
+        handler = type("Handler", (Passing,), {"backend": self.backend, "refused": self.refused})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.cleanup.callback(server.server_close)
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.cleanup.callback(server.shutdown)
+
+
 class Passing(BaseHTTPRequestHandler):
     backend: str
+    refused: tuple[str, ...] = ()
 
     def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path in self.refused:
+            self._refuse()
+            return
         connection = HTTPConnection(self.backend.rpartition("/")[2], timeout=SECONDS)
-        connection.request("GET", self.path, headers=dict(self.headers))
+        connection.request(self.command, self.path, body, headers=dict(self.headers))
         answer = connection.getresponse()
         body = answer.read()
         connection.close()
@@ -49,6 +71,18 @@ class Passing(BaseHTTPRequestHandler):
         for name, value in answer.getheaders():
             if name.lower() not in OF_ONE_CONNECTION:
                 self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_PUT = do_GET  # noqa: N815 - the names are http.server's
+
+    def _refuse(self) -> None:
+        """As Rucio does."""
+        told = {"ExceptionClass": "AccessDenied", "ExceptionMessage": "not for you"}
+        body = json.dumps(told).encode()
+        self.send_response_only(401)
+        for name, value in {**told, "Content-Type": "application/json", "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

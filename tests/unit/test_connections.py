@@ -10,9 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import grpc
 import pytest
+from cs3.rpc.v1beta1 import code_pb2
+from cs3.storage.provider.v1beta1 import provider_api_pb2 as provider
 
 from rucio_cs3 import errors
 from rucio_cs3.client import Cs3Client, shared
@@ -25,7 +29,7 @@ from rucio_cs3.transfer.http import DataServers, expect
 from rucio_cs3.web import pool_classes
 
 LOGIN = {"username": "einstein", "password": "relativity"}
-QUICK = {"call_timeout": 2, "connect_timeout": 1, "stall_timeout": 0.5}
+QUICK = {"call_timeout": 0.5, "connect_timeout": 0.5, "stall_timeout": 0.5}
 
 
 @pytest.fixture
@@ -62,16 +66,14 @@ def closed_port():
 
 
 def whoami(gateway, **settings):
-    with Cs3Client(gateway=gateway, **{**LOGIN, **QUICK, **settings}) as client:
+    with Cs3Client(gateway=gateway, **{**LOGIN, **settings}) as client:
         return client.whoami().username
 
 
 def refusal(gateway, kind, **settings):
     """The one line with which it fails."""
-    began = time.monotonic()
     with pytest.raises(kind) as caught:
         whoami(gateway, **settings)
-    assert time.monotonic() - began < 10
     text = str(caught.value)
     assert len(text.splitlines()) == 1
     assert "relativity" not in text
@@ -134,7 +136,7 @@ def test_an_unknown_host():
 
 
 def test_a_gateway_that_answers_nothing(silent):
-    text = refusal(silent, (errors.DeadlineExceeded, errors.Unavailable), tls=False)
+    text = refusal(silent, (errors.DeadlineExceeded, errors.Unavailable), tls=False, **QUICK)
     assert silent in text
 
 
@@ -172,8 +174,8 @@ def test_one_login_for_a_hundred_calls(plain):
 
 
 def test_a_data_server_that_goes_silent(plain, tmp_path):
-    with Cs3Client(gateway=plain.address, tls=False, **LOGIN, **QUICK) as client:
-        client.upload(io.BytesIO(bytes(3 << 20)), "/f")
+    (plain.root / "f").write_bytes(bytes(3 << 20))
+    with Cs3Client(gateway=plain.address, tls=False, stall_timeout=0.5, **LOGIN) as client:
         plain.faults.add(Fault("http:*", "stall", after=1 << 20))
         with pytest.raises(errors.DeadlineExceeded, match="went silent"):
             client.download("/f", tmp_path / "got")
@@ -243,20 +245,20 @@ def test_a_slow_link_is_not_a_silent_one():
     """The whole block takes longer than the stall timeout, but some bytes always get through."""
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)
-    connection = pool_classes(0.5)["http"].ConnectionCls("127.0.0.1")
+    connection = pool_classes(1.5)["http"].ConnectionCls("127.0.0.1")
     connection.sock = ours
     taken = []
 
     def dawdle():
         while block := theirs.recv(32 << 10):
             taken.append(len(block))
-            threading.Event().wait(0.03)
+            threading.Event().wait(0.06)
 
     thread = threading.Thread(target=dawdle)
     thread.start()
     began = time.monotonic()
     connection.send(bytes(1 << 20))
-    assert time.monotonic() - began > 0.5
+    assert time.monotonic() - began > 1.5
     connection.close()
     thread.join()
     theirs.close()
@@ -370,7 +372,7 @@ def test_a_forked_child_gets_a_client_though_the_parent_was_making_one(plain):
         os.waitpid(child, 0)
         """
     child = [sys.executable, "-c", code, plain.address]
-    done = subprocess.run(child, check=True, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(child, check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout == "einstein\n"
 
 
@@ -380,6 +382,24 @@ def test_a_configuration_can_be_given_with_changes(plain):
         assert client.whoami().username == "einstein"
     with pytest.raises(errors.ConfigError, match="did you mean 'retries'"):
         Cs3Client(config, retrys=1)
+
+
+def test_a_listing_that_repeats_a_page_is_an_error():
+    """Who takes it for all there is takes the rest for gone."""
+    page = provider.ListContainerResponse(
+        status={"code": code_pb2.CODE_OK}, infos=[{"path": "/a"}], next_page_token="more"
+    ).SerializeToString()
+    methods = {"ListContainer": grpc.unary_unary_rpc_method_handler(lambda _, __: page)}
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("cs3.gateway.v1beta1.GatewayAPI", methods)])
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    repeated = pytest.raises(errors.ServerError, match="the same page of the listing again")
+    try:
+        with Cs3Client(gateway=address, tls=False, auth="token", token="t") as client, repeated:
+            list(client.files.list("/"))
+    finally:
+        server.stop(None).wait()
 
 
 @pytest.mark.timeout(240)

@@ -34,6 +34,11 @@ def test_message_is_one_line_that_names_what_where_and_what_to_do(kind):
     assert str(error) == "/a/b: it broke badly [INTERNAL]; do this"
 
 
+def test_what_a_server_says_gives_no_orders_to_a_terminal():
+    error = errors.from_cs3("INTERNAL", "\x1b]0;title\x07 \u202egnp.exe \udcff", path="/a\x9b31m")
+    assert str(error).startswith(r"/a\x9b31m: \x1b]0;title\x07 \u202egnp.exe \udcff [INTERNAL]")
+
+
 @pytest.mark.parametrize("kind", sorted(kinds(), key=lambda k: k.__name__))
 def test_an_error_survives_pickling(kind):
     error = pickle.loads(pickle.dumps(kind("it broke", path="/a", status="X", hint="mend it")))

@@ -15,7 +15,7 @@ from rucio_cs3.errors import DeadlineExceeded, Interrupted, Unavailable
 from rucio_cs3.transfer.http import DataServers
 from tests.unit.credentials.given import given
 
-QUICK = {"connect_timeout": 5, "call_timeout": 0.3, "stall_timeout": 0.3}
+QUICK = {"call_timeout": 0.3, "stall_timeout": 0.3}
 
 
 @contextlib.contextmanager
@@ -48,13 +48,14 @@ def say_no(connection):
     connection.shutdown(socket.SHUT_RDWR)
 
 
-def ask_service(url):
-    Services(Config("h:1", tls=False, **QUICK)).get(url, "WHO")
+def ask_service(url, **settings):
+    with contextlib.closing(Services(Config("h:1", tls=False, **settings))) as services:
+        services.get(url, "WHO")
 
 
-def ask_data_server(url):
-    servers = DataServers(Config("h:1", tls=False, **QUICK), given("t"))
-    with servers.get(Endpoint("simple", url, "t"), path="/f"):
+def ask_data_server(url, **settings):
+    servers = DataServers(Config("h:1", tls=False, **settings), given("t"))
+    with contextlib.closing(servers), servers.get(Endpoint("simple", url, "t"), path="/f"):
         pass
 
 
@@ -70,7 +71,7 @@ CASES = {
 def told(speaker, url, kind):
     ask, timeout = SPEAKERS[speaker]
     with pytest.raises(kind) as caught:
-        ask(url)
+        ask(url, **(QUICK if kind is DeadlineExceeded else {}))
     said = str(caught.value).removeprefix("/f: ")
     return said.replace(speaker.replace("URL", url), "WHO").replace(timeout, "TIMEOUT")
 

@@ -32,11 +32,11 @@ class Driver:
 
     def together(self, verb, names, threads):
         """As users do it with many files."""
-        there = [f"{self.remote}/{name}" for name in names]
-        here = [f"{self.local}/{name}" for name in names]
+        there = (f"{self.remote}/{name}" for name in names)
+        here = (f"{self.local}/{name}" for name in names)
         items = {"up": zip(here, there), "down": zip(there, here)}.get(verb, there)
         act = {"up": bulk.upload, "down": bulk.download, "stat": bulk.stat, "delete": bulk.delete}[verb]
         with act(self.client, items, jobs=threads) as run:
-            failed = [result.error for result in run if result.error]
-        if failed:
-            raise failed[0]
+            for result in run:
+                if result.error:
+                    raise result.error

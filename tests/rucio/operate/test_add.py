@@ -131,6 +131,34 @@ def test_what_differs_is_changed_and_by_hand_too(command, client, sandbox, name,
     assert in_rucio(client, by_hand, [other]) == in_rucio(client, name, [other])
 
 
+def availability(client, name):
+    settings = client.get_rse(name)
+    return [settings[f"availability_{what}"] for what in ("read", "write", "delete")]
+
+
+def test_whether_it_is_only_read_can_be_changed_and_back(command, client, name, options):
+    for words, is_open in (([], True), (["--read-only"], False), ([], True)):
+        said = told(command("add", name, *options, *words, "--no-probe", "--yes", "--json"))
+        assert availability(client, name) == [True, is_open, is_open]
+        assert [change["new"] for step in said["steps"] for change in step["changes"] if "avail" in change["name"]] == (
+            [is_open] * 2 if said["steps"][0]["state"] == "so already" else []
+        )
+        again = told(command("add", name, *options, *words, "--no-probe", "--json"))
+        assert set(states(again).values()) == {"so already"}
+
+
+def test_what_is_closed_is_opened_where_it_is_not_to_be_only_read(command, client, name, options):
+    """Such as one of which only half was made, with --read-only. It is said before it is done."""
+    client.add_rse(name)
+    client.update_rse(name, {"availability_write": False, "availability_delete": False})
+    shown = command("add", name, *options).stdout
+    assert "availability_write: false -> true" in shown
+    assert f"rucio rse update {name} --key availability_delete --value True" in shown
+    assert availability(client, name) == [True, False, False]
+    told(command("add", name, *options, "--yes", "--json"))
+    assert availability(client, name) == [True, True, True]
+
+
 def test_what_looks_like_nothing_is_a_difference_too(command, client, name, options):
     """0 is Rucio's first choice, and false is said of TLS."""
     old = told(command("add", name, *options, "--yes", "--json"))["protocol"]
@@ -193,7 +221,10 @@ def test_spaces_are_offered_to_choose_from(command, name, storage):
         return
     assert storage.space in done.stdout
     assert "--space ID --prefix FOLDER" in done.stderr
-    [offered] = json.loads(command("add", name, *gateway, "--json").stdout)["spaces"]
+    said = json.loads(command("add", name, *gateway, "--json").stdout)
+    assert (said["outcome"], said["error"]) == ("failed", "config")
+    assert said["message"] in done.stderr
+    [offered] = said["spaces"]
     assert offered == {"id": storage.space, "name": "Albert Einstein", "kind": "personal", "path": storage.home}
 
 

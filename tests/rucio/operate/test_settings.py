@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.rucio.front import RefusingFront
+
 
 def storage_usage(client, name):
     return [(each["used"], each["free"]) for each in client.get_rse_usage(name) if each["source"] == "storage"]
@@ -37,6 +39,23 @@ def test_one_that_fails_does_not_stop_the_others(command, client, rse, other, st
     said = {each["name"]: each["outcome"] for each in map(json.loads, done.stdout.splitlines())}
     assert said == {other: "failed", rse: "skipped" if storage.space else "done", "NOWHERE": "failed"}
     assert bool(storage_usage(client, rse)) == (storage.space is None)
+
+
+def test_one_that_rucio_refuses_to_tell_of_does_not_stop_the_others(process, sandbox, rse, other, storage):
+    """It comes first by its name."""
+    login = {f"cs3:{rse}": storage.login}
+    first = f"A-{rse}"
+    sandbox.client().add_rse(first)
+    with RefusingFront(sandbox.url, f"/rses/{first}") as front:
+        config = {"client": {"rucio_host": front.url}, **login}
+        done = process("settings", "--all", config=config)
+        said = process("settings", "--all", "--json", config=config)
+    assert (done.returncode, said.returncode) == (1, 1)
+    [line] = [line for line in done.stderr.splitlines() if first in line]
+    assert line.startswith(f"Error: Rucio refuses to tell of RSE {first}: ")
+    assert rse in done.stdout
+    outcomes = {each["name"]: each["outcome"] for each in map(json.loads, said.stdout.splitlines())}
+    assert (outcomes[first], outcomes[rse]) == ("failed", "skipped" if storage.space else "done")
 
 
 def test_all_are_those_with_our_protocol(command, client, rse, other):

@@ -126,7 +126,7 @@ class Caller:
         body = json.dumps({"site": site or self.site}) if body is None else body
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         # http.client, because it writes no log: in the logs of a test is only what the broker wrote
-        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with contextlib.closing(HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             connection.request(method, path, body=body, headers=sent)
             response = connection.getresponse()
             text = response.read().decode()
@@ -165,7 +165,7 @@ def settings(peer, gateway, secret_file, tmp_path):
     """A configuration that works, as a dictionary to be changed, and `load` to read it from a file."""
     return {
         "rucio": {"host": peer.url},
-        "limits": {"timeout": 5.0},
+        "limits": {"timeout": 30.0},
         "sites": {
             gateway.address: {
                 "machine_secret_file": str(secret_file),

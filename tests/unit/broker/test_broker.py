@@ -8,6 +8,7 @@ import time
 import pytest
 
 from rucio_cs3 import Cs3Client
+from rucio_cs3.broker.mint import Mint
 from rucio_cs3.credentials import jwt
 from rucio_cs3.gateway import Fault, silent_gateway
 from tests.unit.broker.conftest import SECRET, TOKEN
@@ -265,15 +266,13 @@ def test_a_site_that_does_not_take_the_machine_login(serve, settings, gateway):
     assert serve(settings).ask().body["code"] == "site_unavailable"
 
 
-def test_a_site_that_says_nothing(serve, settings, gateway):
-    settings["limits"]["timeout"] = 0.5
+def test_a_site_that_says_nothing(serve, settings, gateway, monkeypatch):
+    """Rucio, which is asked first, has all the time that it needs."""
+    monkeypatch.setattr("rucio_cs3.broker.app.Mint", lambda gateway, site, _: Mint(gateway, site, 0.5))
     with silent_gateway() as silent:
         settings["sites"][silent] = settings["sites"][gateway.address]
-        broker = serve(settings)
-        began = time.monotonic()
-        answer = broker.ask(site=silent)
+        answer = serve(settings).ask(site=silent)
     assert (answer.status, answer.body["code"]) == (504, "site_unavailable")
-    assert time.monotonic() - began < 5
 
 
 def test_rucio_is_down(serve, settings, gateway):
@@ -293,7 +292,7 @@ def drip(request):
 
 
 def silence(request):
-    request.server_peer.hold.wait(20)
+    request.server_peer.hold.wait()
 
 
 @pytest.mark.parametrize("way", [silence, drip])
@@ -305,10 +304,8 @@ def test_rucio_says_nothing_or_never_ends(serve, settings, peer, way):
 
     settings["limits"]["timeout"] = 0.5
     peer.answer = answer_with
-    began = time.monotonic()
     answer = serve(settings).ask()
     assert (answer.status, answer.body["code"]) == (504, "rucio_unavailable")
-    assert time.monotonic() - began < 4
 
 
 def hang_up(request):

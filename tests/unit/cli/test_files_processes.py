@@ -284,6 +284,8 @@ def test_bash_completes_names_at_a_site(gateway, path):
     for name in ("folder", "other"):
         (gateway.root / name).mkdir()
     (gateway.root / "for you%").write_bytes(b"")
+    for trap in ("for;touch trap", "for$(touch trap)", "for*", "fo&"):
+        (gateway.root / trap).write_bytes(b"")
     site = f"cs3://{gateway.address}"
 
     def completed(*words):

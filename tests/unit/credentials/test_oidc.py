@@ -6,7 +6,6 @@ import contextlib
 import json
 import socket
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 
@@ -399,8 +398,8 @@ WRONG = {
     "a refusal without words": (KNOWN, (400, "{}", 0), "refuses: it does not say why"),
     "too often": (KNOWN, (429, '{"error": "rate_limited"}', 0), "fails: rate_limited [HTTP 429]; wait before"),
     "what it was shown": (KNOWN, (400, '{"error": "bad: BODY"}', 0), "refuses: bad: "),
-    "slow at first": ((200, "{}", 60), None, "went silent; try again, or raise call_timeout"),
-    "slow then": (KNOWN, (200, "{}", 60), "went silent"),
+    "slow at first": ((200, "{}", None), None, "went silent; try again, or raise call_timeout"),
+    "slow then": (KNOWN, (200, "{}", None), "went silent"),
 }
 REFRESH = "refresh-token-" + "0123456789" * 4
 
@@ -409,16 +408,16 @@ REFRESH = "refresh-token-" + "0123456789" * 4
 def test_a_provider_that(case):
     discovery, token, words = WRONG[case]
     wrong = Wrong({"openid-configuration": discovery, "token": token})
-    settings = {"issuer": wrong.url, "client_id": "c", "client_secret": "s3cret-of-the-client", "call_timeout": 0.5}
+    settings = {"issuer": wrong.url, "client_id": "c", "client_secret": "s3cret-of-the-client"}
+    if "slow" in case:
+        settings["call_timeout"] = 0.5
     sources = Sources(Config("host:1", auth="refresh", refresh_token=REFRESH, **settings), NOBODY)
     with served(wrong):
-        began = time.monotonic()
         with pytest.raises(Cs3Error) as caught:
             sources.in_order()[0].obtain()
         wrong.over.set()
     sources.close()
     told = str(caught.value)
-    assert time.monotonic() - began < 5
     assert words in told
     assert wrong.url in told or "no token" in words
     assert len(told.splitlines()) == 1

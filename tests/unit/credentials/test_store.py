@@ -419,7 +419,7 @@ def test_who_forks_blocks_nobody_either(tmp_path):
                 assert not lock.taken()
                 holder.stdin.write(b"x")
                 holder.stdin.close()
-                holder.wait(10)
+                holder.wait(60)
                 assert lock.taken()
         finally:
             os.killpg(holder.pid, 9)

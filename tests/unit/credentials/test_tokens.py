@@ -47,7 +47,7 @@ def test_one_login_serves_many_threads():
     t = tokens(site)
 
     def get(_):
-        entered.wait(10)
+        entered.wait(60)
         return t.get()
 
     with ThreadPoolExecutor(16) as pool:
@@ -142,15 +142,15 @@ def test_who_shows_another_token_does_not_share_a_login_under_way():
     def authenticate(login):
         if login.client_secret == "good":
             begun.set()
-            assert end.wait(10)
+            assert end.wait(60)
         return f"token-for-{login.client_secret}"
 
     source = Source("rucio", "test", lambda: shown[0], lambda: Login("bearer", "", shown[0]))
     t = Tokens("h:1", lambda: [source], authenticate, Store(None), shown=lambda: shown[0])
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(t.get)
-        assert begun.wait(10)
+        assert begun.wait(60)
         shown[0] = "forged"
         assert t.get() == "token-for-forged"
         end.set()
-        assert first.result(10) == "token-for-good"
+        assert first.result(60) == "token-for-good"

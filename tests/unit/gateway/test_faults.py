@@ -102,16 +102,18 @@ def test_delete_of_the_root_destroys(gateway, wire, stored):
 def test_a_move_into_itself_hangs_and_loses_the_tree(gateway, wire):
     wire.mkdir("/d")
     wire.touch("/d/precious")
-    gateway.faults.add(Fault("grpc:Move", "move_hangs"))
+    gateway.faults.add(Fault("grpc:Move", "move_hangs", seconds=3600))
     wire.ok("Move", source="/d", destination="/e")
     ended = []
     moving = threading.Thread(target=lambda: ended.append(wire.code("Move", source="/e", destination="/e/below")))
     moving.start()
+    while wire.exists("/e"):
+        assert moving.is_alive()
     moving.join(0.2)
     assert moving.is_alive()
-    assert not wire.exists("/e")
-    gateway.faults.release()
-    moving.join(10)
+    while moving.is_alive():
+        gateway.faults.release()
+        moving.join(0.1)
     assert ended == ["grpc:UNAVAILABLE"]
 
 
@@ -125,10 +127,11 @@ def test_a_stalled_call_ends_with_the_clients_deadline(gateway, wire, stored):
 
 def test_stopping_lets_go_of_who_stalls(serve):
     gateway, wire = serve()
-    gateway.faults.add(Fault("*", "stall", path="/f"))
+    gateway.faults.add(Fault("*", "stall", path="/f", seconds=3600))
     wire.touch("/g")
     download = wire.download("/g")
-    gateway.faults.add(Fault("http:GET", "stall"))
+    gateway.faults.add(Fault("http:GET", "stall", seconds=3600))
+    gateway.calls.clear()
     ended = []
 
     def download_fails():
@@ -142,13 +145,13 @@ def test_stopping_lets_go_of_who_stalls(serve):
     ]
     for call in calls:
         call.start()
+    while not {"Stat", "GET"} <= {call.method for call in gateway.calls}:
+        assert not ended
     calls[0].join(0.2)
     assert calls[0].is_alive()
-    began = time.monotonic()
     gateway.stop()
-    assert time.monotonic() - began < 1
     for call in calls:
-        call.join(10)
+        call.join(30)
     assert len(ended) == 2
 
 

@@ -179,21 +179,20 @@ def test_tokens_of_another_root_are_foreign(serve, tmp_path):
     assert other.code("GetHome") == "grpc:PERMISSION_DENIED"
 
 
-def test_a_token_of_two_seconds(serve):
-    _, wire = serve(token_ttl=2)  # of one second it could be over at once: Reva, too, counts whole seconds
+def test_a_token_of_four_seconds(serve):
+    _, wire = serve(token_ttl=4)  # of less it could be over at once: Reva, too, counts whole seconds
     claims = jwt.decode(wire.token, options={"verify_signature": False})
-    assert claims["exp"] - claims["iat"] == 2
+    assert claims["exp"] - claims["iat"] == 4
     assert wire.code("GetHome") == "OK"
-    deadline = time.monotonic() + 5
     while wire.code("GetHome") == "OK":
-        assert time.monotonic() < deadline
+        assert time.time() < claims["exp"] + 60
     assert wire.code("GetHome") == "grpc:PERMISSION_DENIED"
 
 
 def test_a_broken_writer_writes_again_after_a_restart(serve):
     gateway, wire = serve("reva-ceph")
     wire.killed("PUT", wire.uploads("/f", 1000)["simple"], 1000, b"part")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while wire.put("/g", b"content") != 500:
         assert time.monotonic() < deadline
     gateway.stop()
@@ -314,7 +313,7 @@ def test_an_unknown_service(gateway):
     wire = Wire(gateway.address)
     stub = wire.channel.unary_unary("/cs3.other.v1.OtherAPI/Stat")
     with pytest.raises(Exception, match="UNIMPLEMENTED"):
-        stub(b"", timeout=5)
+        stub(b"", timeout=60)
     wire.close()
 
 

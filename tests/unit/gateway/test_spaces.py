@@ -72,3 +72,20 @@ def test_a_quota_for_all_is_the_limit_of_each_space(tmp_path):
         quota = wire.ok("GetQuota", ref=home)
         assert (quota.total_bytes, quota.used_bytes) == (10, 7)
         wire.close()
+
+
+@pytest.mark.parametrize("way", ["", "/../..", "/..", "/link"])
+def test_nothing_leads_out_of_the_bin(started, tmp_path_factory, way):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret").touch()
+    with started() as gateway:
+        wire = Wire(gateway.address).login()
+        home = wire.ok("GetHome").path
+        wire.ok("CreateContainer", ref=f"{home}/d")
+        wire.touch(f"{home}/d/mine")
+        (gateway.root / home[1:] / "d" / "link").symlink_to(outside)
+        wire.ok("Delete", ref=f"{home}/d")
+        [item] = wire.ok("ListRecycle", ref=home).recycle_items
+        found = wire.call("ListRecycle", ref=home, key=f"{item.key}{way}").recycle_items
+        assert {entry.key.rpartition("/")[2] for entry in found} <= {"mine", "link"}
+        wire.close()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import http.client
 import re
 import threading
-import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -136,14 +135,17 @@ def test_an_upload_is_cut(gateway, wire, ask, stored):
 
 
 def test_a_stall_is_let_go(gateway, ask, stored):
-    gateway.faults.add(Fault("http:PROPFIND", "stall", times=1))
+    gateway.faults.add(Fault("http:PROPFIND", "stall", times=1, seconds=3600))
     ended = []
     asking = threading.Thread(target=lambda: ended.append(ask("PROPFIND").status))
     asking.start()
+    while not any(call.method == "PROPFIND" for call in gateway.calls):
+        assert asking.is_alive()
     asking.join(0.2)
     assert asking.is_alive()
-    gateway.faults.release()
-    asking.join(10)
+    while asking.is_alive():
+        gateway.faults.release()
+        asking.join(0.1)
     assert ended == [207]
 
 
@@ -157,10 +159,8 @@ def test_a_stall_of_another_path_is_nothing(gateway, ask, stored):
 
 @pytest.mark.parametrize("case", DOCTYPES)
 def test_a_doctype_is_refused_before_it_is_read(ask, stored, case):
-    began = time.monotonic()
     for method in ("PROPFIND", "PROPPATCH"):
         assert ask(method, body=DOCTYPES[case].encode()).status == 400
-    assert time.monotonic() - began < 2
 
 
 def test_a_body_that_is_too_large(ask, stored):

@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rucio_cs3.errors import ConfigError
-from rucio_cs3.mover import claims, jobs, tables
+from rucio_cs3.mover import claims, jobs, queue, tables
 from rucio_cs3.mover import database as databases
-from rucio_cs3.mover.claims import Claims, Limits
+from rucio_cs3.mover.claims import Claims, Places
 from rucio_cs3.mover.database import Database
 from rucio_cs3.mover.model import Done
 from rucio_cs3.mover.queue import Duplicate, Queue
 from tests.unit.mover.conftest import drop_tables, file
 
-NO_LIMIT = Limits(10_000, 10_000)
+NO_LIMIT = Places(10_000, 10_000)
 
 
 class Kept:
@@ -106,7 +106,7 @@ def test_limits(kept):
     kept.submit(*files("A", 9))
     kept.submit(*files("C", 9, source="c"))
     kept.submit(*files("D", 9, source="d", target="e"))
-    limits = Limits(site=5, link=3, sites=(("e", 2),))
+    limits = Places(site=5, link=3, sites=(("e", 2),))
     one, two = kept.mover(limits), kept.mover(limits, "two")
     taken = one.take(4) + two.take(50)
     assert sorted(jobs_of(taken)) == sorted("AAACCDD") or sorted(jobs_of(taken)) == sorted("AACCCDD")
@@ -326,6 +326,51 @@ def test_old_jobs_are_forgotten_a_few_at_a_time(kept):
         mover.finished(claim, done(claim))
     assert [kept.queue.forget(-60) for _ in range(3)] == [True, True, False]
     assert kept.database.read(lambda session: session.rows("SELECT id FROM files")) == []
+
+
+def lanes(kept):
+    return {row["source_site"] for row in kept.database.read(lambda session: session.rows("SELECT * FROM lanes"))}
+
+
+def test_hosts_of_old_jobs_are_forgotten(kept):
+    """Whoever submits jobs may name any."""
+    for name in ("x.example", "y.example"):
+        kept.submit(*files(name, 1, source=name))
+    mover = kept.mover()
+    [first, _] = mover.take(2)
+    mover.finished(first, done(first))
+    kept.queue.forget(-60)
+    assert lanes(kept) == {"y.example"}
+    kept.submit(*files("again", 1, source="x.example"))
+    assert names(mover.take(2)) == ["again-0"]
+
+
+def test_a_host_is_not_forgotten_while_somebody_submits_a_job_to_it(empty_postgresql, monkeypatch):
+    kept, other = Kept(empty_postgresql), Kept(empty_postgresql)
+    kept.submit(*files("A", 1))
+    mover = kept.mover()
+    [claim] = mover.take(1)
+    mover.finished(claim, done(claim))
+    found, go = threading.Event(), threading.Event()
+
+    place = queue._Lanes.place
+
+    def placed(*arguments):
+        lane = place(*arguments)
+        found.set()
+        assert go.wait(30)
+        return lane
+
+    monkeypatch.setattr(queue._Lanes, "place", placed)
+    with ThreadPoolExecutor() as threads:
+        submitting = threads.submit(kept.submit, *files("B", 1))
+        assert found.wait(30)
+        other.queue.forget(-60)
+        go.set()
+        submitting.result()
+    assert names(other.mover(name="two").take(1)) == ["B-0"]
+    for each in (kept, other):
+        each.database.close()
 
 
 def test_tokens_go_with_the_claim_and_then_away(kept):

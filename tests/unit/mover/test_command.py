@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import zlib
@@ -99,23 +100,29 @@ def test_each_site_is_looked_at_when_it_starts(mover, gateways):
     )
 
 
-WRONG = {  # what is wrong in the table of a site, and what is said of it
-    "password": ({"password": "wrong"}, "check password, username in [sites.A] of mover.toml"),
+WRONG = {  # what is wrong in the table of a site, how loud that is, and what is said of it
+    "password": ({"password": "wrong"}, "ERROR", "check password, username in [sites.A] of mover.toml"),
     "root": (
         {"cs3_root": "/nowhere"},
+        "ERROR",
         "the storage behind it is down: check cs3_root or space in [sites.A] of mover.toml",
     ),
-    "plaintext": ({"tls": True}, "the gateway does not speak TLS: if it should not, set tls = false; see [sites.A]"),
+    "plaintext": (
+        {"tls": True},
+        "ERROR",
+        "the gateway does not speak TLS: if it should not, set tls = false; see [sites.A]",
+    ),
     "nobody": (
         {"gateway": "127.0.0.1:9"},
+        "WARNING",
         "nothing listens there: check gateway = host:port and whether the site is up",
     ),
-    "no password": ({"password": None}, "A: no login in [sites.A] of mover.toml: only jobs that bring tokens"),
+    "no password": ({"password": None}, "INFO", "A: no login in [sites.A] of mover.toml: only jobs that bring tokens"),
 }
 
 
-@pytest.mark.parametrize(("change", "words"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_with_a_site_is_told_and_the_others_work(gateways, settings, tmp_path, change, words):
+@pytest.mark.parametrize(("change", "level", "words"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_a_site_is_told_and_the_others_work(gateways, settings, tmp_path, change, level, words):
     sites = {"A": {**table(gateways["A"]), **change}, "B": table(gateways["B"], cs3_root=home_at(gateways["B"]))}
     sites["A"] = {name: value for name, value in sites["A"].items() if value is not None}
     place = write(tmp_path / "mover.toml", {**settings, "sites": sites})
@@ -127,7 +134,7 @@ def test_what_is_wrong_with_a_site_is_told_and_the_others_work(gateways, setting
     assert "rucio.cfg" not in first
     assert second.startswith("B: logged in as einstein")
     with commanded(place) as mover:
-        heard(mover, words, "B: logged in as einstein")
+        heard(mover, f"{level} rucio_cs3.mover A: ", words, "B: logged in as einstein")
         assert mover.ask("GET", "/health").status_code == 200
         assert "relativity" not in mover.ask("GET", "/status.json").text
 
@@ -240,6 +247,11 @@ def test_without_a_mover():
     told = run("status", "--url", "http://127.0.0.1:9")
     assert (told.returncode, told.stderr.count("\n")) == (1, 1)
     assert "no mover answers at http://127.0.0.1:9; check --url" in told.stderr
+    said = run("status", "--url", "http://127.0.0.1:9", "--json")
+    assert (said.returncode, said.stderr) == (1, "")
+    told = json.loads(said.stdout)
+    assert (told["outcome"], told["error"]) == ("failed", "config")
+    assert told["message"].startswith("no mover answers at")
 
 
 def test_the_wrong_scheme_is_told_as_that(mover, tmp_path):
@@ -290,6 +302,16 @@ def test_a_mistake_is_told_in_one_line(settings, gateways, tmp_path, change, wor
     assert (told.returncode, told.stderr.count("\n")) == (1, 1)
     assert words in told.stderr
     assert "hush" not in told.stderr
+
+
+@pytest.mark.parametrize("folder", ["nothing", "file", ""])
+def test_a_folder_for_numbers_that_is_none_is_told_in_one_line(settings, tmp_path, folder):
+    (tmp_path / "file").touch(0o700)
+    named = str(tmp_path / folder) if folder else ""
+    place = write(tmp_path / "mover.toml", {**settings, "sites": {"A": {"gateway": "127.0.0.1:9", "tls": False}}})
+    told = run("--config", place, env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": named})
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
+    assert f"PROMETHEUS_MULTIPROC_DIR={named} is no folder that can be written to; make it" in told.stderr
 
 
 def test_without_a_configuration():

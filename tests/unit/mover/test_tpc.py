@@ -160,7 +160,7 @@ def test_what_is_said_is_not_believed(copy, clients, put, case):
 
 @pytest.mark.parametrize("pieces", [[None], [MARKER.format(5), None]], ids=["silent", "silent after a marker"])
 def test_a_door_that_says_nothing_more(copy, clients, pieces):
-    done, _ = copy(Door(202, pieces), stall_timeout=0.5)
+    done, _ = copy(Door(202, pieces), stall_timeout=2.0)
     assert done.how == "streamed"
     right(clients)
 
@@ -174,7 +174,7 @@ def endless(piece):
 
 @pytest.mark.parametrize("piece", [MARKER.format(5), "Perf Marker\nEnd\n", "\n", "."])
 def test_a_door_that_gets_no_further(copy, clients, piece):
-    done, told = copy(Door(202, endless(piece)), stall_timeout=0.5)
+    done, told = copy(Door(202, endless(piece)), stall_timeout=2.0)
     assert done.how == "streamed"
     assert told[0] == 5
     right(clients)

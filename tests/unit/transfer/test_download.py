@@ -151,7 +151,7 @@ def test_it_goes_on_after_a_silence(site, liar, tmp_path):
 
 
 def test_a_server_that_stays_silent(site, liar, tmp_path):
-    site = site.again(stall_timeout=0.1, retries=1)
+    site = site.again(stall_timeout=1.0, retries=1)
     liar.always = cut(0, "stall")
     assert "went silent" in refused(site, tmp_path, errors.DeadlineExceeded)
     assert len(liar.requests) == 2

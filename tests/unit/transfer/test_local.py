@@ -33,6 +33,33 @@ def test_a_stream_is_kept_so_that_it_can_be_read_again():
         assert read(source) == read(source) == b"piped"
 
 
+@pytest.mark.parametrize("buffering", [-1, 0], ids=["buffered", "raw"])
+def test_nothing_yet_is_not_the_end_of_a_stream(buffering):
+    """Some programs leave a pipe so that reading does not wait for the writer."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.write(writing, b"the first half")
+    refused = pytest.raises(LocalSourceError, match="non-blocking")
+    with open(writing, "wb"), open(reading, "rb", buffering) as file, refused, rewindable(file):
+        pass
+
+
+def test_a_file_that_has_nothing_yet_is_not_read_as_if_it_had():
+    class Slow(io.BytesIO):
+        def readinto(self, _):
+            return None
+
+    with rewindable(Slow(b"0123456789")) as source, pytest.raises(LocalSourceError, match="non-blocking"):
+        read(source)
+
+
+def test_what_stands_beyond_its_end_has_nothing_to_give():
+    file = io.BytesIO(b"0123456789")
+    file.seek(100)
+    with rewindable(file) as source:
+        assert (source.size, read(source)) == (0, b"")
+
+
 def test_where_there_is_no_room_for_a_stream_the_folder_is_named(monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

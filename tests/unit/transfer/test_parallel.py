@@ -172,6 +172,31 @@ def test_who_waits_for_bytes_is_woken_when_another_part_fails_for_good(site, lia
     assert woken_when_another_part_fails_for_good(site, liar, tmp_path)
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("why", ["another fails for good", "somebody interrupts"])
+def test_a_part_that_waits_to_be_tried_again_is_woken_too(site, liar, tmp_path, why):
+    waiting = threading.Event()
+
+    def answer(reply):
+        told = reply.headers.get("Content-Range", "")
+        if told.startswith(f"bytes {MIB}-"):
+            waiting.set()
+            return says(503, Retry_After="250")(reply)
+        if told.startswith("bytes 0-"):
+            assert waiting.wait(30)
+            return reply if "interrupts" in why else says(403)(reply)
+        return reply
+
+    def interrupt(*_):
+        if waiting.is_set() and "interrupts" in why:
+            raise KeyboardInterrupt
+
+    liar.always = answer
+    with pytest.raises((errors.PermissionDenied, KeyboardInterrupt)):
+        site.downloads.to_path("/f", str(tmp_path / "got"), progress=interrupt)
+    assert os.listdir(tmp_path) == []
+
+
 def test_parts_of_two_versions_do_not_make_a_file(site, liar, tmp_path):
     liar.always = once(lambda reply: reply.but(ETag='"2"'), 5 * MIB)
     assert fetched(site, tmp_path) == CONTENT

@@ -80,7 +80,7 @@ def test_what_was_cut_goes_on_where_it_was(gateway, client, place, source, kind,
 def test_after_a_silence_it_begins_anew(gateway, login, place, source, after, state):
     """Who was silent may find his tongue, and write what he holds into a file that has its name by then."""
     gateway.faults.add(Fault("http:PATCH", "stall", after=after, times=1))
-    client = login(gateway, upload_protocol="tus", stall_timeout=0.3)
+    client = login(gateway, upload_protocol="tus", stall_timeout=2.0)
     client.upload(source, place("f"))
     assert sum(call.method == "InitiateFileUpload" for call in gateway.calls) == 2
     assert left(state) == []

@@ -88,7 +88,7 @@ def test_a_refused_token_is_renewed_once(gateway, client):
 def test_a_transfer_that_breaks_is_begun_anew(gateway, login, kind, after):
     gateway.faults.add(Fault("http:PUT", kind, after=after, times=1))
     data = os.urandom(2 * MIB)
-    client = login(gateway, stall_timeout=0.4)
+    client = login(gateway, stall_timeout=2.0)
     client.upload(io.BytesIO(data), "/f")
     assert content(client, "/f") == data
     assert names(client) == ["f"]
