@@ -13,6 +13,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -159,9 +160,14 @@ class Config:
         return tuple((word.rstrip("?").rstrip(), word.endswith("?")) for word in words if word)
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], source: str = "settings") -> Config:
-        """Build from a mapping; strings are read as the field's type. `source` is named in errors."""
-        values = {name: convert(name, value, source) for name, value in settings.items() if value is not None}
+    def of(
+        cls, settings: Mapping[str, Any], source: str = "settings", origins: Mapping[str, str] = MappingProxyType({})
+    ) -> Config:
+        """Build from a mapping; strings are read as the field's type. Errors name `source` and the origin."""
+        where = {name: f"{source}, {origin}" for name, origin in origins.items()}
+        values = {
+            name: convert(name, value, where.get(name, source)) for name, value in settings.items() if value is not None
+        }
         if "gateway" not in values:
             raise ConfigError(f"{source}: no gateway is given", hint="set gateway = host:port")
         return cls(**values)

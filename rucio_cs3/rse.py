@@ -61,7 +61,7 @@ class Rse:
         for layer in general:  # of which only those that name the same gateway may bring a login
             named = {**layer.settings, "gateway": layer.settings.get("gateway", "")}
             found.add(layer._replace(settings=named))
-        config = Config.of(found.settings, f"RSE {name}")
+        config = Config.of(found.settings, f"RSE {name}", found.origins)
         if not config.tls:
             _refuse_plaintext(name, config.gateway, ours)
         _refuse_foreign_issuer(name, config, ours)

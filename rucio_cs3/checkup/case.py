@@ -79,6 +79,8 @@ class Case:
         """None at a daemon's place, where the database is asked"""
         self.other: Case | None = None
         self.read_only = wish.read_only
+        self.limited = False
+        """whether the token is good for some paths only"""
         self._left: list[str] = []
         self._cleanup = contextlib.ExitStack()
 
@@ -148,6 +150,11 @@ class Case:
         self._left.append(name)
         return name
 
+    @property
+    def made(self) -> tuple[str, ...]:
+        """The names that are not gone yet."""
+        return tuple(self._left)
+
     def gone(self, name: str) -> None:
         self._left.remove(name)
 
@@ -156,6 +163,9 @@ class Case:
         left, self._left = self._left, []
         for name in left:
             discard(self.client.files, self.ref(name), late=True)
+        if self.other:  # a door that takes a copy to another site for one within its own leaves that one's name here
+            for name in self.other.made:
+                discard(self.client.files, self.ref(name), late=False)
         there = self.other.tidy() if self.other else []
         return [*(name for name in left if self._is_there(name)), *there]
 

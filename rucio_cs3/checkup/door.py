@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from rucio_cs3.checkup.case import of_probe, without_probe
-from rucio_cs3.checkup.model import failed, passed
+from rucio_cs3.checkup.model import failed, passed, skipped
 from rucio_cs3.loopback import keeps_secrets
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NO_DOOR = "no WebDAV door is named: webdav_root is not in extended_attributes of the RSE"
 NOT_GIVEN = "no WebDAV door is named: give --webdav URL"
 IN_THE_CLEAR = "a token would be sent in the clear"
+LIMITED = "the door takes no token of an application password for some paths; the plugin goes by CS3, and needs none"
+REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 OPENS = "check hostname, port, prefix and webdav_root: what webdav_root is there has to be cs3_root, or space, here"
 
 
@@ -38,7 +40,9 @@ def login(case: Case) -> Iterator[Finding]:
     where = f"the WebDAV door {case.url()}"
     if status == HTTPStatus.MULTI_STATUS:
         yield passed(f"{case.url()} takes the token, and has a folder there")
-    elif status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+    elif status in REFUSED and case.limited:
+        yield skipped(LIMITED)
+    elif status in REFUSED:
         seen = f"{where} does not take tokens of gateway {case.site.config.gateway} [HTTP {status}]"
         yield failed(seen, f"is it the door of another site? {OPENS}")
     elif status == HTTPStatus.NOT_FOUND:
@@ -54,6 +58,8 @@ def file(case: Case, probe: Probe) -> Iterator[Finding]:
     url = case.url(probe.name)
     if status == HTTPStatus.NOT_FOUND:
         yield failed(f"{url} is not there, and the gateway has it: the door opens on another folder", OPENS)
+    elif status in REFUSED and case.limited:
+        yield skipped(LIMITED)
     elif status != HTTPStatus.OK:
         yield failed(f"{url} cannot be read [HTTP {status}]", "ask the site's operator")
     elif got != probe.content:

@@ -32,6 +32,7 @@ def login(case: Case) -> Iterator[Finding]:
         yield _explained(error, client.tokens.held)
         return
     yield from _tried(client.tokens.tried, decided=True)
+    case.limited = found.limited
     limited = ", for some paths only" if found.limited else ""
     kept = ", by a token kept from an earlier run" if found.by.kept else ""
     yield passed(f"{found.username}{limited} by {found.by.method}: {found.by.description}{kept}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rucio_cs3.checksums import ALGORITHMS, normalise
 from rucio_cs3.checkup.case import SIZE, Probe, of_probe
 from rucio_cs3.checkup.model import failed, failure, passed, skipped, warned
-from rucio_cs3.errors import Cs3Error, NotFound, Unsupported
+from rucio_cs3.errors import Cs3Error, NotFound, TokenRejected, Unsupported
 from rucio_cs3.operate import names, trial
 from rucio_cs3.operate import sample as samples
 from rucio_cs3.operate.usage import LIMIT
@@ -30,6 +30,11 @@ def space(case: Case) -> Iterator[Finding]:
         quota = case.client.files.quota(case.root.resolve())
     except Unsupported:
         yield skipped("the storage does not tell")
+        return
+    except TokenRejected:
+        if not case.limited:
+            raise
+        yield skipped("an application password for some paths may not ask")
         return
     if quota.available is None:
         yield passed("the storage sets no limit")

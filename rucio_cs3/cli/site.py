@@ -57,10 +57,14 @@ class Site:
 
     def client(self, **settings: Any) -> Cs3Client:
         client = Cs3Client(self.config, caller=self.caller, **settings)
-        client.tokens.remedy = lambda: self.remedy() or self._first_login()
+        client.tokens.remedy = self.missing
         return client
 
-    def _first_login(self) -> str:
+    def missing(self) -> str:
+        """What is to be done where no login is found."""
+        elsewhere = self.remedy()
+        if elsewhere:
+            return elsewhere
         if self.root:
             return f"set username and password_file in section [cs3:{self.name}] of rucio.cfg, or another login"
         return "set RUCIO_CS3_USERNAME and RUCIO_CS3_PASSWORD, or another login"

@@ -122,7 +122,8 @@ def _explain_to_human(site: Site, tried: Sequence[Tried], found: Who | None) -> 
         screen.print(_sentence(site, found))
     else:
         screen.print(f"[red]Nobody[/red] at {escape(_place(site))}: no source let you in")
-        screen.print(escape(site.remedy()))
+        if not any(each.outcome == "failed" for each in tried):  # which says itself what to do
+            screen.print(escape(site.missing()))
     show_settings(site.in_force())
 
 

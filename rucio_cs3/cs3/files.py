@@ -248,7 +248,11 @@ class Files:
         if not there.is_file:
             raise IsDirectory(f"a {there.kind} stands where a file is meant", path=str(ref))
         if not overwrite:
-            raise AlreadyExists("it is there already", path=str(ref), hint="remove it first, or ask to overwrite")
+            raise AlreadyExists(
+                "it is there already",
+                path=str(ref),
+                hint="remove it first, or ask to overwrite (--overwrite, overwrite=True)",
+            )
         return True
 
     def delete(self, target: Target, *, recursive: bool = False) -> None:

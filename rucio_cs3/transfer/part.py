@@ -193,7 +193,11 @@ def _keep_mode(part: Part, place: Path, at_least: int = 0) -> None:
 
 
 def there_already(place: Path) -> AlreadyExists:
-    return AlreadyExists("it is there already", path=str(place), hint="remove it first, or ask to overwrite")
+    return AlreadyExists(
+        "it is there already",
+        path=str(place),
+        hint="remove it first, or ask to overwrite (--overwrite, overwrite=True)",
+    )
 
 
 def _kept(place: Path) -> Part | None:

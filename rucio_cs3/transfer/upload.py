@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
+STAGED = re.compile(r"\.rucio-cs3-[0-9a-f]+\.part$")
 PART = re.compile(r"-chunking-\w+-\d+-\d+$")  # to servers such a name is a part of another file, which they overwrite
 DOUBTS = 1000  # names to be doubted; a server has committed what it can long before there are so many
 LATE_COMMIT = (0.0, 0.1, 0.3, 1.0)  # seconds; a server notices a cut upload a moment after us, and commits it then
@@ -219,6 +220,7 @@ class _Upload:
             return retry(self._attempt, UPLOAD, times=of.config.retries, tokens=of.tokens, reached=self._reached)
         except BaseException as error:
             self._end(error)
+            _named(error, self._wish.ref)
             raise
 
     def _reached(self) -> int:
@@ -342,6 +344,12 @@ def discard(files: Files, staging: Ref, *, late: bool) -> None:
             except Cs3Error as error:
                 log.warning("could not remove what a failed upload left: %s", error)
             return
+
+
+def _named(error: BaseException, ref: Ref) -> None:
+    """Tell of the file by the name that was asked for: nobody knows the temporary one."""
+    if isinstance(error, Cs3Error) and STAGED.search(error.path):
+        error.path = str(ref)
 
 
 def _tell(error: BaseException, hint: str) -> None:

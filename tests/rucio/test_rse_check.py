@@ -14,7 +14,8 @@ import pytest
 
 from demo.mover import Mover
 from demo.process import BIN
-from demo.storage import LOGIN, Protocol
+from demo.storage import HOME, LOGIN, Protocol
+from rucio_cs3 import Cs3Client
 from rucio_cs3.gateway import BEHAVIOURS, Fault
 from rucio_cs3.operate.entry import domains
 from tests.conformance import storages
@@ -144,6 +145,31 @@ def test_doors_that_do_not_copy_are_worth_a_warning(ground):
     answer = ground.check()
     assert (answer.code, answer.names("warn")) == (0, ["copy.pull", "copy.push"]), answer.said
     assert "rucio-cs3 mover carries such files itself" in answer.said
+
+
+def test_a_copy_that_a_door_makes_within_its_own_site_is_removed(ground):
+    """It looks at the path of the address that it is to push to, and not at the host; see docs/hazards.md, 19."""
+    other, folder = ground.own(), ground.site.folder.name
+    there = ground.add_site(at=other)
+    (other.home / folder).mkdir()
+    there.add_protocol(other.davs(folder))
+    ground.sections[f"cs3:{there.rse}"] = LOGIN
+    ground.arguments += ["--with", there.rse]
+    answer = ground.check()
+    assert answer.of("copy.push").startswith("warn: "), answer.said
+    assert ground.site.stored() == {}
+
+
+def test_an_application_password_for_the_folder_is_enough(ground):
+    """With it free space is not told, nor does the door take it, and transfers work all the same."""
+    with Cs3Client(gateway=ground.gateway.grpc, tls=False, **LOGIN) as einstein:
+        made = einstein.apps.create("daemons", paths=[f"{HOME}/{ground.site.folder.name}"])
+    ground.config(auth="appauth", password=None, app_password_file=ground.file(made.password))
+    answer = ground.check()
+    assert (answer.code, answer.having("fail"), answer.having("warn")) == (0, [], []), answer.said
+    assert {"write", "read", "rename", "delete"} <= set(answer.names("pass"))
+    assert "for some paths" in answer.of("space")
+    assert "for some paths" in answer.of("door.login")
 
 
 def test_at_a_daemons_place(ground, sandbox):

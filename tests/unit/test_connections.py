@@ -186,7 +186,7 @@ def test_a_data_server_that_goes_silent(plain, tmp_path):
 def test_no_room_at_the_storage(plain, on, kind):
     with Cs3Client(gateway=plain.address, tls=False, **LOGIN) as client:
         plain.faults.add(Fault(on, kind))
-        with pytest.raises(errors.StorageFull, match="free space or raise the quota"):
+        with pytest.raises(errors.StorageFull, match=r"^/f: .*; free space or raise the quota"):
             client.upload(io.BytesIO(b"content"), "/f")
         plain.faults.clear()
         assert list(client.files.list("/")) == []

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -211,6 +213,16 @@ def test_an_rse_may_name_a_provider_to_whom_we_show_no_secret():
 def test_an_rse_may_name_a_broker():
     assert rse_of(with_cs3(broker="https://broker.example.org"), {}).config.broker == "https://broker.example.org"
     assert rse_of(with_cs3(broker="http://127.0.0.1:8080"), {}).config.broker == "http://127.0.0.1:8080"
+
+
+def test_a_wrong_setting_is_named_with_where_it_stands():
+    """Who reads it has rucio.cfg, rse-accounts.cfg, and attributes to look at."""
+    for settings, words in (
+        ({"pasword": "p"}, "RSE R, special: unknown setting 'pasword'; did you mean 'password'?"),
+        ({"retries": "many"}, "RSE R, special: retries: 'many' is not a whole number"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            rse_of(with_cs3(gateway="g:1"), settings)
 
 
 def test_where_each_setting_stands():

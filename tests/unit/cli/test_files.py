@@ -125,7 +125,7 @@ def test_nothing_is_replaced_unless_told(run, site, gateway, folder):
     for arguments in (["a", f"{site}/a"], [f"{site}/a", "a"]):
         code, _, err = run("cp", *arguments)
         assert code == 1
-        assert err.endswith("it is there already; remove it first, or ask to overwrite\n")
+        assert err.endswith("it is there already; remove it first, or ask to overwrite (--overwrite, overwrite=True)\n")
     assert (tree(gateway.root)["a"], tree(folder)["a"]) == (b"theirs", b"mine")
     assert run("cp", "--overwrite", "a", f"{site}/a")[0] == 0
     assert tree(gateway.root)["a"] == b"mine"

@@ -161,6 +161,7 @@ def test_explain_when_nothing_wins(site, monkeypatch, case):
     ran = run("token", "explain", **site, **settings)
     assert ran.returncode == 1
     assert f"Nobody at {site['gateway']}: no source let you in" in ran.stdout
+    assert ("set RUCIO_CS3_USERNAME and RUCIO_CS3_PASSWORD" in ran.stdout) == (case == "nothing set")
 
 
 def test_explain_a_site_that_is_down(site):
