@@ -62,7 +62,7 @@ def failing(gateway, away):
     with silent_gateway() as silent:
         wrongs, clients = [], []
 
-        def connect(case, order, seconds):
+        def connect(case, order, seconds=0.5):
             """With so much time for those who hang; the others have as much as they need."""
             method, settings, kind, answer = FAILS[case]
             hangs = {"call_timeout": seconds} if kind is DeadlineExceeded else {}
@@ -94,7 +94,7 @@ def test_the_next_one_is_asked_where_the_order_says_so(failing, case):
 
 @pytest.mark.parametrize("case", FAILS)
 def test_and_nowhere_else(failing, gateway, case):
-    client, kind = failing(case, "{}, basic", 0.5)
+    client, kind = failing(case, "{}, basic")
     with pytest.raises(kind) as caught:
         client.whoami()
     assert type(caught.value) is kind
