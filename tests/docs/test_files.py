@@ -10,7 +10,7 @@ import pytest
 from rucio_cs3.gateway import Gateway
 from tests.docs.blocks import TOP, block
 from tests.docs.shell import shell
-from tests.unit.cli.command import environment, run
+from tests.unit.cli.command import called, environment
 
 pytestmark = pytest.mark.slow
 PAGE = (TOP / "docs" / "files.md").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def test_the_python(gateway, capsys):
     assert sizes == "[11]"
 
 
-def test_the_keys(gateway):
+def test_the_keys(gateway, monkeypatch, capfd):
     """Each key that is said is in the table, in the row of its command."""
     site = f"cs3://{gateway.address}"
     rows = dict(re.findall(r"^\| (`[a-z`, ]+`) \| (.*) \|$", PAGE, re.MULTILINE))
@@ -71,6 +71,8 @@ def test_the_keys(gateway):
         *(("mv", f"{site}/d/run7/f", f"{site}/d/g"), ("rm", f"{site}/d/g"), ("rm", f"{site}/nowhere")),
     ]
     assert {command for command, *_ in runs} == set(keys)
+    for name, value in LOGIN.items():
+        monkeypatch.setenv(f"RUCIO_CS3_{name.upper()}", value)
     for command, *arguments in runs:
-        for line in run(command, "--json", *arguments, **LOGIN).stdout.splitlines():
+        for line in called(monkeypatch, capfd, command, "--json", *arguments)[1].splitlines():
             assert set(json.loads(line)) <= keys[command] | {"error", "message"}, line

@@ -22,10 +22,10 @@ import trustme
 pytest.importorskip("rucio", reason="pip install rucio-cs3[demo]")
 
 from demo.process import BIN, Child
-from demo.sandbox import Sandbox
 from demo.storage import LOGIN, Gateway
 from tests.rucio import kerberos
 from tests.rucio.kerberos import Realm
+from tests.rucio.warm import WarmSandbox
 
 if TYPE_CHECKING:
     import subprocess
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
+    from demo.sandbox import Sandbox
     from demo.storage import Protocol
 
 HERE = Path(__file__).parent
@@ -82,7 +83,7 @@ def sandbox(gateway, idpsecrets) -> Iterator[Sandbox]:
         "conveyor": {"scheme": "davs", "transfertool": "fts3", "suspicious_pattern": ".*SOURCE CHECKSUM MISMATCH.*"},
         "oidc": {"idpsecrets": idpsecrets, "admin_issuer": "idp"},
     }
-    with Sandbox(config=config, environ=environ) as sandbox:
+    with WarmSandbox(config=config, environ=environ) as sandbox:
         sandbox.client().add_scope("root", SCOPE)
         yield sandbox
 

@@ -109,7 +109,8 @@ def with_config(sandbox: Sandbox, config: dict[str, dict[str, object]]) -> Sandb
     """The same Rucio, but for this in the rucio.cfg of its daemons."""
     other = copy.copy(sandbox)
     other.operator = sandbox.operator.with_config(config)
-    vars(other).pop("_daemons", None)
+    for name in ("_daemon", "_daemons"):
+        vars(other).pop(name, None)
     return other
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import socket
 import sys
@@ -53,10 +52,9 @@ def without_package(home, changes=None):
 def rucio(request, sandbox, pki):
     """The same Rucio once more: its server, daemons and clients, with the package or as it comes."""
     added = POLICY if request.param == "with the package" else {}
-    other = copy.copy(sandbox)
+    other = sandbox.cold()
     other.operator = without_package(sandbox.operator, {**added, "conveyor": {"scheme": "davs,cs3s"}})
     other.has_package = bool(added)
-    vars(other).pop("_daemons", None)
     with contextlib.ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listening:
         other.cleanup = stack
         other.url = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -15,7 +15,7 @@ import pytest
 from rucio_cs3 import Cs3Client
 from rucio_cs3.gateway import Fault, silent_gateway
 
-PROCESSES, THREADS = 16, 16
+PROCESSES, SOME, THREADS = 16, 6, 16  # the crowd once: each takes a second of CPU to start
 pytestmark = pytest.mark.slow
 LOGIN = {"tls": False, "username": "einstein", "password": "relativity"}
 
@@ -106,12 +106,12 @@ def test_one_login_for_all(gateway, settings, start, tmp_path, kept):
         with Cs3Client(**settings) as client:
             client.whoami()
         change(tmp_path / "tokens", **KEPT[kept])
-    peers = [start(settings) for _ in range(PROCESSES)]
+    peers = [start(settings) for _ in range(SOME if KEPT[kept] else PROCESSES)]
     gateway.calls.clear()
     gateway.faults.add(Fault("grpc:Authenticate", "stall", seconds=0.5, times=1))
     begin(peers)
     found, _ = results(peers)
-    assert found == {"got": PROCESSES * THREADS}
+    assert found == {"got": len(peers) * THREADS}
     assert logins(gateway) == 1
 
 
@@ -125,11 +125,11 @@ def test_without_a_cache_each_process_logs_in_once(gateway, settings, start):
 def test_when_nobody_answers_all_fail_at_once(settings, start):
     """Not one after the other, which even without their threads would take as many times the timeout."""
     with silent_gateway() as silent:
-        peers = [start({**settings, "gateway": silent, "call_timeout": 2}) for _ in range(PROCESSES)]
+        peers = [start({**settings, "gateway": silent, "call_timeout": 2}) for _ in range(SOME)]
         begin(peers)
         found, longest = results(peers)
-    assert found == {"deadline_exceeded": PROCESSES * THREADS}
-    assert longest < 2 * PROCESSES, longest
+    assert found == {"deadline_exceeded": SOME * THREADS}
+    assert longest < 2 * SOME, longest
 
 
 def test_a_refused_login_is_tried_once_for_all(gateway, settings, start):
@@ -158,8 +158,8 @@ def test_who_is_killed_while_he_logs_in_blocks_nobody(gateway, settings, start):
 
 
 def test_one_run_after_the_other_needs_one_login(gateway, settings, start):
-    for _ in range(5):
-        peers = [start(settings, threads=1) for _ in range(4)]
+    for _ in range(3):
+        peers = [start(settings, threads=1) for _ in range(3)]
         begin(peers)
-        assert results(peers)[0] == {"got": 4}
+        assert results(peers)[0] == {"got": 3}
     assert logins(gateway) == 1

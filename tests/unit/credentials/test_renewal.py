@@ -11,7 +11,8 @@ from rucio_cs3 import Cs3Client
 from rucio_cs3.errors import TokenRejected
 from rucio_cs3.gateway import Fault, Gateway
 
-FILES, THREADS = 1000, 4
+FILES, THREADS = 100, 4
+LOGINS = 2  # the first, and one that nobody notices
 pytestmark = pytest.mark.slow
 LOGIN = {"tls": False, "username": "einstein", "password": "relativity"}
 
@@ -35,7 +36,7 @@ def count(gateway, method, path=None):
 
 
 @pytest.mark.parametrize("by", ["time", "refusal"])
-def test_in_the_middle_of_a_thousand_uploads(serve, tmp_path, by):
+def test_in_the_middle_of_many_uploads(serve, tmp_path, by):
     """Either by its time, which is two seconds, or because the gateway says so now and then, as one whose secret
     has changed would."""
     gateway, client = serve(token_ttl=2 if by == "time" else 86_400)
@@ -44,11 +45,14 @@ def test_in_the_middle_of_a_thousand_uploads(serve, tmp_path, by):
             gateway.faults.add(Fault(f"grpc:{method}", "token_expired", skip=FILES // 2, times=1))
     source = tmp_path / "source"
     source.write_bytes(b"e=mc2")
+    sent = 0
     with client, ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda number: client.upload(source, f"/run/{number}"), range(FILES)))
-        assert len(list(client.files.list("/run"))) == FILES
-    assert count(gateway, "PUT") == FILES
-    assert 2 <= count(gateway, "Authenticate") <= 60
+        while not sent or count(gateway, "Authenticate") < LOGINS:  # however quick it is, tokens end in the middle
+            list(pool.map(lambda number: client.upload(source, f"/run/{number}"), range(sent, sent + FILES)))
+            sent += FILES
+        assert len(list(client.files.list("/run"))) == sent
+    assert count(gateway, "PUT") == sent
+    assert count(gateway, "Authenticate") <= 60
 
 
 def test_in_the_middle_of_one_long_transfer(serve, tmp_path):
