@@ -276,11 +276,21 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     for variable in environ:
         if variable.startswith(ENV_PREFIX):
             _warn_if_unknown(variable)
-    return {
+    found = {
         name: convert(name, environ[variable], variable)
         for name, variable in ENV_NAMES.items()
         if environ.get(variable)
     }
+    if "traces" in found and found["traces"] not in observe.TRACES:
+        _warn_of_traces(found["traces"])
+        found["traces"] = observe.OFF  # whoever sets it for all that he starts wants no transfer to fail of it
+    return found
+
+
+@functools.cache  # once in a process
+def _warn_of_traces(word: str) -> None:
+    known = ", ".join(observe.TRACES)
+    log.warning("no traces: %s=%s is not known; use one of: %s", ENV_NAMES["traces"], ascii(word)[1:-1], known)
 
 
 @functools.cache  # once in a process

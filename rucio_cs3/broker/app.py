@@ -48,7 +48,7 @@ class Broker:
         self._mints = {gateway: Mint(gateway, site, timeout) for gateway, site in config.sites.items()}
         self._requests = RateLimit(config.limits.requests_per_minute)
         self._refusals = RateLimit(config.limits.refusals_per_minute)
-        self._metrics = Metrics()
+        self._metrics = Metrics(place for mint in self._mints.values() for place in mint.certified())
         self._endpoints: dict[str, tuple[str, Callable[[Environ, Peer, Record], tuple[str, bytes]]]] = {
             "token": ("POST", self._token),
             "health": ("GET", self._health),

@@ -17,9 +17,12 @@ from rucio_cs3.credentials.sources import Login, RevaToken
 from rucio_cs3.cs3.auth import Auth
 from rucio_cs3.cs3.channel import Channel
 from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, NotAuthenticated
+from rucio_cs3.service.certificates import Endpoint
 from rucio_cs3.service.refusals import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rucio_cs3.broker.config import Site
 
 log = logging.getLogger("rucio_cs3.broker")
@@ -40,6 +43,12 @@ class Mint:
         self._config = Config(gateway, tls=site.tls, ca=site.ca, connect_timeout=timeout, call_timeout=timeout)
         self._lock = threading.Lock()
         self._auth: tuple[int, Auth] | None = None
+
+    def certified(self) -> Iterator[Endpoint]:
+        """Where it speaks TLS."""
+        if self._config.tls:
+            host, _, port = self.gateway.rpartition(":")
+            yield Endpoint(self.gateway, host, int(port), self._config)
 
     def token(self, user: str) -> RevaToken:
         """Raises Refused."""

@@ -13,23 +13,25 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from rucio_cs3 import deadline
 from rucio_cs3.cli.place import LOCAL, Name, Places
-from rucio_cs3.cli.rses import PATIENCE
+from rucio_cs3.cli.rses import PATIENCE, known
 from rucio_cs3.errors import Cs3Error
 
 if TYPE_CHECKING:
     from rucio_cs3.cli.place import Place
 
 MOST = 200  # names
+RSE = re.compile(r"([A-Za-z0-9][\w.@-]*)?", re.ASCII)  # the beginning of one
+PLAIN = re.compile(r"[\w@%+][\w@%+,.-]*")  # names of files that no shell takes for anything else
 VARIABLE = "_RUCIO_CS3_COMPLETE"
-# What has to be otherwise than click has it: no blank after a folder, in which one wants to go on. fish puts none.
+# What has to be otherwise than click has it: no blank after a folder or RSE, in which one goes on. fish puts none.
 INSTEAD = {
     "bash": (
         "    return 0\n",
-        "    if [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == */ ]]; then compopt -o nospace; fi\n    return 0\n",
+        "    if [[ ${#COMPREPLY[@]} == 1 && $COMPREPLY == *[/:] ]]; then compopt -o nospace; fi\n    return 0\n",
     ),
     "zsh": (
         "compadd -U -V unsorted -a completions\n",
-        "compadd -U -V unsorted -S '' -- ${(M)completions:#*/}\n        compadd -U -V unsorted -- ${completions:#*/}\n",
+        "compadd -U -V unsorted -S '' -- ${(M)completions:#*[/:]}; compadd -U -V unsorted -- ${completions:#*[/:]}\n",
     ),
     "fish": ("", ""),
 }
@@ -61,7 +63,7 @@ def remote_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     del param
     try:
         if Name.parse(incomplete or ".").kind == LOCAL:
-            return [CompletionItem(incomplete, type="file")]
+            return _rses_and_files(incomplete)
     except Cs3Error:
         return []
     found: list[CompletionItem] = []
@@ -69,6 +71,24 @@ def remote_names(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     asking.start()
     asking.join(PATIENCE)
     return found.copy()
+
+
+def _rses_and_files(incomplete: str) -> list[CompletionItem]:
+    """Where no RSE begins so the shell completes files, which it does better."""
+    rses = known(incomplete) if RSE.fullmatch(incomplete) else []
+    if not rses:
+        return [CompletionItem(incomplete, type="file")]
+    return [CompletionItem(name) for name in [*(f"{rse}:" for rse in rses), *_files(incomplete)]]
+
+
+def _files(begun: str) -> list[str]:
+    """Those of this folder."""
+    try:
+        with os.scandir() as entries:
+            found = (entry for entry in entries if entry.name.startswith(begun) and PLAIN.fullmatch(entry.name))
+            return sorted(entry.name + "/" * entry.is_dir() for entry in islice(found, MOST))
+    except OSError:
+        return []
 
 
 def _ask(ctx: click.Context, incomplete: str, found: list[CompletionItem]) -> None:

@@ -156,7 +156,8 @@ def _serve(file: Path) -> None:
     from rucio_cs3.mover.sites import Sites  # noqa: PLC0415
 
     config = load(file)
-    Sites.of(config.sites, str(file)).close()  # a mistake is told before anything is served
+    with Sites.of(config.sites, str(file)) as sites:  # a mistake is told before anything is served
+        endpoints = [*sites.certified()]
     logs.begin_service(config.log)
     log = logging.getLogger("rucio_cs3.mover")
     log.setLevel(logging.INFO)
@@ -173,7 +174,7 @@ def _serve(file: Path) -> None:
         checks.begin(sites, lambda finding: log.log(*finding))
         return Copier(sites).copy
 
-    serve(config, copy, tell)
+    serve(config, copy, tell, endpoints)
 
 
 def _check(file: Path) -> None:

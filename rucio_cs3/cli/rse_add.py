@@ -13,7 +13,7 @@ import click
 from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
 from rucio_cs3.cli.report import orderly, told, typed
-from rucio_cs3.cli.rses import rse_names
+from rucio_cs3.cli.rses import forget, rse_names
 from rucio_cs3.cli.screen import console
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.credentials import who
@@ -114,6 +114,8 @@ def add(name: str, as_json: bool, yes: bool, **options: Any) -> None:
     if not as_json:
         draft.show(wish)
     failure = (draft.refusal() or _apply(draft.steps, quiet=as_json)) if yes else None
+    if yes:
+        forget()  # shells complete the new name at once
     if as_json:
         ended = {"outcome": steps.FAILED, **told(failure)} if failure else {}
         click.echo(json.dumps({**draft.told(), "applied": yes and not failure, **ended}))

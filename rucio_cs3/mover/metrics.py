@@ -8,12 +8,14 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 
 from rucio_cs3.observe.metrics import BUCKETS, text
+from rucio_cs3.service.certificates import Certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rucio_cs3.mover.claims import Claim
     from rucio_cs3.mover.model import Done, Link, Side
+    from rucio_cs3.service.certificates import Endpoint
 
 LINK = ("source", "destination")
 MOST_LINKS = 1000  # with numbers of their own: whoever submits jobs may name any host in them
@@ -21,8 +23,13 @@ OTHERS = ("other", "other")
 
 
 class Metrics:
-    def __init__(self, depth: Callable[[], Mapping[str, int]], oldest: Callable[[], float]) -> None:
-        """`depth` counts the queue's files by state, `oldest` is the age of its oldest job."""
+    def __init__(
+        self, depth: Callable[[], Mapping[str, int]], oldest: Callable[[], float], endpoints: Iterable[Endpoint] = ()
+    ) -> None:
+        """`depth` counts the queue's files by state, `oldest` is the age of its oldest job.
+
+        At `endpoints` the sites speak TLS.
+        """
         self._registry = registry = CollectorRegistry()
         self._files = Counter("rucio_cs3_mover_copies", "Copies made", ("how", *LINK), registry=registry)
         self._bytes = Counter("rucio_cs3_mover_bytes", "Bytes copied", LINK, registry=registry)
@@ -30,6 +37,7 @@ class Metrics:
         self._failures = Counter("rucio_cs3_mover_failures", "Copies that failed", ("side", *LINK), registry=registry)
         self._retries = Counter("rucio_cs3_mover_retries", "Copies to be tried again", LINK, registry=registry)
         self._queue = _Queue(depth, oldest)
+        self._certificates = Certificates("rucio_cs3_mover_certificate_expiry_timestamp_seconds", endpoints)
         self._links: set[Link] = set()
 
     def finished(self, claim: Claim, done: Done, seconds: float) -> None:
@@ -50,7 +58,7 @@ class Metrics:
         return claim.link if claim.link in self._links else OTHERS
 
     def text(self) -> bytes:
-        return text(self._registry, self._queue)
+        return text(self._registry, self._queue, self._certificates)
 
 
 class _Queue:

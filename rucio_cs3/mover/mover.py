@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.config import MoverConfig
     from rucio_cs3.mover.database import Session
     from rucio_cs3.mover.model import Copy
+    from rucio_cs3.service.certificates import Endpoint
 
 log = logging.getLogger("rucio_cs3.mover")
 
 
 class Mover:
-    def __init__(self, config: MoverConfig, copy: Copy) -> None:
+    def __init__(self, config: MoverConfig, copy: Copy, endpoints: Iterable[Endpoint] = ()) -> None:
+        """`endpoints` are where the sites of `copy` speak TLS."""
         limits = config.limits
         self._database = Database(config.database)
         self._alone = None if self._database.shared else _lock(config.database)
@@ -43,7 +45,7 @@ class Mover:
         self.queue = Queue(self._database, limits.retries)
         self.orders = Orders(self._database)
         self._flow = Flow(self._database, self.name)
-        self.metrics = Metrics(self.depth, self.oldest)
+        self.metrics = Metrics(self.depth, self.oldest, endpoints)
         places = Places(limits.site, limits.link, tuple(config.site_limits.items()))
         claims = Claims(self._database, self.name, places, limits.lease)
         if self._alone is not None:

@@ -20,10 +20,11 @@ from rucio_cs3.service.serve import serve as serve_application
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rucio_cs3.mover.config import MoverConfig
     from rucio_cs3.mover.model import Copy
+    from rucio_cs3.service.certificates import Endpoint
 
 log = logging.getLogger("rucio_cs3.mover")
 
@@ -35,16 +36,18 @@ LINKED = {8446: 8449}
 PROXY_CERTIFICATES = 0x40  # X509_V_FLAG_ALLOW_PROXY_CERTS, which Python names from 3.10 on
 
 
-def serve(config: MoverConfig, make_copy: Callable[[], Copy], tell: Callable[[str], None]) -> None:
+def serve(
+    config: MoverConfig, make_copy: Callable[[], Copy], tell: Callable[[str], None], endpoints: Iterable[Endpoint] = ()
+) -> None:
     """Serve until told to stop; `tell` gets the URL once it is ready. Raises ConfigError, or does not return.
 
-    `make_copy` is called in the process that copies.
+    `make_copy` is called in the process that copies. `endpoints` are where the sites speak TLS.
     """
     movers: list[Mover] = []
 
     def application() -> App:
         observe.begin_program("rucio-cs3-mover", metrics=observe.ON)  # after the fork, as its exporter has a thread
-        movers.append(Mover(config, make_copy()))
+        movers.append(Mover(config, make_copy(), endpoints))
         return App(movers[0], authenticate=Callers(config).who)
 
     def close() -> None:

@@ -15,6 +15,7 @@ from rucio_cs3.mover.addresses import Address
 from rucio_cs3.mover.reasons import failed
 from rucio_cs3.mover.site import Site
 from rucio_cs3.root import Root
+from rucio_cs3.service.certificates import DOOR, GATEWAY, Endpoint
 from rucio_cs3.transfer.ends import Remote
 from rucio_cs3.web import Pools
 
@@ -119,6 +120,14 @@ class Sites:
             logins, self._logins = list(self._logins.values()), {}
         for login in logins:
             login.close()
+
+    def certified(self) -> Iterator[Endpoint]:
+        """Where they speak TLS."""
+        for site in self.all:
+            for address in site.addresses:
+                if address.scheme in {"https", "cs3s"}:
+                    speaks = DOOR if address.is_door else GATEWAY
+                    yield Endpoint(site.name, address.hostname, int(address.port), site.config, speaks)
 
     def find(self, url: str) -> tuple[Site, Address, str]:
         """The site, the address of it that the URL is below, and the path below that. Raises InvalidName."""

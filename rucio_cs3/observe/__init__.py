@@ -79,12 +79,17 @@ def begin(metrics: str = OFF, traces: str = OFF, service: str = SERVICE) -> None
 def begin_program(service: str, metrics: str = OFF) -> None:
     """The same for a program of its own, whose environment says what of its traces."""
     variable = "RUCIO_CS3_TRACES"
-    if metrics == OFF and variable not in os.environ and not asked_for_traces():
+    if _missed >= NEEDS.keys() or (metrics == OFF and variable not in os.environ and not asked_for_traces()):
         return
     from rucio_cs3.config import from_environment  # noqa: PLC0415 - completion of words must not wait for it
 
     found = from_environment({variable: os.environ.get(variable, AUTO)})
     begin(metrics, found.get("traces", AUTO), service)
+
+
+def keep_off() -> None:
+    """Watch nothing in this process, whatever its settings say."""
+    _missed.update(NEEDS)
 
 
 def asked_for_traces(environ: Mapping[str, str] = os.environ) -> bool:

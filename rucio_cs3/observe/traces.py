@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
+import threading
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,7 @@ W3C = TraceContextTextMapPropagator()  # traceparent and tracestate, and no bagg
 KINDS = {"internal": SpanKind.INTERNAL, "client": SpanKind.CLIENT, "server": SpanKind.SERVER}
 LOOKED_FOR = (AlreadyExists, NotFound)  # whoever asks may want to know just that, and it is no failure
 SECONDS = 3.0  # for a collector, after which a command that has ended is not kept any longer; its own 10 are too many
+END_SECONDS = 2.0  # for all that is left when a process ends
 TIMEOUTS = ("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
 OTLP = "opentelemetry.exporter.otlp.proto"
 # By what OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_PROTOCOL say; what is not named here is told.
@@ -45,6 +48,7 @@ EXPORTERS = {
 class Traces:
     def __init__(self, service: str) -> None:
         self._provider = _provider(service)
+        self._flush = _Flush(self._provider)
         self._tracer = self._provider.get_tracer("rucio_cs3", version("rucio-cs3"))
         around = {name.lower(): os.environ[name] for name in ("TRACEPARENT", "TRACESTATE") if name in os.environ}
         self._around = W3C.extract(around, Context())
@@ -70,9 +74,7 @@ class Traces:
         return carrier
 
     def end(self) -> None:
-        """What is not ours may know nothing of an end."""
-        if isinstance(self._provider, TracerProvider):
-            self._provider.force_flush()
+        self._flush.end()
 
     @staticmethod
     def trace_id() -> str:
@@ -85,6 +87,34 @@ class Traces:
             return W3C.extract(parent, Context())
         now = contexts.get_current()
         return now if trace.get_current_span(now).get_span_context().is_valid else self._around
+
+
+class _Flush:
+    """Sends what is left when the process ends, and no longer than it may take: OpenTelemetry's own limits are none.
+
+    Its thread is there from the beginning, because a process that ends can start none.
+    """
+
+    def __init__(self, provider: Any) -> None:
+        self._process = os.getpid()
+        self._wanted, self._done = threading.Event(), threading.Event()
+        if isinstance(provider, TracerProvider):  # what is not OpenTelemetry's may know nothing of an end
+            threading.Thread(target=self._work, args=[provider], name="traces-end", daemon=True).start()
+            atexit.register(self.end)
+        else:
+            self._done.set()
+
+    def end(self) -> None:
+        if self._process == os.getpid():  # threads are not there after a fork
+            self._wanted.set()
+            self._done.wait(END_SECONDS)
+
+    def _work(self, provider: TracerProvider) -> None:
+        self._wanted.wait()
+        try:
+            provider.force_flush()
+        finally:
+            self._done.set()
 
 
 def _record(span: Any, wanted: Span, error: BaseException) -> None:
@@ -103,7 +133,7 @@ def _provider(service: str) -> Any:
     resource = Resource.create()
     if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": service}))
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # which would wait for 30 seconds
     exporter = _exporter()
     if exporter is not None:
         provider.add_span_processor(BatchSpanProcessor(exporter))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,9 @@ class Catalogue:
             from rucio.client import Client  # noqa: PLC0415 - Rucio may be missing
         except ImportError as error:
             raise ConfigError(NOT_INSTALLED, hint=INSTALL) from error
+        except configparser.Error as error:  # whose text repeats the line, and a secret may stand in it
+            place = getattr(error, "source", "rucio.cfg")
+            raise ConfigError(f"{place} is not as Rucio reads it ({type(error).__name__})", hint="correct it") from None
         with refusals("log in"):
             self.client: Any = Client(timeout=SECONDS)
             self.account = str(self.client.account or self.client.whoami()["account"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
+from demo.process import BIN
 from tests.rucio.operate.conftest import found, told
 
 
@@ -42,6 +44,18 @@ def test_a_secret_that_somebody_put_there_is_shown_to_nobody(command, client, rs
         assert "put-there" not in done.stdout + done.stderr
     told(command("add", rse, *options, "--yes", "--json"))
     assert client.get_protocols(rse) == [old]
+
+
+def test_a_rucio_cfg_that_is_none_is_told_in_one_line_without_what_stands_in_it(sandbox):
+    home = sandbox.user.with_config({"client": {"rucio_host": sandbox.url}})
+    home.config.write_text(f"password of nobody\n{home.config.read_text()}")
+    for words in ([], ["--json"]):
+        argv = [BIN / "rucio-cs3", "rse", "show", "ANY", *words]
+        done = subprocess.run(argv, env=home.environ, capture_output=True, text=True, timeout=60, check=False)
+        said = json.loads(done.stdout)["message"] if words else done.stderr
+        assert (done.returncode, done.stdout.count("\n") + done.stderr.count("\n")) == (1, 1), done.stderr
+        assert f"{home.config} is not as Rucio reads it (MissingSectionHeaderError); correct it" in said
+        assert "nobody" not in said
 
 
 def test_show_of_what_is_none_of_ours(command, client, other):

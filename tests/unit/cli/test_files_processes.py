@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from rucio_cs3.cli import rses
 from rucio_cs3.gateway import Fault
 from tests.unit.cli.command import COMMAND, SECONDS, environment, run
 
@@ -334,6 +335,25 @@ def test_after_a_folder_one_goes_on(gateway, path, shell):
         until(lambda: b"ner/" in terminal.shown)
         os.write(terminal.controller, b"\n")
         until(lambda: b"found" in terminal.shown)
+        os.write(terminal.controller, b"exit\n")
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_after_an_rse_one_goes_on(path, shell):
+    """Rucio has told of it a moment ago."""
+    program = shutil.which(shell) or pytest.skip(f"{shell} is not installed")
+    rses._keep(rses._file(), ["CERNBOX", "OTHER"])
+    options, setup = SHELLS[shell]
+    terminal = Terminal()
+    with terminal.running(program=[program, *options], PATH=path, PS1="ready> ") as process:
+        until(lambda: b"ready> " in terminal.shown)
+        os.write(terminal.controller, f"{setup}; echo set''up\n".encode())
+        until(lambda: b"setup" in terminal.shown)
+        os.write(terminal.controller, b"rucio-cs3 ls CERN\t")
+        until(lambda: b"BOX:" in terminal.shown)
+        os.write(terminal.controller, b"x\x01echo 'it' is \n")  # put before what stands there
+        until(lambda: b"it is rucio-cs3 ls CERNBOX:x" in terminal.shown)
         os.write(terminal.controller, b"exit\n")
     assert process.returncode == 0
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 import trustme
 
-from rucio_cs3.gateway import DEMO_USERS, Gateway
+from rucio_cs3.gateway import DEMO_USERS, Gateway, Tls
 from tests.unit.broker.conftest import TOKEN, Peer, as_toml, served
 from tests.unit.etc.units import Unit
 from tests.unit.mover.conftest import Served, file, wait_for
@@ -29,6 +29,13 @@ SECONDS = 60
 def etc_site(tmp_path_factory):
     with Gateway(tmp_path_factory.mktemp("site"), machine_secret=SECRET) as gateway:
         yield gateway
+
+
+@pytest.fixture(scope="session")
+def secure_site(tmp_path_factory, pki):
+    """A gateway that speaks TLS, as a table of mover.toml or broker.toml has it."""
+    with Gateway(tmp_path_factory.mktemp("secure"), tls=Tls(pki / "localhost.pem", pki / "localhost.key")) as gateway:
+        yield gateway.address, {"ca": str(pki / "ca.pem")}
 
 
 class Started:
@@ -79,8 +86,8 @@ class Started:
 
 
 @pytest.fixture(scope="session")
-def mover_of_the_unit(tmp_path_factory, etc_site):
-    """With a copy that was made, one that failed, and one that is tried again."""
+def mover_of_the_unit(tmp_path_factory, etc_site, secure_site):
+    """With a copy that was made, one that failed, and one that is tried again; and a certificate that was seen."""
     einstein = DEMO_USERS[0]
     folder = tmp_path_factory.mktemp("mover-unit")
     there = folder / "credentials"
@@ -94,7 +101,11 @@ def mover_of_the_unit(tmp_path_factory, etc_site):
             "rucio": {"bearer": "of-rucio"},
             "prometheus": {"bearer_file": str(there / "prometheus"), "watch": True},
         },
-        "sites": {"HERE": {"gateway": etc_site.address, **login}, "AWAY": {"gateway": "127.0.0.1:1", **login}},
+        "sites": {
+            "HERE": {"gateway": etc_site.address, **login},
+            "AWAY": {"gateway": "127.0.0.1:1", **login},
+            "SECURE": {"gateway": secure_site[0], **secure_site[1]},
+        },
     }
     credentials = {"mover.toml": as_toml(settings), "site": einstein.password, "prometheus": "of-prometheus"}
     here, away = f"cs3://{etc_site.address}", "cs3://127.0.0.1:1"
@@ -106,12 +117,13 @@ def mover_of_the_unit(tmp_path_factory, etc_site):
         again = mover.submit(file(f"{here}/there", f"{away}/x"), retry=1, retry_delay=600)
         wait_for(lambda: next((e for e in mover.job(again)["files"] if e["reason"]), None))
         mover.session.headers["Authorization"] = "Bearer of-prometheus"
+        wait_for(lambda: f'address="{secure_site[0]}"' in mover.ask("GET", "/metrics").text)
         yield mover
 
 
 @pytest.fixture(scope="session")
-def broker_of_the_unit(tmp_path_factory, etc_site):
-    """With a token that was given out."""
+def broker_of_the_unit(tmp_path_factory, etc_site, secure_site):
+    """With a token that was given out, and a certificate that was seen."""
     folder = tmp_path_factory.mktemp("broker-unit")
     there = folder / "credentials"
     peer = Peer()
@@ -123,7 +135,8 @@ def broker_of_the_unit(tmp_path_factory, etc_site):
                 "machine_secret_file": str(there / "site"),
                 "tls": False,
                 "accounts": {"root": DEMO_USERS[0].username},
-            }
+            },
+            secure_site[0]: {"machine_secret_file": str(there / "site"), **secure_site[1], "accounts": {"root": "x"}},
         },
     }
     credentials = {"broker.toml": as_toml(settings), "site": SECRET, "prometheus": "of-prometheus"}
@@ -133,4 +146,5 @@ def broker_of_the_unit(tmp_path_factory, etc_site):
         asked = {"json": {"site": etc_site.address}, "headers": {"X-Rucio-Auth-Token": TOKEN}}
         assert broker.ask("POST", "/token", **asked).status_code == requests.codes.ok
         broker.session.headers["Authorization"] = "Bearer of-prometheus"
+        wait_for(lambda: f'address="{secure_site[0]}"' in broker.ask("GET", "/metrics").text)
         yield broker

@@ -89,6 +89,17 @@ def test_a_command_leaves_its_numbers_in_a_file(gateway, source, tmp_path, login
     assert [each.name for each in tmp_path.iterdir() if each.name.startswith("rucio-cs3")] == [found.name]
 
 
+def test_who_types_a_word_does_not_change_them(gateway, tmp_path, login, monkeypatch):
+    found = tmp_path / "found.prom"
+    found.write_text("what a command has left there")
+    line = f"rucio-cs3 ls cs3://{gateway.address}/"
+    for name, value in {"_RUCIO_CS3_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": "2"}.items():
+        monkeypatch.setenv(name, value)
+    ran = run(METRICS=f"file:{found}")
+    assert f"plain,cs3://{gateway.address}/x" in ran.stdout
+    assert found.read_text() == "what a command has left there"
+
+
 def test_errors_by_code(gateway, source, tmp_path, login):
     found = tmp_path / "found.prom"
     gateway.faults.add(Fault(on="http:PUT", kind="full"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import zlib
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.slow
 PARENT = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 TRACE, OUTER = PARENT.split("-")[1:3]
 CONTENT = b"what is moved" * 1000
+LIMIT = 20  # seconds; OpenTelemetry waits for 30 when a process ends
 
 BROKERED = """
 import sys
@@ -133,6 +135,15 @@ def test_it_can_be_kept_off(traced, login, start_gateway, monkeypatch, asked):
     assert traced.bodies == []
 
 
+def test_a_word_that_is_none_is_said(login, start_gateway, monkeypatch):
+    monkeypatch.setenv("RUCIO_CS3_TRACES", "rubbish")
+    said = "no traces: RUCIO_CS3_TRACES=rubbish is not known; use one of: off, on, auto\n"
+    gateway = start_gateway("site")
+    ran = run("ls", f"cs3://{gateway.grpc}/")
+    assert (ran.returncode, ran.stderr) == (0, said)  # it keeps nobody from his files
+    assert gateway.stop() == said
+
+
 def test_on_the_screen_beside_what_the_command_says(login, start_gateway, monkeypatch):
     gateway = start_gateway("site")
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
@@ -156,6 +167,32 @@ def test_a_collector_that_is_gone_keeps_nobody_from_his_files(login, start_gatew
     ran = run("ls", "--json", f"cs3://{gateway.grpc}/")
     assert ran.returncode == 0
     assert "Traceback" not in ran.stderr
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """A collector that never answers, and whom nothing but our own limit is against."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600")
+        yield
+
+
+def test_a_collector_that_says_nothing_keeps_nobody_at_the_end(silent, login, start_gateway, tmp_path):
+    """Neither a command nor a service."""
+    gateway = start_gateway("site")
+    argv = [*COMMAND, "ls", f"cs3://{gateway.grpc}/"]
+    assert subprocess.run(argv, timeout=LIMIT, check=False).returncode == 0
+    gateway.process.terminate()
+    assert gateway.process.wait(LIMIT) == 0
+    config = tmp_path / "mover.toml"
+    config.touch(mode=0o600)
+    config.write_text(as_toml({"listen": "127.0.0.1:0", "sites": {"A": {"gateway": gateway.grpc, "tls": False}}}))
+    with commanded(config) as mover:
+        assert mover.ask("GET", "/whoami").status_code == 200
+        mover.session.close()
+        mover.process.send_signal(signal.SIGINT)
+        assert mover.process.wait(LIMIT) == 0
 
 
 def test_settings_of_opentelemetry_that_are_wrong_keep_nobody_from_his_files(login, start_gateway, monkeypatch):
