@@ -157,10 +157,13 @@ class Unsupported(Cs3Error, NotImplementedError):
 class Unavailable(Cs3Error, ConnectionError):
     code = "unavailable"
     default_hint = "check the address and whether the site is up, then try again"
+    lasts = False
+    """until a setting is corrected, here or at the site, as far as can be seen"""
 
 
 class Untrusted(Unavailable):
     code = "untrusted"
+    lasts = True
     default_hint = "check ca, and the site's certificate"
 
 

@@ -50,17 +50,23 @@ OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 5000),  # a daemon should see within seconds that the site is back
 ]
 
-# What gRPC says when no connection comes about -> what the user can do.
+# What gRPC says when no connection comes about -> what the user can do, and whether it stays so until that is done.
 CONNECTION_HINTS = {
-    "CERTIFICATE_VERIFY_FAILED": "the gateway's certificate is not signed by an authority known here: set ca = FILE",
-    "not match": "the gateway's certificate is for another host name: check gateway = host:port",
-    "WRONG_VERSION_NUMBER": "the gateway does not speak TLS: if it should not, set tls = false, RUCIO_CS3_TLS=false",
-    "DNS resolution failed": "check the host name in gateway = host:port",
-    "resolving": "check the host name in gateway = host:port",
-    "Connection refused": "nothing listens there: check gateway = host:port and whether the site is up",
-    "Failed parsing HTTP/2": "what listens there does not speak gRPC: is it the site's HTTP port?",
-    "Socket closed": "check that tls is set as the gateway speaks it",
-    "Connection reset": "check that tls is set as the gateway speaks it",
+    "CERTIFICATE_VERIFY_FAILED": (
+        "the gateway's certificate is not signed by an authority known here: set ca = FILE",
+        True,
+    ),
+    "not match": ("the gateway's certificate is for another host name: check gateway = host:port", True),
+    "WRONG_VERSION_NUMBER": (
+        "the gateway does not speak TLS: if it should not, set tls = false, RUCIO_CS3_TLS=false",
+        True,
+    ),
+    "DNS resolution failed": ("check the host name in gateway = host:port", False),
+    "resolving": ("check the host name in gateway = host:port", False),
+    "Connection refused": ("nothing listens there: check gateway = host:port and whether the site is up", False),
+    "Failed parsing HTTP/2": ("what listens there does not speak gRPC: is it the site's HTTP port?", True),
+    "Socket closed": ("check that tls is set as the gateway speaks it", True),
+    "Connection reset": ("check that tls is set as the gateway speaks it", True),
 }
 
 
@@ -120,7 +126,8 @@ class Channel:
         if method == "ListContainer" and ours.status == "RESOURCE_EXHAUSTED":
             return ListingTooLarge(ours.message, path=path, status=ours.status)
         if isinstance(ours, Unavailable):
-            ours.hint = next((hint for words, hint in CONNECTION_HINTS.items() if words in details), ours.hint)
+            found = (known for words, known in CONNECTION_HINTS.items() if words in details)
+            ours.hint, ours.lasts = next(found, (ours.hint, ours.lasts))
         return ours
 
 

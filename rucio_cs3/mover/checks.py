@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rucio_cs3.mover.sites import Sites
 
 SECONDS = 30.0  # for one site; all are asked at the same time
-SETTINGS = ("tls", "TLS", "certificate", "gRPC")  # so hints speak of what stays wrong until a setting is changed
 NO_LOGIN = "no login in {table}: only jobs that bring tokens are copied there"
 
 
@@ -59,6 +58,6 @@ def _looked(sites: Sites, site: Site) -> Finding:
 
 def _may_pass(error: Cs3Error) -> bool:
     """Without a change of the settings: the site is down, or slow."""
-    if any(word in error.hint for word in SETTINGS):
-        return False
-    return isinstance(error, DeadlineExceeded) or (isinstance(error, Unavailable) and error.status != "NOT_FOUND")
+    if isinstance(error, Unavailable):
+        return not (error.lasts or error.status == "NOT_FOUND")  # which is of the root folder
+    return isinstance(error, DeadlineExceeded)

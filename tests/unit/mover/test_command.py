@@ -99,23 +99,29 @@ def test_each_site_is_looked_at_when_it_starts(mover, gateways):
     )
 
 
-WRONG = {  # what is wrong in the table of a site, and what is said of it
-    "password": ({"password": "wrong"}, "check password, username in [sites.A] of mover.toml"),
+WRONG = {  # what is wrong in the table of a site, how loud that is, and what is said of it
+    "password": ({"password": "wrong"}, "ERROR", "check password, username in [sites.A] of mover.toml"),
     "root": (
         {"cs3_root": "/nowhere"},
+        "ERROR",
         "the storage behind it is down: check cs3_root or space in [sites.A] of mover.toml",
     ),
-    "plaintext": ({"tls": True}, "the gateway does not speak TLS: if it should not, set tls = false; see [sites.A]"),
+    "plaintext": (
+        {"tls": True},
+        "ERROR",
+        "the gateway does not speak TLS: if it should not, set tls = false; see [sites.A]",
+    ),
     "nobody": (
         {"gateway": "127.0.0.1:9"},
+        "WARNING",
         "nothing listens there: check gateway = host:port and whether the site is up",
     ),
-    "no password": ({"password": None}, "A: no login in [sites.A] of mover.toml: only jobs that bring tokens"),
+    "no password": ({"password": None}, "INFO", "A: no login in [sites.A] of mover.toml: only jobs that bring tokens"),
 }
 
 
-@pytest.mark.parametrize(("change", "words"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_with_a_site_is_told_and_the_others_work(gateways, settings, tmp_path, change, words):
+@pytest.mark.parametrize(("change", "level", "words"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_a_site_is_told_and_the_others_work(gateways, settings, tmp_path, change, level, words):
     sites = {"A": {**table(gateways["A"]), **change}, "B": table(gateways["B"], cs3_root=home_at(gateways["B"]))}
     sites["A"] = {name: value for name, value in sites["A"].items() if value is not None}
     place = write(tmp_path / "mover.toml", {**settings, "sites": sites})
@@ -127,7 +133,7 @@ def test_what_is_wrong_with_a_site_is_told_and_the_others_work(gateways, setting
     assert "rucio.cfg" not in first
     assert second.startswith("B: logged in as einstein")
     with commanded(place) as mover:
-        heard(mover, words, "B: logged in as einstein")
+        heard(mover, f"{level} rucio_cs3.mover A: ", words, "B: logged in as einstein")
         assert mover.ask("GET", "/health").status_code == 200
         assert "relativity" not in mover.ask("GET", "/status.json").text
 
