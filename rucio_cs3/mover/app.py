@@ -209,8 +209,7 @@ class App:
         def show(row: Any) -> dict[str, Any]:
             if not only:
                 return fts.job(row)
-            shown = [entry for file in files[row["id"]] for entry in fts.files(file, only, so_far.get(file["id"]))]
-            return fts.job(row, files=shown)
+            return fts.job(row, files=_shown(files[row["id"]], so_far, only))
 
         return self._each(request, rows, show)
 
@@ -218,12 +217,7 @@ class App:
         rows = self._mine(request, self._queue.jobs(request.ids))
         files = self._queue.files(list(rows))
         so_far = self._mover.so_far()
-        shown = [
-            entry
-            for row in rows.values()
-            for file in files[row["id"]]
-            for entry in fts.files(file, so_far=so_far.get(file["id"]))
-        ]
+        shown = [entry for row in rows.values() for entry in _shown(files[row["id"]], so_far)]
         if len(rows) < len(request.ids):
             raise _unknown(next(job for job in request.ids if job not in rows))
         return Answer(shown)
@@ -288,6 +282,10 @@ def _path(text: str) -> tuple[str, tuple[str, ...]]:
         parts[1] = "*" if ids else ""
         return "/".join(parts), ids
     return "/".join(parts), ()
+
+
+def _shown(files: Iterable[Any], so_far: Mapping[int, int], only: Sequence[str] = ()) -> list[dict[str, Any]]:
+    return [entry for file in files for entry in fts.files(file, only, so_far.get(file["id"]))]
 
 
 def _named(environ: Environ) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from rucio_cs3.mover.database import Database, Session
-    from rucio_cs3.mover.model import Done
+    from rucio_cs3.mover.model import Done, Link
 
 LEASE = 30.0  # seconds after which a silent mover's copies are somebody else's
 FIRST_DELAY = 2.0  # seconds before another try, doubled each time
@@ -58,7 +58,7 @@ class Claim:
     """what the copy is a part of, if whoever wanted it said so"""
 
     @property
-    def link(self) -> tuple[str, str]:
+    def link(self) -> Link:
         return self.source_site, self.target_site
 
 
@@ -188,7 +188,7 @@ class _Choice:
         self._limits = limits
         self._held = Held(session)
         self._lanes = {row["id"]: dict(row) for row in session.rows(LANES)}
-        self._active: Counter[tuple[str, str]] = Counter()
+        self._active: Counter[Link] = Counter()
         counts = session.rows(
             "SELECT source_site, target_site, count(*) AS n FROM files WHERE state = 'ACTIVE'"
             " GROUP BY source_site, target_site"

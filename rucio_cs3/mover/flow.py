@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rucio_cs3.mover.database import Database, Session
-
-    Link = tuple[str, str]
+    from rucio_cs3.mover.model import Link
 
 SLOT = 20  # seconds that are counted together
 SLOTS = 180  # that are remembered: an hour

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+Link = tuple[str, str]
+"""The sites that a copy goes from and to, as in the addresses of its files."""
+
+
 class Compare(str, Enum):
     """Which ends' checksums are to be held against the one that is wanted, in FTS3's words: here both, or none."""
 

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from rucio_cs3.mover.callers import Known
     from rucio_cs3.mover.database import Database, Session
-
-    Link = tuple[str, str]
+    from rucio_cs3.mover.model import Link
 
 HELD = "WAIT_AS"  # FTS3's word: jobs are taken, and wait
 LIMITS = {"inbound_max_active": "inbound", "outbound_max_active": "outbound"}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rucio_cs3.mover.database import Database, Session
     from rucio_cs3.mover.jobs import File, Job
+    from rucio_cs3.mover.model import Link
 
 AT_ONCE = 500  # values in one statement; old SQLite takes 999
 BITE = 20  # jobs forgotten in one commit; a large one has 10,000 files
@@ -143,7 +144,7 @@ class _Lanes:
     def __init__(self, session: Session, vo: str) -> None:
         self._session = session
         self._vo = vo
-        self._known: dict[tuple[str, str], list[int]] = {}
+        self._known: dict[Link, list[int]] = {}
 
     def place(self, file: File) -> tuple[int, int]:
         """Lane and turn."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rucio_cs3.mover.database import Session
+    from rucio_cs3.mover.model import Link
     from rucio_cs3.mover.workers import Running
 
 MOST_RUNNING = 200  # copies of others that are shown
@@ -66,13 +67,13 @@ def _named(job: str, file: int, url: str) -> dict[str, Any]:
     return {"job": job, "file_id": file, "file": without_query(url)}
 
 
-def _progress(link: tuple[str, str], size: int | None, count: int, seconds: float, mover: str) -> dict[str, Any]:
+def _progress(link: Link, size: int | None, count: int, seconds: float, mover: str) -> dict[str, Any]:
     source, target = link
     where = {"source": source, "destination": target, "mover": mover}
     return {**where, "size": size, "bytes": count, "seconds": round(seconds, 1)}
 
 
-def links(session: Session, rates: Mapping[tuple[str, str], float]) -> list[dict[str, Any]]:
+def links(session: Session, rates: Mapping[Link, float]) -> list[dict[str, Any]]:
     """Between which sites files wait or are moved, or were a moment ago."""
     rows = session.rows(
         "SELECT source_site, target_site, sum(active) AS active, sum(waiting) AS waiting FROM (SELECT lanes.*,"
