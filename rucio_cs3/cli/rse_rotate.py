@@ -17,6 +17,8 @@ from rucio_cs3.operate import rotation
 from rucio_cs3.private import read_secret
 
 if TYPE_CHECKING:
+    from rucio_cs3.client import Cs3Client
+    from rucio_cs3.model import AppPassword
     from rucio_cs3.operate.rotation import Rotation
 
 STDIN = "-"
@@ -74,20 +76,28 @@ def _exchange_made(
         rotation.forget_tokens(found)
         ends = until(made.expires) if made.expires else "you revoke it"
         said = f"{found.file} holds a new application password: {made.label} ({made.handle}), until {ends}"
-        revoke = f"rucio-cs3 token app-password revoke {old.handle if old else ''} --rse {name}"
+        by_hand = f"rucio-cs3 token app-password revoke {old.handle if old else ''} --rse {name}"
         if old and not keep_old:
             try:
-                maker.apps.revoke(old)
-            except Cs3Error as error:
+                _revoke(maker, old, by_hand)
+            except Cs3Error:
                 report.aside(said)
-                error.hint = f"{IN_FORCE}: {revoke}"
                 raise
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"Interrupted: {IN_FORCE}: {revoke}") from None
         kept = bool(old and keep_old)
         report.say(said, outcome="done", new=made.handle, kept_old=kept, **facts)
         if old:
-            report.aside(f"The old one is still good, until: {revoke}" if kept else "The old one is revoked.")
+            report.aside(f"The old one is still good, until: {by_hand}" if kept else "The old one is revoked.")
+
+
+def _revoke(maker: Cs3Client, old: AppPassword, by_hand: str) -> None:
+    """Whatever stops that says what is left to do."""
+    try:
+        maker.apps.revoke(old)
+    except Cs3Error as error:
+        error.hint = f"{IN_FORCE}: {by_hand}"
+        raise
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Interrupted: {IN_FORCE}: {by_hand}") from None
 
 
 def _exchange_given(name: str, found: Rotation, report: Report, new: str, *, yes: bool) -> None:
