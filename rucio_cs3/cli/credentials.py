@@ -13,10 +13,10 @@ from urllib.parse import quote, urlsplit
 import click
 
 from rucio_cs3.cli import site as sites
-from rucio_cs3.cli import who
 from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import show_secret
 from rucio_cs3.cli.times import until
+from rucio_cs3.credentials import who
 from rucio_cs3.errors import ConfigError
 from rucio_cs3.loopback import keeps_secrets
 from rucio_cs3.model import SAFE, relative
@@ -158,7 +158,7 @@ def credentials(names: tuple[str, ...], gateway: str | None, form: str, webdav_u
     site = sites.of(rse, gateway)
     place, url = _address(site, path, webdav_url)
     with site.client() as client:
-        found = who.ask(site, client)
+        found = who.ask(client, site.root)
     expires, ca, token = found.by.expires, site.config.ca, found.token
     grant = Grant(site.name, site.config.gateway, place, url, found.username, expires, ca, token=token)
     if form not in {"json", "mc-style-config", "env"} and not PLAIN.fullmatch(grant.token):

@@ -12,11 +12,11 @@ import click
 
 from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
-from rucio_cs3.cli import who
 from rucio_cs3.cli.report import orderly, told, typed
 from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import console
 from rucio_cs3.cli.sizes import human
+from rucio_cs3.credentials import who
 from rucio_cs3.errors import Cs3Error, NotStored
 from rucio_cs3.operate import discovery, door, entry, place, probe, steps
 from rucio_cs3.operate.catalogue import Catalogue
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rucio_cs3.cli.site import Site
-    from rucio_cs3.cli.who import Who
     from rucio_cs3.client import Cs3Client
+    from rucio_cs3.credentials.who import Who
     from rucio_cs3.model import Ref
     from rucio_cs3.operate.discovery import Finding, View
     from rucio_cs3.operate.steps import Step
@@ -200,7 +200,7 @@ def _look(wish: _Wish, rucio: Catalogue, *, as_json: bool) -> _Draft:
         client = stack.enter_context(site.client())
         own = f"set username and password, or another login, in section [cs3:{wish.name}] of rucio.cfg"
         client.tokens.remedy = lambda: site.remedy() or own
-        found = who.ask(site, client)
+        found = who.ask(client, site.root)
         root = place.named(wish.path, wish.space, wish.prefix)
         if root is None:
             _show_spaces(client, as_json=as_json)

@@ -11,11 +11,11 @@ import click
 
 from rucio_cs3.cli import rse_screen as shown
 from rucio_cs3.cli import site as sites
-from rucio_cs3.cli import who
 from rucio_cs3.cli.report import orderly, told
 from rucio_cs3.cli.rses import rse_names
 from rucio_cs3.cli.screen import console, show_settings, table_of
 from rucio_cs3.cli.sizes import human
+from rucio_cs3.credentials import who
 from rucio_cs3.errors import Cs3Error, NotFound
 from rucio_cs3.operate import discovery, door, entry
 from rucio_cs3.operate.catalogue import Catalogue
@@ -23,7 +23,7 @@ from rucio_cs3.root import Root
 
 if TYPE_CHECKING:
     from rucio_cs3.cli.site import Site
-    from rucio_cs3.cli.who import Who
+    from rucio_cs3.credentials.who import Who
     from rucio_cs3.operate.catalogue import Standing
     from rucio_cs3.operate.discovery import Finding
 
@@ -73,7 +73,7 @@ def _at_site(site: Site) -> tuple[Who | None, list[Finding], Cs3Error | None]:
     with contextlib.ExitStack() as stack:
         try:
             client = stack.enter_context(site.client())
-            who_we_are = who.ask(site, client)
+            who_we_are = who.ask(client, site.root)
             assert site.root, "an RSE has one"
             root = Root(client, site.root)
             root.resolve()

@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from rucio_cs3.cli import site as sites
-from rucio_cs3.cli import who
 from rucio_cs3.cli.app_password import app_password
 from rucio_cs3.cli.screen import console, show_secret, show_settings
 from rucio_cs3.cli.sizes import counted
 from rucio_cs3.cli.times import until
+from rucio_cs3.credentials import who
 from rucio_cs3.credentials.logins import Logins
 from rucio_cs3.credentials.store import Store, kept_in
 from rucio_cs3.errors import Cs3Error, NoLogin
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rucio_cs3.cli.site import Site
-    from rucio_cs3.cli.who import Who
     from rucio_cs3.credentials.oidc import Provider
     from rucio_cs3.credentials.tokens import Tried
+    from rucio_cs3.credentials.who import Who
 
 COLOURS = {"won": "green", "failed": "red", "nothing": "yellow", "not tried": "dim"}
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Say it in JSON.")
@@ -60,7 +60,7 @@ def show(rse: str | None, gateway: str | None, as_json: bool, raw: bool) -> None
     """  # noqa: D301 - click wants the character
     site = sites.of(rse, gateway)
     with site.client() as client:
-        found = who.ask(site, client)
+        found = who.ask(client, site.root)
     if raw:
         show_secret(found.token)
     elif as_json:
@@ -83,7 +83,7 @@ def explain(rse: str | None, gateway: str | None, as_json: bool) -> None:
     found, failure = None, None
     with site.client() as client:
         try:
-            found = who.ask(site, client)
+            found = who.ask(client, site.root)
         except Cs3Error as error:
             failure = error
         tried = [_believed(each, failure) for each in client.tokens.tried]
