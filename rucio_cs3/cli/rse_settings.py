@@ -94,7 +94,7 @@ def _quota(site: Site) -> Quota:
     assert site.root, "an RSE has one"
     try:
         with site.client() as client:
-            return usage.ask(client, Root(client, site.root).resolve())
+            return client.files.quota(Root(client, site.root).resolve())
     except Cs3Error as error:
         raise _named(site.name, error) from error
 

@@ -15,8 +15,7 @@ from rucio_cs3.operate.catalogue import refusals
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rucio_cs3.client import Cs3Client
-    from rucio_cs3.model import Quota, Ref
+    from rucio_cs3.model import Quota
     from rucio_cs3.operate.catalogue import Catalogue
 
 SOURCE = "storage"
@@ -36,11 +35,6 @@ class Told:
     @property
     def free(self) -> int | None:
         return self.quota.available
-
-
-def ask(client: Cs3Client, root: Ref) -> Quota:
-    """Of the RSE's root folder."""
-    return client.files.quota(root)
 
 
 def tell(rucio: Catalogue, name: str, quota: Quota, *, min_free: int | None = None) -> Told:
