@@ -139,6 +139,12 @@ def relative(path: str) -> str:
     return "/".join(parts)
 
 
+def slashed(path: str) -> str:
+    """The same with slashes at its ends, as what the paths below a folder begin with."""
+    clean = relative(path)
+    return f"/{clean}/" if clean else "/"
+
+
 @dataclass(frozen=True)
 class Info:
     """What the storage says of one resource. `checksums` holds only what the storage computed itself."""

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.credentials.caller import NOBODY
 from rucio_cs3.errors import Cs3Error, NotFound
 from rucio_cs3.model import SAFE
-from rucio_cs3.operate import traces
+from rucio_cs3.operate import names
+from rucio_cs3.operate.door import Door
 from rucio_cs3.root import Root
+from rucio_cs3.transfer.ends import Remote
 from rucio_cs3.transfer.upload import discard
-from rucio_cs3.web import Pools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from typing_extensions import Self
 
+    from rucio_cs3.checkup.model import Finding, Run
     from rucio_cs3.credentials.caller import Caller
     from rucio_cs3.model import Info, Ref
+    from rucio_cs3.operate.catalogue import Catalogue
     from rucio_cs3.rse import Rse
 
 SIZE = 256 << 10  # bytes of a probe
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True)
@@ -59,19 +64,19 @@ class Case:
     entry: Mapping[str, Any]
     """the protocol entry that is ours"""
     site: Rse
-    rucio: Any
-    """a client of Rucio's; None at a daemon's place, which asks the database"""
-    probe: Probe
 
     def __init__(self, name: str, wish: Wish) -> None:
         self.name = name
         self.wish = wish
         self.began = time.time()
-        self.door: str | None = None
+        self.door_url: str | None = None
         """the address of the root folder at the WebDAV door"""
+        self.probe: Probe | None = None
+        """the file that there is to look at: ours, or where nothing may be written somebody's"""
         self.caller: Caller = NOBODY
         self.remedy: Callable[[], str] = lambda: ""
-        self.rucio = None
+        self.rucio: Catalogue | None = None
+        """None at a daemon's place, where the database is asked"""
         self.other: Case | None = None
         self.read_only = wish.read_only
         self._left: list[str] = []
@@ -107,21 +112,20 @@ class Case:
         return Root(self.client, self.site.root)
 
     @functools.cached_property
-    def pools(self) -> Pools:
-        pools = Pools(self.site.config, self.site.config.stall_timeout)
-        self._cleanup.callback(pools.close)
-        return pools
+    def door(self) -> Door:
+        """Raises ConfigError where the token would go there in the clear."""
+        return self._cleanup.enter_context(Door(self.url(), self.client))
 
     def ref(self, name: str) -> Ref:
         return self.root.ref(name)
 
     def url(self, name: str = "") -> str:
         """At the door."""
-        return (self.door or "") + quote(name, safe=SAFE)
+        return (self.door_url or "") + quote(name, safe=SAFE)
 
     @property
     def door_host(self) -> tuple[str, int]:
-        parts = urlsplit(self.door or "")
+        parts = urlsplit(self.url())
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
     def content(self, name: str) -> bytes:
@@ -133,8 +137,14 @@ class Case:
         """A name that will be gone in the end, whatever happens, and something to write there."""
         return Probe(self.new_name(), os.urandom(size))
 
+    def write(self, probe: Probe) -> Info:
+        """What is there when the storage's own checks are over. Raises NotFound, and what else stops it."""
+        ref = self.ref(probe.name)
+        self.client.upload(io.BytesIO(probe.content), ref, temporary=True, root=self.root.resolve())
+        return Remote(self.client, ref, label=probe.name).settled()
+
     def new_name(self) -> str:
-        name = traces.new()
+        name = names.new()
         self._left.append(name)
         return name
 
@@ -157,3 +167,29 @@ class Case:
         except Cs3Error:
             return True
         return True
+
+
+def _given(
+    what: Callable[[Case], Given | None],
+) -> Callable[[Callable[[Case, Given], Iterable[Finding]]], Run]:
+    """For checks that are taken only where there is one: the table sees to it."""
+
+    def check(look: Callable[[Case, Given], Iterable[Finding]]) -> Run:
+        @functools.wraps(look)
+        def run(case: Case) -> Iterable[Finding]:
+            given = what(case)
+            assert given is not None
+            return look(case, given)
+
+        return run
+
+    return check
+
+
+of_probe = _given(lambda case: case.probe)
+asking_rucio = _given(lambda case: case.rucio)
+
+
+def without_probe(case: Case) -> str:
+    """Why there is nothing to look at."""
+    return "" if case.probe else "there is no file to look at"

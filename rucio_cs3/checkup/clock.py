@@ -10,7 +10,7 @@ import urllib3
 from rucio_cs3.checkup.model import failed, passed, skipped, warned
 from rucio_cs3.credentials.sources import LEEWAY
 from rucio_cs3.transfer.http import moment
-from rucio_cs3.web import failures, unheard
+from rucio_cs3.web import Pools, failures, unheard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,10 +26,13 @@ def door(case: Case) -> Iterator[Finding]:
     """By the date in an answer to nobody in particular."""
     config, url = case.site.config, case.url()
     patience = urllib3.Timeout(connect=config.connect_timeout, read=config.call_timeout)
+    pools = Pools(config, config.stall_timeout)
     began = time.time()
-    with failures(f"WebDAV door {case.url()}", patience="call_timeout"), unheard():
-        pool = case.pools.of(url)
-        answer = pool.urlopen("OPTIONS", url, timeout=patience, retries=False, redirect=False)
+    try:
+        with failures(f"WebDAV door {url}", patience="call_timeout"), unheard():
+            answer = pools.of(url).urlopen("OPTIONS", url, timeout=patience, retries=False, redirect=False)
+    finally:
+        pools.close()
     said = moment(answer.headers.get("Date", ""))
     if said is None:
         yield skipped("the WebDAV door does not tell the time")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rucio_cs3.checkup.model import DEFAULT_REMEDY, failed, failure, passed, skipped, warned
 from rucio_cs3.config import FIELDS, SECRETS, convert, login_elsewhere, surroundings
 from rucio_cs3.errors import ConfigError, Cs3Error
-from rucio_cs3.operate.catalogue import INSTALL, NOT_INSTALLED, SECONDS, one_line
+from rucio_cs3.operate.catalogue import INSTALL, NOT_INSTALLED, Catalogue, one_line
 from rucio_cs3.private import read_secret, refuse_public, there
 from rucio_cs3.rse import PLACE, door_of, our_entry
 
@@ -90,22 +90,19 @@ def _public(file: str) -> Iterator[Finding]:
 def rucio(case: Case) -> Iterator[Finding]:
     """Its server answers, and knows us; a daemon asks the database instead."""
     from rucio.common.config import config_has_option  # noqa: PLC0415 - Rucio may be missing
-    from rucio.common.exception import RucioException  # noqa: PLC0415
     from rucio.rse import rsemanager  # noqa: PLC0415
 
     if getattr(rsemanager, "SERVER_MODE", False) and not config_has_option("client", "rucio_host"):
         yield passed("this is a daemon's place: Rucio's database is asked, and not its server")
         return
     try:
-        from rucio.client import Client  # noqa: PLC0415
-
-        client = Client(timeout=SECONDS)
-        who = client.whoami()
-    except (RucioException, OSError) as error:
-        yield failed(one_line(error), "check [client] in rucio.cfg, and: rucio whoami")
+        found = Catalogue()
+        account = found.whoami()
+    except Cs3Error as error:
+        yield failure(error, "check [client] in rucio.cfg, and: rucio whoami")
         return
-    case.rucio = client
-    yield passed(f"{client.host} takes us for account {who['account']}")
+    case.rucio = found
+    yield passed(f"{found} takes us for account {account}")
 
 
 def rse(case: Case) -> Iterator[Finding]:
@@ -167,7 +164,7 @@ def settings(case: Case) -> Iterator[Finding]:
         yield from wrong
         return
     case.site = rse_of(case.settings, case.entry)
-    case.door = door_of(case.entry, tls=case.site.config.tls)
+    case.door_url = door_of(case.entry, tls=case.site.config.tls)
     if case.wish.as_daemon:
         from rucio_cs3.credentials.caller import caller  # noqa: PLC0415
 

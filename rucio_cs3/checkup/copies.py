@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
-from rucio_cs3.checkup import configuration
+from rucio_cs3.checkup import configuration, door
 from rucio_cs3.checkup.case import Case, Wish
 from rucio_cs3.checkup.model import FAIL, failed, failure, passed, warned
-from rucio_cs3.errors import Cs3Error, NotFound
-from rucio_cs3.mover import tpc
-from rucio_cs3.mover.addresses import Address
+from rucio_cs3.errors import Cs3Error
 from rucio_cs3.mover.model import Side
-from rucio_cs3.mover.site import Site
-from rucio_cs3.mover.sites import End
-from rucio_cs3.transfer.ends import Remote
+from rucio_cs3.operate import trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rucio_cs3.checkup.model import Finding, Run
+    from rucio_cs3.mover.sites import End
+    from rucio_cs3.operate.trial import Trial
 
 ALONE = "give --with OTHER-RSE to see third-party copies and distances"
 CARRIED = "rucio-cs3 mover carries such files itself; FTS cannot: have both sites switch on copies by HTTP"
@@ -49,8 +46,9 @@ def other(case: Case) -> Iterator[Finding]:
                 return
     try:
         there.root.resolve()
-        if not there.door:
-            yield failed(f"{name} has no WebDAV door", "copies go from door to door: set webdav_root")
+        closed = door.closed(there)
+        if closed:
+            yield failed(f"{name}: {closed}", "copies go from door to door: set webdav_root, and leave tls on")
             return
     except Cs3Error as error:
         yield failure(error, f"rucio-cs3 rse check {name}")
@@ -65,47 +63,21 @@ def by(way: str) -> Run:
         assert case.other
         source, target = (case.other, case) if way == "pull" else (case, case.other)
         sent, name = source.new_probe(), target.new_name()
-        place = source.root.resolve()
-        source.client.upload(io.BytesIO(sent.content), source.ref(sent.name), temporary=True, root=place)
-        Remote(source.client, source.ref(sent.name)).settled()
-        said = _said(way, _end(Side.SOURCE, source, sent.name), _end(Side.TARGET, target, name))
-        there = _content(target, name)
-        yield from _judged(f"{way} from {source.name} to {target.name}", said, there, sent.content)
+        source.write(sent)
+        tried = trial.copied(way, _end(Side.SOURCE, source, sent.name), _end(Side.TARGET, target, name), sent.content)
+        yield _judged(f"{way} from {source.name} to {target.name}", tried)
 
     return run
 
 
 def _end(side: Side, case: Case, name: str) -> End:
-    url = case.url(name)
-    address = Address.of(case.url())
-    site = Site(case.name, case.site.config, case.site.root, (address,), lends=True)
-    return End(side, site, url, address, case.root, name, case.pools)
+    return case.door.end(side, case.root, case.door.top, name)
 
 
-def _said(way: str, source: End, target: End) -> str:
-    """Empty for success."""
-    try:
-        tpc.copy(way, source, target, lambda _: None)
-    except tpc.NotDone as why:
-        return str(why)
-    except Cs3Error as error:
-        return f"{way}: {error.message}"
-    return ""
-
-
-def _content(case: Case, name: str) -> bytes | None:
-    try:
-        Remote(case.client, case.ref(name)).settled()
-    except NotFound:
-        return None
-    return case.content(name)
-
-
-def _judged(what: str, said: str, there: bytes | None, sent: bytes) -> Iterator[Finding]:
-    found = "nothing is there" if there is None else f"{len(there)} of {len(sent)} bytes are there"
-    if there == sent:
-        yield passed(f"{what}: all bytes are there") if not said else warned(f"all bytes are there, and {said}", LIES)
-    elif not said:
-        yield failed(f"{what}: success was said, and {found}", LIES)
-    else:
-        yield warned(f"{said}; {found}", CARRIED)
+def _judged(what: str, tried: Trial) -> Finding:
+    if tried.worked:
+        said = tried.refusal
+        return warned(f"{tried.seen}, and {said}", LIES) if said else passed(f"{what}: {tried.seen}")
+    if tried.refusal:
+        return warned(f"{tried.refusal}; {tried.seen}", CARRIED)
+    return failed(f"{what}: success was said, and {tried.seen}", LIES)

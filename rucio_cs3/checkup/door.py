@@ -5,14 +5,14 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from rucio_cs3.checkup.case import of_probe, without_probe
 from rucio_cs3.checkup.model import failed, passed
 from rucio_cs3.loopback import keeps_secrets
-from rucio_cs3.operate.door import asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rucio_cs3.checkup.case import Case
+    from rucio_cs3.checkup.case import Case, Probe
     from rucio_cs3.checkup.model import Finding
 
 NO_DOOR = "no WebDAV door is named: webdav_root is not in extended_attributes of the RSE"
@@ -22,7 +22,7 @@ OPENS = "check hostname, port, prefix and webdav_root: what webdav_root is there
 
 
 def missing(case: Case) -> str:
-    if case.door:
+    if case.door_url:
         return ""
     return NO_DOOR if case.wish.rse else NOT_GIVEN
 
@@ -34,7 +34,7 @@ def closed(case: Case) -> str:
 
 def login(case: Case) -> Iterator[Finding]:
     """The token is good there, and the root folder is what the address leads to."""
-    status, _ = _asked(case, "PROPFIND", "", Depth="0")
+    status, _, _ = case.door.ask("PROPFIND", case.door.top, headers={"Depth": "0"})
     where = f"the WebDAV door {case.url()}"
     if status == HTTPStatus.MULTI_STATUS:
         yield passed(f"{case.url()} takes the token, and has a folder there")
@@ -47,10 +47,10 @@ def login(case: Case) -> Iterator[Finding]:
         yield failed(f"{where} does not answer as one [HTTP {status}]", OPENS)
 
 
-def file(case: Case) -> Iterator[Finding]:
+@of_probe
+def file(case: Case, probe: Probe) -> Iterator[Finding]:
     """What was written through the gateway is at its PFN."""
-    probe = case.probe
-    status, got = _asked(case, "GET", probe.name)
+    status, _, got = case.door.ask("GET", case.door.top + probe.name, largest=None)
     url = case.url(probe.name)
     if status == HTTPStatus.NOT_FOUND:
         yield failed(f"{url} is not there, and the gateway has it: the door opens on another folder", OPENS)
@@ -64,9 +64,4 @@ def file(case: Case) -> Iterator[Finding]:
 
 def away(case: Case) -> str:
     """Why there is no file to look for."""
-    return closed(case) or ("" if hasattr(case, "probe") else "there is no file to look for")
-
-
-def _asked(case: Case, method: str, name: str, **headers: str) -> tuple[int, bytes]:
-    status, _, got = asked(case.client, case.pools, method, case.url(name), headers=headers, largest=None)
-    return status, got
+    return closed(case) or without_probe(case)

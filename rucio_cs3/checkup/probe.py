@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from rucio_cs3.checksums import ALGORITHMS, normalise
-from rucio_cs3.checkup.case import SIZE, Probe
+from rucio_cs3.checkup.case import SIZE, Probe, of_probe
 from rucio_cs3.checkup.model import failed, failure, passed, skipped, warned
-from rucio_cs3.client import Cs3Client
 from rucio_cs3.errors import Cs3Error, NotFound, Unsupported
-from rucio_cs3.operate import traces
+from rucio_cs3.operate import names, trial
+from rucio_cs3.operate import sample as samples
 from rucio_cs3.operate.usage import LIMIT
-from rucio_cs3.transfer.ends import Remote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from rucio_cs3.checkup.case import Case
     from rucio_cs3.checkup.model import Finding
-    from rucio_cs3.model import Info
 
 PART = slice(1000, 3000)  # bytes that are asked for alone
-CHUNKS = 3  # requests of tus
 READABLE = 64 << 20  # bytes of a file of others that is read as a sample
-DEEP, WIDE = 4, 3  # folders below the root, and at each level, in which one is looked for
 MARGIN = 2  # times what is written at once
+SPOILT = "the storage, or what is on the way to it, spoils content: do not use it; tell its operator"
 
 
 def space(case: Case) -> Iterator[Finding]:
@@ -49,16 +45,13 @@ def space(case: Case) -> Iterator[Finding]:
 
 
 def _least_free(case: Case) -> int:
-    limits: Mapping[str, int] = case.rucio.get_rse_limits(case.name) if case.rucio else {}
-    return int(dict(limits).get(LIMIT) or 0)
+    return (case.rucio.limits(case.name).get(LIMIT) if case.rucio else None) or 0
 
 
 def write(case: Case) -> Iterator[Finding]:
     probe = case.new_probe()
-    place = case.root.resolve()
     try:
-        case.client.upload(io.BytesIO(probe.content), case.ref(probe.name), temporary=True, root=place)
-        probe.info = _remote(case, probe.name).settled()
+        probe.info = case.write(probe)
     except NotFound as error:
         remedy = "ask the site's operator why it took the bytes and has no file"
         yield failed(f"it was written, and is not there: {error.message}", remedy)
@@ -71,14 +64,14 @@ def write(case: Case) -> Iterator[Finding]:
     yield passed(f"{len(probe.content):,} bytes as {probe.name}")
 
 
-def read(case: Case) -> Iterator[Finding]:
-    probe = case.probe
+@of_probe
+def read(case: Case, probe: Probe) -> Iterator[Finding]:
     yield _compared(case.content(probe.name), probe.content)
 
 
 def sample(case: Case) -> Iterator[Finding]:
     """Where nothing may be written: a file of somebody's, as it is."""
-    found = _some_file(case, "", DEEP)
+    found = samples.find(case.client, case.root.resolve(), READABLE)
     if found is None:
         yield skipped("nothing may be written, and no file is found to read")
         return
@@ -91,19 +84,6 @@ def sample(case: Case) -> Iterator[Finding]:
     yield passed(f"{name}, {info.size:,} bytes")
 
 
-def _some_file(case: Case, below: str, deep: int) -> tuple[str, Info] | None:
-    """One that is not too large, without a look at everything."""
-    folders: list[str] = []
-    for info in case.client.files.list(case.ref(below) if below else case.root.resolve()):
-        name = f"{below}/{info.name}".lstrip("/")
-        if info.is_file and info.size <= READABLE and not info.processing:
-            return name, info
-        if info.is_directory and len(folders) < WIDE:
-            folders.append(name)
-    found = (_some_file(case, folder, deep - 1) for folder in folders if deep)
-    return next(filter(None, found), None)
-
-
 def _compared(got: bytes, sent: bytes) -> Finding:
     if got == sent:
         return passed(f"the same {len(sent):,} bytes came back")
@@ -112,12 +92,12 @@ def _compared(got: bytes, sent: bytes) -> Finding:
     else:
         offset = next(index for index, pair in enumerate(zip(got, sent)) if pair[0] != pair[1])
         seen = f"other bytes came back than were sent, from byte {offset} on"
-    return failed(seen, "the storage, or what is on the way to it, spoils content: do not use it; tell its operator")
+    return failed(seen, SPOILT)
 
 
-def checksum(case: Case) -> Iterator[Finding]:
+@of_probe
+def checksum(_: Case, probe: Probe) -> Iterator[Finding]:
     """What the storage says of the content that we have seen to be right."""
-    probe = case.probe
     told = probe.info.checksums if probe.info else {}
     if not told:
         yield skipped("the storage tells none, so sizes are compared; verify = readback compares every byte")
@@ -132,9 +112,10 @@ def checksum(case: Case) -> Iterator[Finding]:
     yield passed(f"{', '.join(told)} of the storage are right")
 
 
-def ranges(case: Case) -> Iterator[Finding]:
+@of_probe
+def ranges(case: Case, probe: Probe) -> Iterator[Finding]:
     """A part of a file alone, without which downloads that were cut begin anew."""
-    probe, client = case.probe, case.client
+    client = case.client
     wanted = probe.content[PART]
     if not wanted:
         yield skipped(f"{probe.name} is too small")
@@ -153,23 +134,22 @@ def ranges(case: Case) -> Iterator[Finding]:
 
 def tus(case: Case) -> Iterator[Finding]:
     """An upload in several requests, without which uploads that were cut begin anew."""
-    config, probe = case.client.config, case.new_probe()
-    login = {"auth": "token", "token": case.client.tokens.get(), "token_file": None, "cache": "off"}
-    chunk = len(probe.content) // CHUNKS + 1
-    with Cs3Client(config.but(**login, upload_protocol="tus", chunk_size=chunk)) as client:
-        try:
-            client.upload(io.BytesIO(probe.content), case.ref(probe.name), temporary=True, root=case.root.resolve())
-        except Unsupported:
-            yield skipped("not offered: uploads that are cut begin anew")
-            return
-        _remote(case, probe.name).settled()
-        found = _compared(case.content(probe.name), probe.content)
-        yield found if found.outcome == "fail" else passed(f"uploads that are cut go on: {CHUNKS} requests made a file")
+    sent = case.new_probe()
+    try:
+        tried = trial.in_parts(case.client, case.ref(sent.name), case.root.resolve(), sent.content)
+    except Unsupported:
+        yield skipped("not offered: uploads that are cut begin anew")
+        return
+    if tried.worked:
+        yield passed(f"uploads that are cut go on: {trial.PARTS} requests made a file")
+    else:
+        yield failed(f"a file was sent in {trial.PARTS} requests, and {tried.seen}", SPOILT)
 
 
-def rename(case: Case) -> Iterator[Finding]:
+@of_probe
+def rename(case: Case, probe: Probe) -> Iterator[Finding]:
     """As Rucio does with each upload."""
-    probe, new = case.probe, case.new_name()
+    new = case.new_name()
     try:
         case.client.files.move(case.ref(probe.name), case.ref(new))
         info = case.client.files.stat(case.ref(new))
@@ -185,8 +165,9 @@ def rename(case: Case) -> Iterator[Finding]:
     yield passed("it has another name, and the old one is free")
 
 
-def delete(case: Case) -> Iterator[Finding]:
-    name = case.probe.name
+@of_probe
+def delete(case: Case, probe: Probe) -> Iterator[Finding]:
+    name = probe.name
     try:
         case.root.delete(name)
     except Cs3Error as error:
@@ -207,27 +188,27 @@ def _is_there(case: Case, name: str) -> bool:
     return True
 
 
-def _remote(case: Case, name: str) -> Remote:
-    return Remote(case.client, case.ref(name), label=name)
-
-
 def tidy(case: Case) -> Iterator[Finding]:
     """What is left of this check, and of older ones that were killed."""
-    left, old = case.tidy(), []
-    try:
-        names = [entry.name for page in case.client.files.briefs(case.root.resolve()) for entry in page]
-    except Cs3Error:  # such as a listing that is too large
-        names = []
-    for name in names:
-        if (traces.age(name) or 0.0) > traces.OLD:
-            try:
-                case.client.files.delete(case.ref(name), recursive=True)  # that of `rse add` is a folder
-                old.append(name)
-            except Cs3Error:
-                left.append(name)
+    left, gone = case.tidy(), 0
+    for name in _old(case):
+        try:
+            case.client.files.delete(case.ref(name), recursive=True)  # that of `rse add` is a folder
+            gone += 1
+        except Cs3Error:
+            left.append(name)
     if left:
         yield warned(f"these could not be removed from the root folder: {', '.join(left)}", "remove them")
-    elif old:
-        yield passed(f"nothing is left, and {len(old)} that killed checks had left are gone")
+    elif gone:
+        yield passed(f"nothing is left, and {gone} that killed checks had left are gone")
     else:
         yield passed("nothing is left at the site")
+
+
+def _old(case: Case) -> list[str]:
+    """What killed checks have left, as far as it can be listed: some folders are too large."""
+    try:
+        found = [entry.name for page in case.client.files.briefs(case.root.resolve()) for entry in page]
+    except Cs3Error:
+        return []
+    return [name for name in found if (names.age(name) or 0.0) > names.OLD]

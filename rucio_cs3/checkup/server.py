@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
+from rucio_cs3.checkup.case import asking_rucio
 from rucio_cs3.checkup.configuration import priority
-from rucio_cs3.checkup.model import failed, passed, skipped, warned
+from rucio_cs3.checkup.model import failed, failure, passed, skipped, warned
+from rucio_cs3.errors import Cs3Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rucio_cs3.checkup.case import Case
     from rucio_cs3.checkup.model import Finding
+    from rucio_cs3.operate.catalogue import Catalogue
 
 LFN = {"scope": "check", "name": "a name #1"}  # which no two implementations spell alike
 TPC = ("third_party_copy_read", "third_party_copy_write")
@@ -29,11 +32,10 @@ def unasked(case: Case) -> str:
     return "" if case.rucio else "at a daemon's place no server is asked: do it from a user's place"
 
 
-def plugin(case: Case) -> Iterator[Finding]:
+@asking_rucio
+def plugin(case: Case, rucio: Catalogue) -> Iterator[Finding]:
     """The server can import it, and makes the PFNs that we make."""
-    from rucio.common.exception import RucioException  # noqa: PLC0415 - Rucio may be missing
-
-    from rucio_cs3.protocol import Default  # noqa: PLC0415
+    from rucio_cs3.protocol import Default  # noqa: PLC0415 - Rucio may be missing
 
     if not case.settings.get("deterministic", True):
         yield skipped("PFNs of an RSE that is not deterministic are not made by the server")
@@ -42,9 +44,9 @@ def plugin(case: Case) -> Iterator[Finding]:
     ours = Default({**case.entry, "auth_token": None}, case.settings).lfns2pfns([LFN])[did]
     operation = next((each for each in NEEDED if priority(case.entry, "wan", each) is not None), NEEDED[0])
     try:
-        theirs = case.rucio.lfns2pfns(case.name, [did], "wan", operation, case.entry["scheme"]).get(did)
-    except (RucioException, OSError) as error:
-        yield failed(f"the server makes no PFN: {' '.join(str(error).split())}", PLUGIN)
+        theirs = rucio.pfn(case.name, did, operation, case.entry["scheme"])
+    except Cs3Error as error:
+        yield failure(error, PLUGIN)
         return
     if theirs != ours:
         yield failed(f"the server says {theirs}, and we say {ours}", f"is it another version there? {PLUGIN}")
@@ -101,23 +103,25 @@ def _way(missing: list[str]) -> str:
     return "to and from it" if len(missing) == len(TPC) else "from it" if missing[0] == TPC[0] else "to it"
 
 
-def limit(case: Case) -> Iterator[Finding]:
+@asking_rucio
+def limit(case: Case, rucio: Catalogue) -> Iterator[Finding]:
     """Of the account that asks: without one its uploads fail, and leave what looks like a copy on its way."""
-    account = case.rucio.account
-    if case.rucio.get_local_account_limits(account).get(case.name):
+    account = rucio.account
+    if rucio.own_limit(case.name):
         yield passed(f"account {account} has a limit here")
-    elif case.rucio.get_global_account_limits(account):
+    elif rucio.shared_limits():
         yield passed(f"account {account} has none of its own here, but limits for several RSEs")
     else:
         remedy = f"rucio account limit set {account} --rse {case.name} --bytes infinity"
         yield warned(f"account {account} may not upload here: it has no limit", remedy)
 
 
-def distance(case: Case) -> Iterator[Finding]:
+@asking_rucio
+def distance(case: Case, rucio: Catalogue) -> Iterator[Finding]:
     """Without one the conveyor never copies."""
     other = str(case.wish.other)
     ways = [(case.name, other), (other, case.name)]
-    missing = [f"from {source} to {target}" for source, target in ways if not _distance(case, source, target)]
+    missing = [f"from {source} to {target}" for source, target in ways if rucio.distance(source, target) is None]
     if missing:
         remedy = f"rucio rse distance set {case.name} {other} --distance 1 --bidirectional"
         yield failed(f"no distance is set {' or '.join(missing)}: rules never copy that way", remedy)
@@ -125,14 +129,10 @@ def distance(case: Case) -> Iterator[Finding]:
         yield passed(f"it is set to and from {other}")
 
 
-def _distance(case: Case, source: str, target: str) -> bool:
-    found = case.rucio.get_distance(source, target)
-    return any(row.get("distance") is not None for row in found)
-
-
-def fts(case: Case) -> Iterator[Finding]:
+@asking_rucio
+def fts(case: Case, rucio: Catalogue) -> Iterator[Finding]:
     """Where the conveyor asks for copies to this RSE."""
-    url = dict(case.rucio.list_rse_attributes(case.name)).get("fts")
+    url = rucio.attributes(case.name).get("fts")
     if not url:
         if case.wish.other:
             remedy = f"rucio rse attribute set {case.name} --key fts --value https://…"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rucio_cs3.checkup import clock, configuration, copies, door, folder, login, network, probe, server, versions
+from rucio_cs3.checkup.case import without_probe
 from rucio_cs3.checkup.model import FAIL, SKIP, Check, Result, failure
 from rucio_cs3.errors import Cs3Error
 
@@ -36,10 +37,6 @@ def _reading(case: Case) -> str:
 
 def _unlimited(case: Case) -> str:
     return _unasked(case) or _writing(case)
-
-
-def _seen(case: Case) -> str:
-    return "" if hasattr(case, "probe") else "there is no file to look at"
 
 
 UNFORESEEN = "nobody has thought of that: show this line to Rucio's operator, then to the authors of rucio-cs3"
@@ -77,8 +74,8 @@ CHECKS = (
     Check("write", "writing a file", probe.write, ("space",), _writing),
     Check("read", "reading it", probe.read, ("write",), _writing),
     Check("sample", "reading a file", probe.sample, ("root",), _reading),
-    Check("checksum", "the storage's checksums", probe.checksum, ("read", "sample"), _seen),
-    Check("range", "reading a part", probe.ranges, ("read", "sample"), _seen),
+    Check("checksum", "the storage's checksums", probe.checksum, ("read", "sample"), without_probe),
+    Check("range", "reading a part", probe.ranges, ("read", "sample"), without_probe),
     Check("tus", "uploads in parts", probe.tus, ("read",), _writing),
     Check("reva", "the kind of storage", versions.reva, ("read", "sample")),
     Check("door.login", "the login at the door", door.login, ("clock", "root"), door.closed),

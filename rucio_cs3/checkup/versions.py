@@ -6,12 +6,14 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NamedTuple
 
+from rucio_cs3.checkup.case import asking_rucio
 from rucio_cs3.checkup.model import FAIL, WARN, Finding, passed, skipped, warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rucio_cs3.checkup.case import Case
+    from rucio_cs3.operate.catalogue import Catalogue
 
 Version = tuple[int, ...]
 
@@ -56,9 +58,10 @@ def packages(_: Case) -> Iterator[Finding]:
         yield passed(", ".join(dict.fromkeys(seen)))
 
 
-def server(case: Case) -> Iterator[Finding]:
+@asking_rucio
+def server(_: Case, rucio: Catalogue) -> Iterator[Finding]:
     """Rucio's server, and the client here."""
-    theirs, ours = str(case.rucio.ping()["version"]), _installed("rucio-clients") or ""
+    theirs, ours = rucio.version(), _installed("rucio-clients") or ""
     if numbers(theirs) < RUCIO:
         yield warned(f"Rucio's server is {theirs}: {RUCIO[0]} is the first that is known to work", "update it")
     elif numbers(theirs)[:1] != numbers(ours)[:1]:
@@ -76,7 +79,7 @@ SECOND = "Reva of oCIS and OpenCloud: its third-party copies leave empty files (
 
 def reva(case: Case) -> Iterator[Finding]:
     """By what a file of its looks like, as it does not tell."""
-    info = case.probe.info if hasattr(case, "probe") else None
+    info = case.probe.info if case.probe else None
     if info is None:
         yield skipped("no file of its was seen")
     elif not info.checksums:

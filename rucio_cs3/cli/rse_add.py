@@ -18,8 +18,9 @@ from rucio_cs3.cli.screen import console
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.credentials import who
 from rucio_cs3.errors import Cs3Error, NotStored
-from rucio_cs3.operate import discovery, door, entry, place, probe, steps
+from rucio_cs3.operate import discovery, entry, opening, place, probe, steps
 from rucio_cs3.operate.catalogue import Catalogue
+from rucio_cs3.operate.door import Door
 from rucio_cs3.root import Root
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rucio_cs3.credentials.who import Who
     from rucio_cs3.model import Ref
     from rucio_cs3.operate.discovery import Finding, View
+    from rucio_cs3.operate.opening import Opening
     from rucio_cs3.operate.steps import Step
 
 MISUSE = 2
@@ -206,9 +208,9 @@ def _look(wish: _Wish, rucio: Catalogue, *, as_json: bool) -> _Draft:
             _show_spaces(client, as_json=as_json)
             sys.exit(MISUSE)
         place.look(client, root)
-        opened = stack.enter_context(door.Door(wish.webdav, client)) if wish.webdav else None
-        opening = door.opening(opened, client, root) if opened else None
-        protocol = _protocol(wish, site, root, opened, opening)
+        door = stack.enter_context(Door(wish.webdav, client)) if wish.webdav else None
+        opens_on = opening.find(door, client, root) if door else None
+        protocol = _protocol(wish, site, root, door, opens_on)
         wanted = entry.Wanted(
             name=wish.name,
             protocol=protocol,
@@ -219,17 +221,15 @@ def _look(wish: _Wish, rucio: Catalogue, *, as_json: bool) -> _Draft:
         )
         described = sites.of_entry(wish.name, standing.id if standing else "", protocol, ca=wish.ca)
         assert described.root, "an entry has one"
-        view = discovery.View(described.client, client, Root(client, described.root), opened, opening)
+        view = discovery.View(client, Root(client, described.root), door, opens_on)
         findings = list(_findings(view, probes=wish.probes))
         return _Draft(described, found, findings, wanted, steps.plan(rucio, wanted, standing, replace=wish.replace))
 
 
-def _protocol(
-    wish: _Wish, site: Site, root: Ref, opened: door.Door | None, opening: door.Opening | None
-) -> dict[str, Any]:
+def _protocol(wish: _Wish, site: Site, root: Ref, door: Door | None, opens_on: Opening | None) -> dict[str, Any]:
     config = {"gateway": site.config.gateway, "tls": site.config.tls}
-    if opened and opening:
-        return entry.at_door(opened, opening, config, read_only=wish.read_only)
+    if door and opens_on:
+        return entry.at_door(door, opens_on, config, read_only=wish.read_only)
     protocol = entry.at_gateway(root, config, read_only=wish.read_only)
     entry.listed_by_stock_servers(protocol, (*STOCK, protocol["scheme"]) if wish.policy_package else STOCK)
     return protocol

@@ -98,7 +98,7 @@ def _case(
     site = sites.of(None, gateway)
     case = Case(gateway, wish)
     case.site, case.caller, case.remedy = Rse(gateway, site.config, Ref(path), site.origins), site.caller, site.remedy
-    case.door = f"{webdav.rstrip('/')}/" if webdav else None
+    case.door_url = f"{webdav.rstrip('/')}/" if webdav else None
     return case
 
 

@@ -17,8 +17,10 @@ from rucio_cs3.cli.screen import console, show_settings, table_of
 from rucio_cs3.cli.sizes import human
 from rucio_cs3.credentials import who
 from rucio_cs3.errors import Cs3Error, NotFound
-from rucio_cs3.operate import discovery, door, entry
+from rucio_cs3.operate import discovery, entry
 from rucio_cs3.operate.catalogue import Catalogue
+from rucio_cs3.operate.door import Door
+from rucio_cs3.operate.opening import Opening
 from rucio_cs3.root import Root
 
 if TYPE_CHECKING:
@@ -77,9 +79,9 @@ def _at_site(site: Site) -> tuple[Who | None, list[Finding], Cs3Error | None]:
             assert site.root, "an RSE has one"
             root = Root(client, site.root)
             root.resolve()
-            opened = stack.enter_context(door.Door(site.door, client)) if site.door else None
-            opening = door.Opening(opened.path, site.root, client.files.stat(site.root), "") if opened else None
-            view = discovery.View(site.client, client, root, opened, opening)
+            door = stack.enter_context(Door(site.door, client)) if site.door else None
+            opens_on = Opening(door.path, site.root, client.files.stat(site.root), "") if door else None
+            view = discovery.View(client, root, door, opens_on)
             return who_we_are, list(discovery.look(view)), None
         except Cs3Error as error:
             return who_we_are, [], error

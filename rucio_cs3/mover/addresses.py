@@ -8,7 +8,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from rucio_cs3.errors import ConfigError, InvalidName
 from rucio_cs3.loopback import is_loopback
-from rucio_cs3.model import relative
+from rucio_cs3.model import relative, slashed
 from rucio_cs3.rse import pfn_to_path
 
 DOORS = {"davs": "https", "https": "https", "dav": "http", "http": "http"}
@@ -80,8 +80,3 @@ def identity(url: str) -> bytes:
         return url.encode()
     parts = unquote_to_bytes(address.prefix).split(b"/")  # not as text: what is not UTF-8 would be all alike
     return b"/".join([address.origin.encode(), *(part for part in parts if part not in {b"", b"."})])
-
-
-def slashed(path: str) -> str:
-    clean = relative(path)
-    return f"/{clean}/" if clean else "/"

@@ -35,8 +35,8 @@ from rucio_cs3.config import (
     has_login,
 )
 from rucio_cs3.errors import ConfigError, InvalidName, NoLogin, NotAuthenticated, Unavailable, Untrusted
-from rucio_cs3.model import Ref, ResourceId
-from rucio_cs3.mover.addresses import Address, slashed
+from rucio_cs3.model import Ref, ResourceId, slashed
+from rucio_cs3.mover.addresses import Address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

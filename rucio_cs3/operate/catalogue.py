@@ -61,6 +61,10 @@ class Catalogue:
             return Standing(self.client.get_rse(name), self.client.list_rse_attributes(name))
         return None
 
+    def attributes(self, name: str) -> dict[str, Any]:
+        with refusals(f"tell the attributes of RSE {name}"):
+            return dict(self.client.list_rse_attributes(name))
+
     def names(self) -> list[str]:
         with refusals("list the RSEs"):
             return sorted(str(each["rse"]) for each in self.client.list_rses())
@@ -68,7 +72,7 @@ class Catalogue:
     def distance(self, source: str, target: str) -> int | None:
         with refusals(f"tell the distance of {source} and {target}"):
             found = self.client.get_distance(source, target)
-        return int(found[0]["distance"]) if found else None
+        return next((int(row["distance"]) for row in found if row["distance"] is not None), None)
 
     def usage(self, name: str) -> list[dict[str, Any]]:
         with refusals(f"tell the usage of RSE {name}"):
@@ -77,6 +81,31 @@ class Catalogue:
     def limits(self, name: str) -> dict[str, int]:
         with refusals(f"tell the limits of RSE {name}"):
             return dict(self.client.get_rse_limits(name))
+
+    def pfn(self, name: str, did: str, operation: str, scheme: str) -> str | None:
+        """As the server makes it, for whoever comes from afar."""
+        with refusals(f"make PFNs of RSE {name}"):
+            found: str | None = self.client.lfns2pfns(name, [did], "wan", operation, scheme).get(did)
+        return found
+
+    def version(self) -> str:
+        with refusals("tell its version"):
+            return str(self.client.ping()["version"])
+
+    def whoami(self) -> str:
+        with refusals("tell who we are"):
+            return str(self.client.whoami()["account"])
+
+    def own_limit(self, name: str) -> int | None:
+        """Bytes that our account may have at this RSE, by a limit for it alone."""
+        with refusals(f"tell the limits of account {self.account}"):
+            found: int | None = self.client.get_local_account_limits(self.account).get(name)
+        return found
+
+    def shared_limits(self) -> dict[str, Any]:
+        """Those of our account for several RSEs, by the expression that names them."""
+        with refusals(f"tell the limits of account {self.account}"):
+            return dict(self.client.get_global_account_limits(self.account))
 
     def is_admin(self) -> bool:
         """By Rucio's generic policy; a site may have one of its own."""

@@ -11,20 +11,20 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Callable
 
 from rucio_cs3.errors import Cs3Error, Unavailable
-from rucio_cs3.operate import certificate
-from rucio_cs3.operate.door import OF_SPACES
+from rucio_cs3.operate import certificate, sample
+from rucio_cs3.operate.opening import OF_SPACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rucio_cs3.client import Cs3Client
     from rucio_cs3.model import Ref
-    from rucio_cs3.operate.door import Door, Opening
+    from rucio_cs3.operate.door import Door
+    from rucio_cs3.operate.opening import Opening
     from rucio_cs3.root import Root
 
 SEEN, ANNOUNCED, UNKNOWN = "seen", "announced", "not tried"
 DOOR, COPIES, TUS, RANGES = "WebDAV door", "third-party copies", "uploads that go on (TUS)", "parts of files (ranges)"
-FOLDERS = 8  # that are listed in search of a file to look at
 TO_TRY = "rse add --probe tries it with a file"
 
 
@@ -47,8 +47,6 @@ class Finding:
 class View:
     """A site as one RSE has to do with it."""
 
-    open: Callable[..., Cs3Client]
-    """a client of its own, with other settings"""
     client: Cs3Client
     root: Root
     door: Door | None = None
@@ -59,12 +57,12 @@ def look(view: View) -> Iterator[Finding]:
     """All that can be found out without changing anything."""
     for what, find in LOOKS.items():
         yield found(what, find, view)
-    sample = _sample(view)
+    file = _sample(view)
     for what, find_in in IN_A_FILE.items():
-        if sample is None:
+        if file is None:
             yield Finding(what, f"there is no file to look at: {TO_TRY}", UNKNOWN, works=None)
         else:
-            yield found(what, find_in, view, sample)
+            yield found(what, find_in, view, file)
 
 
 def found(what: str, find: Callable[..., Finding], *arguments: Any) -> Finding:
@@ -187,15 +185,7 @@ IN_A_FILE: dict[str, Callable[[View, Ref], Finding]] = {"checksums": checksums, 
 
 
 def _sample(view: View) -> Ref | None:
-    """Some file below the root that has content, if one is soon found."""
-    folders = [view.root.resolve()]
-    for _ in range(FOLDERS):
-        with contextlib.suppress(Cs3Error):
-            for info in view.client.files.list(here := folders.pop()):
-                if info.is_file and info.size and not info.processing:
-                    return here / info.name
-                if info.is_directory:
-                    folders.append(here / info.name)
-        if not folders:
-            break
+    with contextlib.suppress(Cs3Error):
+        found = sample.find(view.client, view.root.resolve())
+        return view.root.ref(found[0]) if found else None
     return None

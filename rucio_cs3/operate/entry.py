@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from rucio_cs3.config import SECRETS
 from rucio_cs3.errors import ConfigError
-from rucio_cs3.model import relative
+from rucio_cs3.model import slashed
 from rucio_cs3.rse import IMPL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rucio_cs3.model import Ref
-    from rucio_cs3.operate.door import Door, Opening
+    from rucio_cs3.operate.door import Door
+    from rucio_cs3.operate.opening import Opening
 
 LAN = ("read", "write", "delete")
 EVERYTHING = {"wan": (*LAN, "third_party_copy_read", "third_party_copy_write"), "lan": LAN}
@@ -59,12 +60,11 @@ def at_door(door: Door, opening: Opening, config: Mapping[str, Any], *, read_onl
 def at_gateway(root: Ref, config: Mapping[str, Any], *, read_only: bool) -> dict[str, Any]:
     """PFNs name the gateway itself, for sites without a WebDAV door."""
     hostname, _, port = config["gateway"].rpartition(":")
-    clean = relative(root.path)
     entry = {
         "scheme": "cs3s" if config["tls"] else "cs3",
         "hostname": hostname,
         "port": int(port),
-        "prefix": f"/{clean}/" if clean else "/",
+        "prefix": slashed(root.path),
         "impl": IMPL,
         "domains": domains(read_only=read_only),
     }

@@ -7,7 +7,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from rucio_cs3.errors import ConfigError, Cs3Error, NotDirectory, NotFound
-from rucio_cs3.model import Ref, ResourceId, relative
+from rucio_cs3.model import Ref, ResourceId
 
 if TYPE_CHECKING:
     from rucio_cs3.client import Cs3Client
@@ -75,5 +75,5 @@ def choices(client: Cs3Client) -> str:
     """How to name a folder, where there are no spaces to choose from."""
     with contextlib.suppress(Cs3Error):
         home = client.files.home()
-        return f"give --path, a folder such as {home.rstrip('/')}/{relative('rucio')}"
+        return f"give --path, a folder such as {home.rstrip('/')}/rucio"
     return "give --path, the CS3 path of a folder"

@@ -7,9 +7,9 @@ import io
 from typing import TYPE_CHECKING
 
 from rucio_cs3 import deadline
-from rucio_cs3.errors import Cs3Error, NotFound, Processing, ServerError, Unsupported, WrongContent
-from rucio_cs3.mover.tpc import NotDone
-from rucio_cs3.operate import discovery, traces
+from rucio_cs3.errors import Cs3Error, NotFound, Processing, Unsupported, WrongContent
+from rucio_cs3.mover.model import Side
+from rucio_cs3.operate import discovery, names, trial
 from rucio_cs3.operate.discovery import COPIES, DOOR, TUS, Finding
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 CONTENT = b"written by rucio-cs3 to find out what this storage can do; remove it if you see it\n" * 64
 WRITING = "write, read and delete"
-FILE, IN_TWO, COPY = (f".rucio-cs3-{name}.part" for name in ("file", "in-two", "copy"))  # which no dump has
+FILE, IN_PARTS, COPY = (f".rucio-cs3-{name}.part" for name in ("file", "in-parts", "copy"))  # which no dump has
 PAUSE = 0.5  # seconds between looks at what the storage still processes
 
 
 def probe(view: View) -> Iterator[Finding]:
     """In the order of the table that `discovery.look` gives; the last says whether writing works."""
-    folder = view.root.ref(traces.new())
+    folder = view.root.ref(names.new())
     try:
         with _tidied(view.client, folder):
-            _write(view, view.client, folder / FILE)
+            _write(view, folder / FILE)
             yield discovery.found(DOOR, _at_door, view, folder)
             yield discovery.found(COPIES, _copies, view, folder)
             yield discovery.found(TUS, _tus, view, folder)
@@ -76,15 +76,11 @@ def _remove(client: Cs3Client, folder: Ref) -> None:
                 return
 
 
-def _write(view: View, client: Cs3Client, file: Ref) -> None:
-    client.upload(io.BytesIO(CONTENT), file, root=view.root.resolve())
-    _compare(_read(client, file), str(file))
-
-
-def _read(client: Cs3Client, file: Ref) -> bytes:
+def _write(view: View, file: Ref) -> None:
+    view.client.upload(io.BytesIO(CONTENT), file, root=view.root.resolve())
     sink = io.BytesIO()
-    client.download(file, sink)
-    return sink.getvalue()
+    view.client.download(file, sink)
+    _compare(sink.getvalue(), str(file))
 
 
 def _compare(content: bytes, where: str) -> None:
@@ -106,22 +102,23 @@ def _copies(view: View, folder: Ref) -> Finding:
     """From itself to itself, as if from another site: the only other one that we may show our token."""
     if view.door is None or view.opening is None:
         return Finding(COPIES, "not without a WebDAV door", discovery.UNKNOWN, works=None)
-    try:
-        view.door.pull(f"{view.opening.prefix}{folder.name}", FILE, COPY)
-    except (NotDone, Cs3Error) as refused:
-        return Finding(COPIES, f"not made here ({refused}): the mover streams", works=None)
-    try:
-        _compare(_read(view.client, folder / COPY), str(folder / COPY))
-    except (WrongContent, NotFound, ServerError) as error:
-        said = f"!! it says success, and what is there is wrong ({error}): use the mover, which looks, and no FTS"
+    at_root = view.root, view.opening.prefix
+    source = view.door.end(Side.SOURCE, *at_root, f"{folder.name}/{FILE}")
+    target = view.door.end(Side.TARGET, *at_root, f"{folder.name}/{COPY}")
+    tried = trial.copied("pull", source, target, CONTENT)
+    if tried.refusal:
+        return Finding(COPIES, f"not made here ({tried.refusal}): the mover streams", works=None)
+    if not tried.worked:
+        said = f"!! it says success, and {tried.seen}: use the mover, which looks, and no FTS"
         return Finding(COPIES, said, works=False)
     return Finding(COPIES, "pulled a file, and it is right")
 
 
 def _tus(view: View, folder: Ref) -> Finding:
-    with view.open(upload_protocol="tus", chunk_size=len(CONTENT) // 2) as client:
-        try:
-            _write(view, client, folder / IN_TWO)
-        except Unsupported as missing:
-            return Finding(TUS, f"not offered ({missing.message}): an upload that was cut begins anew", works=None)
-    return Finding(TUS, "sent a file in two parts: large uploads go on after a cut")
+    try:
+        tried = trial.in_parts(view.client, folder / IN_PARTS, view.root.resolve(), CONTENT)
+    except Unsupported as missing:
+        return Finding(TUS, f"not offered ({missing.message}): an upload that was cut begins anew", works=None)
+    if not tried.worked:
+        return Finding(TUS, f"it takes a file in parts, and {tried.seen}", works=False)
+    return Finding(TUS, f"sent a file in {trial.PARTS} parts: large uploads go on after a cut")

@@ -11,9 +11,9 @@ import pytest
 from rucio_cs3.errors import ConfigError, NotDirectory, NotFound
 from rucio_cs3.gateway import Fault
 from rucio_cs3.model import Ref
-from rucio_cs3.operate import discovery, place, probe
+from rucio_cs3.operate import discovery, opening, place, probe, sample
 from rucio_cs3.operate.discovery import ANNOUNCED, COPIES, DOOR, RANGES, SEEN, TUS, UNKNOWN, View
-from rucio_cs3.operate.door import Door, opening
+from rucio_cs3.operate.door import Door
 from rucio_cs3.root import Root
 from tests.conformance.conftest import fresh_folder
 
@@ -25,7 +25,7 @@ def viewed(storage, folder, door=None):
         pytest.skip("it has no WebDAV door that is known")
     root = Ref(folder)
     with storage.client() as client, Door(door or storage.dav, client) as at_door:
-        yield View(storage.client, client, Root(client, root), at_door, opening(at_door, client, root))
+        yield View(client, Root(client, root), at_door, opening.find(at_door, client, root))
 
 
 @pytest.fixture
@@ -52,6 +52,19 @@ def test_a_file_that_is_there_tells_more(storage, view, client, folder):
     found = by_name(discovery.look(view))
     assert (bool(found["checksums"].works), found["checksums"].how) == (storage.has_checksums, SEEN)
     assert (bool(found[RANGES].works), found[RANGES].how) == (storage.facts.serves_ranges, SEEN)
+
+
+def test_what_is_empty_is_passed_over_in_search_of_a_file(client, folder):
+    for number in range(4):
+        client.files.mkdir(f"{folder}/full-of-empty-ones/{number}", parents=True)
+    client.upload(io.BytesIO(), f"{folder}/empty")
+    assert sample.find(client, Ref(folder)) is None
+    for number in range(4):
+        client.files.mkdir(f"{folder}/{number}")
+    client.upload(io.BytesIO(b"content"), f"{folder}/3/a/f")
+    assert sample.find(client, Ref(folder), largest=6) is None
+    path, info = sample.find(client, Ref(folder), largest=7)
+    assert (path, info.size) == ("3/a/f", 7)
 
 
 def test_locks_spaces_and_quota_are_those_of_the_storage(storage, view):

@@ -193,6 +193,11 @@ BROKEN = {
         "other",
         "no credentials",
     ),
+    "other RSE with a door in the clear": (
+        lambda g: (g.use(g.own(tpc="honest")), g.beside(g.own(), hostname="door.invalid")),
+        "other",
+        "a token would be sent in the clear and leave tls on",
+    ),
     "door that says 201 and writes nothing": (
         lambda g: g.liar(),
         "copy.push",

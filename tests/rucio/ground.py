@@ -202,10 +202,10 @@ class Ground:
         self.request.addfinalizer(lambda: served.__exit__(None, None, None))
         self.sections["client"] = {"rucio_host": url, "auth_host": url, "ca_cert": certificates / "ca.pem"}
 
-    def beside(self, other: storage.Gateway, *, joined: bool = True, **options: Any) -> Site:
-        """Another RSE, to copy from and to."""
+    def beside(self, other: storage.Gateway, *, joined: bool = True, **fields: Any) -> Site:
+        """Another RSE, to copy from and to; `fields` are of its protocol entry."""
         there = self.add_site(at=other)
-        there.add_protocol(other.davs(there.folder.name))
+        there.add_protocol(replace(other.davs(there.folder.name), **fields))
         self.sections[f"cs3:{there.rse}"] = LOGIN
         self.arguments += ["--with", there.rse]
         self.fts(self.wanted("mover").url)

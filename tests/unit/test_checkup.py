@@ -14,7 +14,7 @@ from rucio_cs3.checkup.table import CHECKS, examine
 from rucio_cs3.errors import Unavailable
 from rucio_cs3.gateway import Gateway
 from rucio_cs3.gateway.silent import silent_gateway
-from rucio_cs3.operate.traces import age
+from rucio_cs3.operate.names import age
 
 
 def test_checks_need_what_comes_before_them():
