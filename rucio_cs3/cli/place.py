@@ -23,7 +23,6 @@ from rucio_cs3.cli import site as sites
 from rucio_cs3.errors import ConfigError, Cs3Error, InvalidName, NotFound
 from rucio_cs3.loopback import is_loopback
 from rucio_cs3.model import SAFE, Label, Ref, relative
-from rucio_cs3.root import Root
 from rucio_cs3.transfer.ends import Local, Remote
 
 if TYPE_CHECKING:
@@ -197,8 +196,7 @@ class Places(contextlib.ExitStack):
         if rse not in self._roots:
             site = sites.of(rse, None)
             client = self._client(site)
-            assert site.root, "an RSE has one"
-            self._roots[rse] = client, Root(client, site.root).resolve().called(f"{rse}:"), site
+            self._roots[rse] = client, site.root_at(client).resolve().called(f"{rse}:"), site
         return self._roots[rse]
 
     def _of_door(self, name: Name) -> Place:

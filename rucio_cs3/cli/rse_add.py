@@ -21,7 +21,6 @@ from rucio_cs3.errors import ConfigError, Cs3Error, NotStored
 from rucio_cs3.operate import discovery, entry, opening, place, probe, steps
 from rucio_cs3.operate.catalogue import Catalogue
 from rucio_cs3.operate.door import Door
-from rucio_cs3.root import Root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -172,7 +171,7 @@ class _Draft:
             "protocol": dict(self.wanted.protocol),
             "attributes": dict(self.wanted.attributes),
             "distances": dict(self.wanted.distances),
-            "steps": shown.told_steps(self.steps),
+            "steps": [step.told() for step in self.steps],
         }
 
     def show(self, wish: _Wish) -> None:
@@ -222,8 +221,7 @@ def _look(wish: _Wish, rucio: Catalogue, *, as_json: bool) -> _Draft:
             distances=wish.distances,
         )
         described = sites.of_entry(wish.name, standing.id if standing else "", protocol, ca=wish.ca)
-        assert described.root, "an entry has one"
-        view = discovery.View(client, Root(client, described.root), door, opens_on)
+        view = discovery.View(client, described.root_at(client), door, opens_on)
         findings = list(_findings(view, probes=wish.probes))
         return _Draft(described, found, findings, wanted, steps.plan(rucio, wanted, standing, replace=wish.replace))
 

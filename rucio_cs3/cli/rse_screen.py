@@ -51,17 +51,3 @@ def show_steps(steps: Iterable[Step]) -> None:
             screen.print(f"      {safe(change)}")
         for words in step.commands:
             screen.print(f"      [bold]{safe(shlex.join(words))}[/bold]")
-
-
-def told_steps(steps: Iterable[Step]) -> list[dict[str, Any]]:
-    """For programs."""
-    return [
-        {
-            "what": step.what,
-            "state": step.state,
-            "changes": [vars(change) for change in step.changes],
-            "commands": [list(words) for words in step.commands],
-            "outcome": step.outcome or None,
-        }
-        for step in steps
-    ]

@@ -15,7 +15,6 @@ from rucio_cs3.cli.sizes import STEP, UNITS, human
 from rucio_cs3.errors import Cs3Error
 from rucio_cs3.operate import usage
 from rucio_cs3.operate.catalogue import Catalogue
-from rucio_cs3.root import Root
 from rucio_cs3.transfer.crew import Run
 
 if TYPE_CHECKING:
@@ -96,10 +95,9 @@ def _opened(report: Report, names: Iterable[str]) -> list[Site]:
 
 
 def _quota(site: Site) -> Quota:
-    assert site.root, "an RSE has one"
     try:
         with site.client() as client:
-            return client.files.quota(Root(client, site.root).resolve())
+            return client.files.quota(site.root_at(client).resolve())
     except Cs3Error as error:
         raise _named(site.name, error) from error
 

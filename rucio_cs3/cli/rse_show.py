@@ -21,7 +21,6 @@ from rucio_cs3.operate import discovery, entry
 from rucio_cs3.operate.catalogue import Catalogue
 from rucio_cs3.operate.door import Door
 from rucio_cs3.operate.opening import Opening
-from rucio_cs3.root import Root
 
 if TYPE_CHECKING:
     from rucio_cs3.cli.site import Site
@@ -76,11 +75,10 @@ def _at_site(site: Site) -> tuple[Who | None, list[Finding], Cs3Error | None]:
         try:
             client = stack.enter_context(site.client())
             who_we_are = who.ask(client, site.root)
-            assert site.root, "an RSE has one"
-            root = Root(client, site.root)
+            root = site.root_at(client)
             root.resolve()
             door = stack.enter_context(Door(site.door, client)) if site.door else None
-            opens_on = Opening(door.path, site.root, client.files.stat(site.root), "") if door else None
+            opens_on = Opening(door.path, root.place, client.files.stat(root.place), "") if door else None
             view = discovery.View(client, root, door, opens_on)
             return who_we_are, list(discovery.look(view)), None
         except Cs3Error as error:

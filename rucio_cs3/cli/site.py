@@ -29,6 +29,7 @@ from rucio_cs3.credentials.sources import Sources
 from rucio_cs3.credentials.store import kept_in
 from rucio_cs3.errors import ConfigError, Cs3Error, NoLogin
 from rucio_cs3.operate.catalogue import INSTALL, NOT_INSTALLED
+from rucio_cs3.root import Root
 from rucio_cs3.rse import door_of, our_entry
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ class Site:
             for value, origin in [(getattr(self.config, name), self.origins.get(name, "default"))]
             if value is not None
         ]
+
+    def root_at(self, client: Cs3Client) -> Root:
+        """Of an RSE, which has one."""
+        assert self.root, "a gateway has none"
+        return Root(client, self.root)
 
     @contextlib.contextmanager
     def sources(self) -> Iterator[Sources]:

@@ -45,6 +45,16 @@ class Step:
     outcome: str = ""
     """of a step that was to be done"""
 
+    def told(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "what": self.what,
+            "state": self.state,
+            "changes": [vars(change) for change in self.changes],
+            "commands": [list(words) for words in self.commands],
+            "outcome": self.outcome or None,
+        }
+
 
 def plan(rucio: Catalogue, wanted: Wanted, standing: Standing | None, *, replace: bool = False) -> list[Step]:
     """All steps, with those that need not be done any more.
