@@ -6,6 +6,8 @@ from configparser import RawConfigParser
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
+import requests
+from patience import until
 from rucio.client import Client
 from rucio.common.exception import Duplicate
 
@@ -18,6 +20,14 @@ SITES = {"SITE-A": "site-a", "SITE-B": "site-b"}
 FOLDER, DOOR, GRPC, HTTP = "rucio", "/remote.php/webdav", 19000, 19001
 ATTRIBUTES = {"fts": "https://mover:8446", "greedyDeletion": "True"}
 PEOPLE = ("einstein", "marie")
+# What has to answer before anybody can work, and with what
+PAGES = {
+    "rucio": (":8443/ping", 200),
+    "idp": (":9000/.well-known/openid-configuration", 200),
+    "broker": (":8444/health", 200),
+    "mover": (":8446/health", 200),
+    **dict.fromkeys(SITES.values(), (f":{HTTP}{DOOR}/", 401)),
+}
 EVERYTHING = {
     "wan": {"read": 1, "write": 1, "delete": 1, "third_party_copy_read": 1, "third_party_copy_write": 1},
     "lan": {"read": 1, "write": 1, "delete": 1},
@@ -85,8 +95,18 @@ def protocol(host: str) -> dict[str, Any]:
     }
 
 
+def answers(service: str) -> None:
+    """Raises RequestException or ValueError."""
+    page, wanted = PAGES[service]
+    got = requests.get(f"https://{service}{page}", timeout=15).status_code
+    if got != wanted:
+        raise ValueError(f"{got} instead of {wanted}")
+
+
 def main() -> None:
     """Make what is missing, in an order in which a later step finds what it needs."""
+    for service in PAGES:
+        until(lambda service=service: answers(service), service, requests.RequestException, ValueError)
     init = Init(Client())
     for rse, host in SITES.items():
         init.site(rse, host)

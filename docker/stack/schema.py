@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from patience import until
 from rucio.db.sqla import models, util
 from rucio.db.sqla.session import get_engine, get_session
 from sqlalchemy import inspect
+from sqlalchemy.exc import OperationalError
 
 ROOT = "root"
 
@@ -16,6 +18,7 @@ def has(session: object, model: object) -> bool:
 
 def main() -> None:
     """Each step may have been done by a run that came to an early end."""
+    until(lambda: get_engine().connect().close(), "database", OperationalError)
     made = []
     if not inspect(get_engine()).has_table("alembic_version"):  # made last
         util.build_database()

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
+from configparser import RawConfigParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +50,13 @@ class Trial:
         """All of it."""
         with self.timed(f"einstein, logged in to Rucio by password, uploads to {HERE}"):
             self.upload("einstein", HERE, *self.files)
-            self.download("einstein", HERE)
+            self.download("einstein", HERE, *self.files)
         with self.timed(f"a rule brings the files to {THERE}"):
-            for name in self.files:
-                self.rucio("einstein", "rule", "add", f"user.einstein:{name}", "--copies", "1", "--rses", THERE)
+            dids = [f"user.einstein:{name}" for name in self.files]
+            self.rucio("einstein", "rule", "add", *dids, "--copies", "1", "--rses", THERE)
             self.wait(lambda: self.states(THERE) == ["AVAILABLE"] * len(self.files), f"not at {THERE}")
         with self.timed(f"they come down from {THERE} as they were"):
-            self.download("einstein", THERE)
+            self.download("einstein", THERE, *self.files)
         with self.timed(f"marie, logged in at the identity provider, uploads to {THERE}"):
             self.marie()
         with self.timed("the rules end, and the daemons delete the files at both sites"):
@@ -93,22 +94,18 @@ class Trial:
         if self.states(rse, f"user.{who}", names) != ["AVAILABLE"] * len(names):
             raise Failed(f"Rucio's catalogue does not have {', '.join(names)} at {rse}")
 
-    def download(self, who: str, rse: str) -> None:
-        """Compare what comes."""
-        for name, content in self.files.items():
-            self.fetch(who, rse, name, content)
-
-    def fetch(self, who: str, rse: str, name: str, content: bytes, **environ: str) -> None:
+    def download(self, who: str, rse: str, *names: str, **environ: str) -> None:
         """To a folder of its own, and compare by checksum."""
         folder = tempfile.mkdtemp(dir=self.desk)
-        did = f"user.{who}:{name}"
-        self.rucio(who, "download", did, "--rses", rse, "--dir", folder, "--no-subdir", **environ)
-        got = Path(folder, name)
-        if not got.is_file():
-            raise Failed(f"{did} did not come from {rse}")
-        if sha256(got.read_bytes()) != sha256(content):
-            raise Failed(f"{did} came from {rse} with other bytes")
-        print(f"  {name}: {len(content)} bytes, sha256 {sha256(content)[:16]}… as it was", flush=True)
+        dids = [f"user.{who}:{name}" for name in names]
+        self.rucio(who, "download", *dids, "--rses", rse, "--dir", folder, "--no-subdir", **environ)
+        for name in names:
+            got, content = Path(folder, name), self.files[name]
+            if not got.is_file():
+                raise Failed(f"{name} did not come from {rse}")
+            if sha256(got.read_bytes()) != sha256(content):
+                raise Failed(f"{name} came from {rse} with other bytes")
+            print(f"  {name}: {len(content)} bytes, sha256 {sha256(content)[:16]}… as it was", flush=True)
 
     def marie(self) -> None:
         """Her token is all that she has: to Rucio, and to the site."""
@@ -118,16 +115,15 @@ class Trial:
         [name] = [name for name in self.files if name.endswith("notes.txt")]
         environ = {"RUCIO_CONFIG": "/conf/marie.cfg", "BEARER_TOKEN_FILE": str(token)}
         self.upload("marie", THERE, name, **environ)
-        self.fetch("marie", THERE, name, self.files[name], **environ)
+        self.download("marie", THERE, name, **environ)
 
     def expire(self) -> None:
         """End all rules: as the operator, for they are of two people."""
+        operator = Client(account="root", auth_type="userpass", creds=login_of("operator"))
         for scope in ("user.einstein", "user.marie"):
             for name in self.files:
-                for rule in self.client.list_replication_rules({"scope": scope, "name": name}):
-                    self.rucio(
-                        "operator", "rule", "update", rule["id"], "--lifetime", "0", RUCIO_CONFIG="/conf/operator.cfg"
-                    )
+                for rule in operator.list_replication_rules({"scope": scope, "name": name}):
+                    operator.update_replication_rule(rule["id"], {"lifetime": 0})
 
     def gone(self) -> None:
         """Look at the sites themselves, where the files would be."""
@@ -163,6 +159,13 @@ def token_of(person: str) -> str:
     if not answer.ok:
         raise Failed(f"the identity provider answers {answer.status_code}")
     return answer.json()["access_token"]
+
+
+def login_of(name: str) -> dict[str, str]:
+    """As it stands in the configuration for this login."""
+    config = RawConfigParser()
+    config.read(f"/conf/{name}.cfg")
+    return {key: config["client"][key] for key in ("username", "password")}
 
 
 def sha256(content: bytes) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 TOP = Path(__file__).parents[2]
-PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md")])
+ELSEWHERE = ["docker/README.md", "etc/README.md", "etc/helm/rucio-cs3/README.md"]
+PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md"), *(TOP / page for page in ELSEWHERE)])
 FENCED = re.compile(
     r"(?:^ *<!-- not run: (?P<why>[^\n]+) -->\n)?^(?P<indent> *)```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
@@ -32,6 +33,14 @@ USES = {
         "python gateway": ("docs/python.md", "sh", "rucio-cs3 gateway"),
         "sites gateway": ("docs/sites.md", "sh", "rucio-cs3 gateway"),
         "settings": ("docs/settings.md", "toml", "gateway"),
+    },
+    "tests/stack/test_stack.py": {
+        "docker up": ("docker/README.md", "sh", "docker/try"),
+        "docker mover": ("docker/README.md", "sh", "mover status"),
+        "docker down": ("docker/README.md", "sh", "down -v"),
+    },
+    "tests/rucio/etc/described.py": {
+        "etc template": ("etc/README.md", "python", "add_protocol"),
     },
     "tests/docs/test_broker.py": {
         "broker start": ("docs/broker.md", "sh", "rucio-cs3 broker"),

@@ -22,11 +22,11 @@ class Said:
     text: str
 
 
-def run(*words: str | Path, seconds: int = 1800, **environ: str) -> Said:
-    """Run it in docker/, and return all that it says."""
+def run(*words: str | Path, seconds: int = 1800, folder: Path = DOCKER, **environ: str) -> Said:
+    """Run it, and return all that it says."""
     done = subprocess.run(
         [str(word) for word in words],
-        cwd=DOCKER,
+        cwd=folder,
         env={**os.environ, **BUILDER, **environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -46,11 +46,17 @@ def compose_command() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def compose():
-    """Run docker-compose on one of the stacks."""
+def command():
+    """docker-compose, as it is called here."""
     command = compose_command()
     if not command:
         pytest.skip("neither docker compose nor docker-compose is here")
+    return command
+
+
+@pytest.fixture(scope="session")
+def compose(command):
+    """Run docker-compose on one of the stacks."""
 
     def compose(*words: str, stack: str = "embedded", **environ: str) -> Said:
         files = [word for name in STACKS[stack] for word in ("-f", name)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from demo.process import run_or_fail
 from rucio_cs3.service.settings import read_toml
+from tests.docs.blocks import block
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,7 @@ def template(name: str, values: Mapping[str, Any]) -> str:
 
 def make(sandbox: Sandbox, rse: str, file: Path) -> dict[str, Any]:
     """As an operator would: by the Python of etc/README.md."""
-    [script] = re.findall(r"```python\n(.*?)```", (ETC / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    script = block("etc template")
     if sys.version_info < (3, 11):
         script = script.replace("tomllib", "tomli")
     run_or_fail([sys.executable, "-c", script, rse, file], env=sandbox.user.environ)
