@@ -9,7 +9,7 @@ import pytest
 
 from rucio_cs3 import deadline
 from rucio_cs3.mover import jobs, workers
-from rucio_cs3.mover.claims import Claims, Limits
+from rucio_cs3.mover.claims import Claims, Places
 from rucio_cs3.mover.database import Database
 from rucio_cs3.mover.flow import Flow
 from rucio_cs3.mover.metrics import Metrics
@@ -47,7 +47,7 @@ class Here:
         monkeypatch.setattr(workers, "LOOK", 0.05)
         self.database = Database(url)
         self.queue = Queue(self.database)
-        self.claims = Claims(self.database, "here", Limits(), lease=0.4)
+        self.claims = Claims(self.database, "here", Places(), lease=0.4)
         self.site = Site()
         self.workers = Workers(
             self.claims, self.site.copy, 2, Metrics(dict, float), Flow(self.database, "here"), lambda: False
