@@ -25,7 +25,7 @@ from rucio_cs3.errors import ConfigError, Cs3Error, DeadlineExceeded, Interrupte
 from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from rucio_cs3.config import Config
@@ -221,8 +221,24 @@ class _Timed:
 
     stall: float
     sock: socket.socket
-    response_class = Response
+    response_class: Callable[..., Response] = Response
     _answered = True
+
+    def _tunnel(self) -> None:
+        """What a proxy says is closed: http.client before Python 3.11.4 leaves a refusal to the garbage collector."""
+        heard: list[Response] = []
+
+        def hear(*args: Any, **options: Any) -> Response:
+            heard.append(Response(*args, **options))
+            return heard[0]
+
+        self.response_class = hear
+        try:
+            super()._tunnel()  # type: ignore[misc]
+        finally:
+            del self.response_class
+            for response in heard:
+                response.close()
 
     def putrequest(self, *args: Any, **options: Any) -> None:
         self._answered = False

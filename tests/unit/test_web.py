@@ -96,3 +96,20 @@ def test_a_proxy_that_refuses(speaker, monkeypatch):
     assert said.startswith("the proxy on the way to WHO refuses: ")
     assert "403" in said
     assert said.endswith("or name the site in no_proxy")
+
+
+def test_a_proxy_that_refuses_is_hung_up_on(monkeypatch):
+    """At once, and not when the garbage collector comes."""
+    gone = threading.Event()
+
+    def say_no_and_wait(connection):
+        connection.sendall(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+        if not connection.recv(1):
+            gone.set()
+
+    with peer(say_no_and_wait) as address:
+        monkeypatch.setenv("https_proxy", f"http://{address}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        with pytest.raises(Unavailable) as caught:
+            ask_data_server("https://far.example.org")
+        assert gone.wait(30), caught
