@@ -151,8 +151,18 @@ def handed_over(way: str, source: End, target: End, task: _Task, expected: Expec
             client.files.move(written.ref, final.ref, overwrite=overwrite)
     except BaseException as error:
         client.folders.forget(final.ref.parent)
-        discard(client.files, written.ref, late=not (isinstance(error, NotDone) and error.over))
+        late = not (isinstance(error, NotDone) and error.over)
+        discard(client.files, written.ref, late=late)
+        if way == "push":
+            _discard_misplaced(source, staging)
         raise
+
+
+def _discard_misplaced(source: End, staging: End) -> None:
+    """Some doors take a copy to another site for one within their own, where there is such a folder."""
+    with contextlib.suppress(Cs3Error):
+        if misplaced := source.of_same_path(staging):
+            discard(source.client.files, misplaced.remote.ref, late=False)
 
 
 def _look_after(way: str, source: End, staging: End, task: _Task, expected: Expected) -> None:

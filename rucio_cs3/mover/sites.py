@@ -6,7 +6,7 @@ import contextlib
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from rucio_cs3.client import Cs3Client
 from rucio_cs3.errors import ConfigError, Cs3Error, InvalidName
@@ -67,6 +67,11 @@ class End:
     def beside(self, name: str) -> End:
         """The same, of another name in its folder."""
         return replace(self, below="/".join([*self.below.split("/")[:-1], name]))
+
+    def of_same_path(self, other: End) -> End | None:
+        """What the other one's URL is at this door, if only its path is looked at."""
+        below = self.address.below(Address.of(self.address.origin + urlsplit(other.door).path))
+        return replace(self, below=below) if below else None
 
     def failed(self, error: Cs3Error, *, again: bool = False) -> Failed:
         """For what has gone wrong here."""

@@ -39,8 +39,12 @@ class End:
     def path(self, name):
         return f"{self.folder}/{name}"
 
+    @property
+    def below(self):
+        return os.path.relpath(self.folder, self.storage.home)
+
     def url(self, name):
-        return f"{self.storage.dav}/{quote(os.path.relpath(self.folder, self.storage.home))}/{quote(name)}"
+        return f"{self.storage.dav}/{quote(self.below)}/{quote(name)}"
 
     def put(self, name, content, **options):
         with self.storage.client() as client:

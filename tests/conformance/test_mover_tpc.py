@@ -28,9 +28,15 @@ HOW = {
 }
 
 
+@pytest.fixture
+def copies():
+    """Whether the doors make third-party copies."""
+    return True
+
+
 @pytest.fixture(params=pairs(HOW))
-def pair(request, fleet, far_fleet):
-    ends = [one.get(name, copies=True) for one, name in zip((fleet, far_fleet), request.param)]
+def pair(request, fleet, far_fleet, copies):
+    ends = [one.get(name, copies=copies) for one, name in zip((fleet, far_fleet), request.param)]
     yield ends
     for storage in ends:
         storage.recover()
@@ -82,6 +88,24 @@ def test_over_what_is_there(near, far, copy):
     copy(near.put("f", CONTENT), "f")
     assert far.content("f") == CONTENT
     assert far.names() == ["f"]
+
+
+ALIKE = [("reva-localhome", "reva-localhome"), ("opencloud", "opencloud")]
+
+
+@pytest.mark.parametrize("pair", pairs(ALIKE), indirect=True)
+@pytest.mark.parametrize("copies", [False])
+def test_a_door_that_copies_within_its_own_site_leaves_nothing_there(near, far, copy):
+    """It is told to push, and looks at the path of where to, and not at the host."""
+    twin = f"{near.storage.home.rstrip('/')}/{far.below}/new"
+    with near.storage.client() as client:
+        client.files.mkdir(twin, parents=True)
+        try:
+            assert copy(near.put("f", CONTENT)).how == "streamed"
+            assert list(client.files.list(twin)) == []
+        finally:
+            client.files.delete(os.path.dirname(twin), recursive=True)
+    assert far.content("new/f") == CONTENT
 
 
 EMBEDDED = [("reva-local", "reva-localhome"), ("opencloud", "opencloud")]
