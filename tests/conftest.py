@@ -12,9 +12,10 @@ import pytest
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # read when grpc is imported
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # as clients do, but a gateway may import grpc first
 
-# In the background of a shell Ctrl-C is ignored, and so it would be in all programs that we start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# In the background of a shell Ctrl-C is ignored, and with nohup SIGHUP: so it would be in all programs that we start.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 # Nothing of the user's is found, and nothing is left with him: neither tokens nor logins.
 HOME = tempfile.mkdtemp(prefix="rucio-cs3-tests-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -28,6 +29,8 @@ from rucio_cs3.gateway import (
 from rucio_cs3.loopback import is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rucio_cs3.gateway import User
     from rucio_cs3.gateway.behaviours import Behaviour
 
@@ -83,12 +86,23 @@ EPILOG = "\b\nKinds of faults that --faults lets be set, by PUT of a list of the
 @click.option("--json", "as_json", is_flag=True, help="Say where it listens in one line of JSON.")
 def gateway(**options: Any) -> None:
     """Serve a folder as a CS3 storage, with the manners of a real one, until Ctrl-C or SIGTERM."""
-    # Blocked in all threads to come: a signal that one of them got would not wake who waits for it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
-    observe.begin_program("rucio-cs3-gateway")
-    with _start(options) as serving:
-        (_tell_script if options["as_json"] else _tell_human)(serving, options)
-        signal.sigwait(STOP)
+    with _waited_for(STOP):
+        observe.begin_program("rucio-cs3-gateway")
+        with _start(options) as serving:
+            (_tell_script if options["as_json"] else _tell_human)(serving, options)
+            signal.sigwait(STOP)
+
+
+@contextlib.contextmanager
+def _waited_for(signals: set[signal.Signals]) -> Iterator[None]:
+    """Blocked in all threads to come: a signal that one of them got would not wake who waits for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        while signal.sigpending() & signals:  # somebody was impatient
+            signal.sigwait(signals)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(options: dict[str, Any]) -> Gateway:

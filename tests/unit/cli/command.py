@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 
@@ -23,8 +24,10 @@ def called(monkeypatch, capfd, *arguments, stdin=b""):
     """In this process: its exit code, stdout and stderr."""
     monkeypatch.setattr(sys, "argv", ["rucio-cs3", *map(str, arguments)])
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with pytest.raises(SystemExit) as ended:
         main()
+    assert signal.pthread_sigmask(signal.SIG_SETMASK, blocked) == blocked  # else what is started next is deaf
     sys.stdout.flush()
     said = capfd.readouterr()
     assert "Traceback" not in said.err

@@ -35,7 +35,7 @@ def findings(sites):
 
 def test_a_token_that_a_site_repeats_is_not_told():
     found = findings(Breaking(PermissionDenied(f"{TOKEN} may not\x1b[2J", hint="")))
-    assert [finding.text for finding in found] == ["A: … may not [2J", "B: … may not [2J"]
+    assert [finding.text for finding in found] == ["A: … may not\\x1b[2J", "B: … may not\\x1b[2J"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("relativity"), OSError("relativity")])
