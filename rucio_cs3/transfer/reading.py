@@ -29,13 +29,14 @@ class SourceFailed(Exception):
 class Reading(Seekable):
     """A file at a site that is read to be sent to another one. In memory are its first block and what is read ahead."""
 
+    _ahead: Ahead | None = None
+
     def __init__(self, source: Remote) -> None:
         """Look at it; its bytes are asked for when they are read."""
         self._file = cast("RemoteFile", source.client.open_read(source.ref).detach())
         super().__init__(self._file.info)
         self.name = self.info.path or self.info.name
         self._first = memoryview(b"")
-        self._ahead: Ahead | None = None
         self._next = 0  # where what is read ahead goes on
 
     def send(
@@ -66,7 +67,8 @@ class Reading(Seekable):
 
     def close(self) -> None:
         self._leave()
-        self._file.close()
+        if "_file" in vars(self):  # what could not be opened is closed by the garbage collector, too
+            self._file.close()
         super().close()
 
     def readinto(self, buffer: Any, /) -> int:
