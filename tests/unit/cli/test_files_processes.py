@@ -317,45 +317,39 @@ SHELLS = {
 }
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_after_a_folder_one_goes_on(gateway, path, shell):
+@pytest.fixture(params=SHELLS)
+def shell(request, path):
+    """A terminal with a shell that completes our names, and what to press keys with; at the end one leaves it."""
+    program = shutil.which(request.param) or pytest.skip(f"{request.param} is not installed")
+    options, setup = SHELLS[request.param]
+    terminal = Terminal()
+
+    def press(keys, seen):
+        os.write(terminal.controller, keys.encode())
+        until(lambda: seen.encode() in terminal.shown)
+
+    with terminal.running(program=[program, *options], PATH=path, PS1="ready> ") as process:
+        until(lambda: b"ready> " in terminal.shown)
+        press(f"{setup}; echo set''up\n", "setup")
+        yield press
+        os.write(terminal.controller, b"exit\n")
+    assert process.returncode == 0
+
+
+def test_after_a_folder_one_goes_on(gateway, shell):
     """By keys, in a shell that has a terminal: after a blank the second word would not be completed, nor listed."""
-    program = shutil.which(shell) or pytest.skip(f"{shell} is not installed")
     (gateway.root / "folder" / "inner").mkdir(parents=True)
     (gateway.root / "folder" / "inner" / "found").write_bytes(b"")
-    options, setup = SHELLS[shell]
-    terminal = Terminal()
-    with terminal.running(program=[program, *options], PATH=path, PS1="ready> ") as process:
-        until(lambda: b"ready> " in terminal.shown)
-        os.write(terminal.controller, f"{setup}; echo set''up\n".encode())
-        until(lambda: b"setup" in terminal.shown)
-        os.write(terminal.controller, f"rucio-cs3 ls cs3://{gateway.address}/fo\t".encode())
-        until(lambda: b"lder/" in terminal.shown)
-        os.write(terminal.controller, b"in\t")
-        until(lambda: b"ner/" in terminal.shown)
-        os.write(terminal.controller, b"\n")
-        until(lambda: b"found" in terminal.shown)
-        os.write(terminal.controller, b"exit\n")
-    assert process.returncode == 0
+    shell(f"rucio-cs3 ls cs3://{gateway.address}/fo\t", "lder/")
+    shell("in\t", "ner/")
+    shell("\n", "found")
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_after_an_rse_one_goes_on(path, shell):
+def test_after_an_rse_one_goes_on(shell):
     """Rucio has told of it a moment ago."""
-    program = shutil.which(shell) or pytest.skip(f"{shell} is not installed")
     rses._keep(rses._file(), ["CERNBOX", "OTHER"])
-    options, setup = SHELLS[shell]
-    terminal = Terminal()
-    with terminal.running(program=[program, *options], PATH=path, PS1="ready> ") as process:
-        until(lambda: b"ready> " in terminal.shown)
-        os.write(terminal.controller, f"{setup}; echo set''up\n".encode())
-        until(lambda: b"setup" in terminal.shown)
-        os.write(terminal.controller, b"rucio-cs3 ls CERN\t")
-        until(lambda: b"BOX:" in terminal.shown)
-        os.write(terminal.controller, b"x\x01echo 'it' is \n")  # put before what stands there
-        until(lambda: b"it is rucio-cs3 ls CERNBOX:x" in terminal.shown)
-        os.write(terminal.controller, b"exit\n")
-    assert process.returncode == 0
+    shell("rucio-cs3 ls CERN\t", "BOX:")
+    shell("x\x01echo 'it' is \n", "it is rucio-cs3 ls CERNBOX:x")  # put before what stands there
 
 
 @pytest.mark.parametrize(("shell", "word"), [("zsh", "#compdef rucio-cs3"), ("fish", "function _rucio_cs3_completion")])
