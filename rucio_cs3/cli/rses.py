@@ -6,13 +6,14 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from click.shell_completion import CompletionItem
+
+from rucio_cs3.credentials.store import write_private
 
 if TYPE_CHECKING:
     import click
@@ -82,7 +83,4 @@ def _keep(file: Path, names: list[str]) -> None:
     """Whole, or not at all."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(0o700, parents=True, exist_ok=True)
-        fd, draft = tempfile.mkstemp(dir=file.parent)
-        with open(fd, "w", encoding="utf-8") as opened:  # noqa: PTH123 - a file descriptor
-            json.dump(names, opened)
-        Path(draft).replace(file)
+        write_private(file, names)
